@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Everything a developer runs, with nothing but Python 3.10 or newer.
+
+    python3 make.py demo      set up, search and score the sample data, write a page of results
+    python3 make.py test      set up and run the tests
+    python3 make.py check     lint and types
+    python3 make.py wheel     build the wheel and try it in an environment of its own
+    python3 make.py export    test the model's export (installs torch, in .venv-export)
+    python3 make.py model     build the built-in model again (--train-photos FOLDER)
+    python3 make.py bench     measure and write docs/benchmarks.md
+
+Each sets up the environment it needs, in a folder beside this file, and uses it again next time.
+What stands after the command's name is handed on: `python3 make.py test -k box`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+MINIMUM = (3, 10)
+
+
+def run(*command: str | Path, folder: Path = ROOT) -> None:
+    """Run a command, and stop with its exit code when it fails."""
+    shown = [str(word) for word in command]
+    print("+", " ".join(shown), flush=True)
+    code = subprocess.run(shown, cwd=folder, check=False).returncode
+    if code:
+        raise SystemExit(code)
+
+
+def python_in(environment: Path) -> Path:
+    """Return the interpreter of a virtual environment."""
+    return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def create(environment: Path) -> Path:
+    """Create an empty virtual environment and return its interpreter."""
+    try:
+        venv.create(environment, with_pip=True, clear=True)
+    except subprocess.CalledProcessError:
+        raise SystemExit(
+            "this Python cannot create virtual environments; on Debian and Ubuntu: "
+            "apt install python3-venv"
+        ) from None
+    return python_in(environment)
+
+
+def environment(name: str, groups: tuple[str, ...] = ()) -> Path:
+    """Return the interpreter of an environment with shoplens and dependency groups installed.
+
+    It is made again when pyproject.toml has changed since.
+    """
+    folder = ROOT / name
+    python = python_in(folder)
+    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest() + str(groups)
+    stamp = folder / "installed-for.txt"
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return python
+    create(folder)
+    pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "-q")
+    packages = ["-e", str(ROOT)]
+    if groups:
+        # Groups need pip 25.1, which Python 3.10 to 3.12 do not come with.
+        run(*pip, "--upgrade", "pip>=25.1")
+        packages += [f"--group={group}" for group in groups]
+    run(*pip, *packages)
+    stamp.write_text(wanted)
+    return python
+
+
+def demo(arguments: list[str]) -> None:
+    """Run the main job on the sample data."""
+    python = environment(".venv-demo")
+    run(python, "-m", "shoplens", "demo", ROOT / "examples" / "furniture", *arguments)
+
+
+def test(arguments: list[str]) -> None:
+    """Run the tests."""
+    run(environment(".venv", ("dev",)), "-m", "pytest", *arguments)
+
+
+def check(arguments: list[str]) -> None:
+    """Lint and type-check."""
+    python = environment(".venv", ("dev",))
+    run(python, "-m", "ruff", "check", ".")
+    run(python, "-m", "ruff", "format", "--check", ".")
+    run(python, "-m", "mypy")
+
+
+def wheel(arguments: list[str]) -> None:
+    """Build the wheel, install it alone, and run the demo from it."""
+    python = environment(".venv", ("dev",))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        run(python, "-m", "build", "--wheel", "--outdir", folder / "dist")
+        (built,) = (folder / "dist").glob("*.whl")
+        clean = create(folder / "environment")
+        run(clean, "-m", "pip", "--disable-pip-version-check", "install", "-q", built)
+        # Outside the checkout, so that nothing but the wheel can be imported.
+        run(clean, "-m", "shoplens", "models", folder=folder)
+        run(clean, "-m", "shoplens", "demo", "-o", "demo.html", folder=folder)
+        run(clean, ROOT / "tests" / "clean_install.py", folder=folder)
+        print(f"{built.name}: {built.stat().st_size / 1e6:.1f} MB")
+
+
+def export(arguments: list[str]) -> None:
+    """Test that the built-in model is what its script exports."""
+    run(environment(".venv-export", ("export",)), "-m", "pytest", "tests_export", *arguments)
+
+
+def model(arguments: list[str]) -> None:
+    """Build the built-in model again."""
+    run(environment(".venv-export", ("export",)), "scripts/build_lite2.py", *arguments)
+
+
+def bench(arguments: list[str]) -> None:
+    """Measure everything and write docs/benchmarks.md."""
+    run(environment(".venv-bench", ("bench",)), "bench/run.py", *arguments)
+
+
+COMMANDS = {f.__name__: f for f in (demo, test, check, wheel, export, model, bench)}
+
+
+def main() -> None:
+    """Run the command named first on the command line."""
+    if sys.version_info < MINIMUM:
+        raise SystemExit(f"shoplens needs Python 3.10 or newer; this is {sys.version.split()[0]}")
+    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
+        print(__doc__)
+        raise SystemExit(2)
+    COMMANDS[sys.argv[1]](sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()

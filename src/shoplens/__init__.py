@@ -1,0 +1,86 @@
+"""Image-based product search: a photo and a box in, the same product out of a catalogue.
+
+>>> import shoplens
+>>> encoder = shoplens.load_encoder()
+>>> dataset = shoplens.read_dataset("examples/furniture")  # doctest: +SKIP
+
+Nothing heavy is imported before it is used: `import shoplens` takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from shoplens._version import __version__
+
+if TYPE_CHECKING:
+    from shoplens.checking import check
+    from shoplens.dataset import Dataset, read_dataset, read_gallery
+    from shoplens.embedding import embed, embed_photo
+    from shoplens.errors import ShoplensError
+    from shoplens.evaluation import Scores, evaluate
+    from shoplens.models import load_encoder
+    from shoplens.models.encoder import Encoder
+    from shoplens.ranking import Ranking, load_ranking, rank
+    from shoplens.records import Box, Photo, PhotoSet
+    from shoplens.vectors import Embeddings, load_vectors, save_vectors
+
+_HOME = {
+    "Box": "records",
+    "Dataset": "dataset",
+    "Embeddings": "vectors",
+    "Encoder": "models.encoder",
+    "Photo": "records",
+    "PhotoSet": "records",
+    "Ranking": "ranking",
+    "Scores": "evaluation",
+    "ShoplensError": "errors",
+    "check": "checking",
+    "embed": "embedding",
+    "embed_photo": "embedding",
+    "evaluate": "evaluation",
+    "load_encoder": "models",
+    "load_ranking": "ranking",
+    "load_vectors": "vectors",
+    "rank": "ranking",
+    "read_dataset": "dataset",
+    "read_gallery": "dataset",
+    "save_vectors": "vectors",
+}
+
+__all__ = [
+    "Box",
+    "Dataset",
+    "Embeddings",
+    "Encoder",
+    "Photo",
+    "PhotoSet",
+    "Ranking",
+    "Scores",
+    "ShoplensError",
+    "__version__",
+    "check",
+    "embed",
+    "embed_photo",
+    "evaluate",
+    "load_encoder",
+    "load_ranking",
+    "load_vectors",
+    "rank",
+    "read_dataset",
+    "read_gallery",
+    "save_vectors",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'shoplens' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"shoplens.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

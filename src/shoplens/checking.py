@@ -1,0 +1,151 @@
+"""Looking a dataset through: every fault at once, in tables and photos."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shoplens.dataset import TABLE_NAMES, Table, read_gallery_table, read_table
+from shoplens.errors import MissingError, PhotoError
+from shoplens.images import decode, read_bytes
+from shoplens.parallel import parallel_map
+from shoplens.progress import Progress, silent
+from shoplens.records import BoxFrame, Fault, Photo
+
+_PROBE = 64
+"""Size in pixels that photos are decoded towards: small, for only their soundness matters."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What looking a dataset through found."""
+
+    faults: tuple[Fault, ...]
+    n_gallery: int
+    n_queries: int
+    n_clipped: int
+    """Boxes partly outside their photo: not a fault, they are clipped."""
+    n_products: int | None
+    """Products in the gallery; None when they are not known."""
+    n_without_positive: int | None
+    """Queries whose product has no gallery photo; None when products are not known."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no fault."""
+        return not self.faults
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values as `shoplens check --json` writes them."""
+        return {
+            "ok": self.ok,
+            "faults": [
+                {
+                    "file": f.file,
+                    "row": f.row,
+                    "column": f.column,
+                    "value": f.value,
+                    "problem": f.problem,
+                }
+                for f in self.faults
+            ],
+            "n_gallery": self.n_gallery,
+            "n_queries": self.n_queries,
+            "n_clipped": self.n_clipped,
+            "n_products": self.n_products,
+            "n_without_positive": self.n_without_positive,
+        }
+
+
+def check(
+    source: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    box_frame: BoxFrame = "upright",
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> CheckReport:
+    """Read every row of a dataset and decode every photo, and list all that is wrong.
+
+    Args:
+        source: a test set folder; or a CSV or folder of images, checked as a gallery alone.
+        columns: as in `shoplens.read_dataset`.
+        box_frame: as in `shoplens.read_dataset`.
+        workers: threads that decode; None takes one for each usable core.
+        progress: told how many photos are done.
+
+    Raises:
+        MissingError: there is nothing at `source`.
+    """
+    path = Path(source)
+    tables: list[Table] = []
+    faults: list[Fault] = []
+    if any((path / name).is_file() for name in TABLE_NAMES.values()):
+        for domain, name in TABLE_NAMES.items():
+            try:
+                tables.append(read_table(path / name, domain, columns, box_frame))
+            except MissingError:
+                faults.append(Fault(name, 0, "", "", "is not there"))
+    else:
+        tables.append(read_gallery_table(path, columns))
+    total = sum(len(table.photos) for table in tables)
+    done = n_clipped = 0
+    for table in tables:
+        faults.extend(table.faults)
+        places = zip(table.photos, table.rows, strict=True)
+        for (photo, row), outcome in zip(
+            places, parallel_map(_look, table.photos, workers), strict=True
+        ):
+            if isinstance(outcome, PhotoError):
+                faults.append(_photo_fault(table.file, row, photo, outcome))
+            else:
+                n_clipped += outcome
+            done += 1
+            progress("check", done, total)
+        faults.extend(_unlabelled(table))
+    return _report(tables, faults, n_clipped)
+
+
+def _look(photo: Photo) -> PhotoError | bool:
+    """Return what is wrong with a photo, or else whether its box had to be clipped."""
+    if photo.problem is not None:
+        return photo.problem
+    try:
+        data = read_bytes(photo.path)
+        return decode(data, box=photo.box, box_frame=photo.box_frame, target=_PROBE).clipped
+    except PhotoError as error:
+        return error
+
+
+def _photo_fault(file: str, row: int, photo: Photo, error: PhotoError) -> Fault:
+    if error.reason in ("bad_box", "outside_box"):
+        return Fault(file, row, "bbox_x..bbox_h", str(photo.box or ""), str(error))
+    return Fault(file, row, "img_path", photo.name, f"{error.reason}: {error}")
+
+
+def _unlabelled(table: Table) -> Iterator[Fault]:
+    """Yield the rows without a product in a table where others have one."""
+    if any(photo.product_id is not None for photo in table.photos):
+        for photo, row in zip(table.photos, table.rows, strict=True):
+            if photo.product_id is None:
+                yield Fault(table.file, row, "product_id", "", "is empty, other rows have one")
+
+
+def _report(tables: list[Table], faults: list[Fault], n_clipped: int) -> CheckReport:
+    gallery = [p for table in tables for p in table.photos if p.domain == "seller"]
+    queries = [p for table in tables for p in table.photos if p.domain == "user"]
+    products = Counter(p.product_id for p in gallery if p.product_id is not None)
+    known = bool(products)
+    return CheckReport(
+        faults=tuple(faults),
+        n_gallery=len(gallery),
+        n_queries=len(queries),
+        n_clipped=n_clipped,
+        n_products=len(products) if known else None,
+        n_without_positive=(
+            sum(1 for p in queries if p.product_id not in products) if known else None
+        ),
+    )

@@ -1,0 +1,59 @@
+"""`shoplens check`."""
+
+from __future__ import annotations
+
+import click
+from rich.table import Table
+
+from shoplens.checking import check as check_source
+from shoplens.cli.console import message, progress_display, results_console, write_json
+from shoplens.cli.options import boxes_option, columns_option, json_option, workers_option
+from shoplens.records import BoxFrame
+
+
+@click.command()
+@click.argument("source", metavar="DATASET")
+@boxes_option
+@columns_option
+@workers_option
+@json_option
+def check(
+    source: str,
+    box_frame: BoxFrame,
+    columns: dict[str, str],
+    workers: int | None,
+    json_file: str | None,
+) -> int:
+    """List everything that is wrong with a dataset: tables, boxes and photos, all at once.
+
+    DATASET is a test set folder (gallery.csv, queries.csv, images), or a CSV table or folder of
+    images to be checked as a gallery. Every photo is decoded. Rows count as in a spreadsheet: the
+    header is row 1. The exit code is 1 when there is any fault.
+
+    \b
+    Example:
+      shoplens check photos/ --json faults.json
+    """
+    with progress_display() as progress:
+        found = check_source(
+            source, columns=columns, box_frame=box_frame, workers=workers, progress=progress
+        )
+    console = results_console(json_file)
+    if found.faults:
+        table = Table(title=f"{len(found.faults)} faults in {source}", title_justify="left")
+        for name in ("file", "row", "column", "value", "problem"):
+            table.add_column(name, overflow="fold")
+        for fault in found.faults:
+            row = str(fault.row) if fault.row else ""
+            table.add_row(fault.file, row, fault.column, fault.value[:80], fault.problem)
+        console.print(table)
+    else:
+        console.print(f"{source}: no faults")
+    message(
+        f"looked at {found.n_gallery:,} gallery photos and {found.n_queries:,} queries; "
+        f"{found.n_clipped:,} boxes partly outside their photo will be clipped"
+    )
+    if found.n_without_positive:
+        message(f"{found.n_without_positive:,} queries have no gallery photo of their product")
+    write_json(json_file, found.to_json())
+    return 0 if found.ok else 1

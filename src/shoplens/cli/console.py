@@ -1,0 +1,99 @@
+"""What the commands print: progress and messages on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as RichProgress
+from rich.text import Text
+
+from shoplens.files import write_text
+from shoplens.progress import Progress
+
+_PLAIN_INTERVAL = 10.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+
+def message(text: str) -> None:
+    """Tell the user something, on standard error."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def results_console(json_file: str | None) -> Console:
+    """Return where result tables go: standard output, unless the JSON goes there."""
+    return Console(stderr=json_file == "-", highlight=False)
+
+
+def write_json(json_file: str | None, values: Mapping[str, Any]) -> None:
+    """Write a command's JSON to a file, or to standard output for `-`; nothing for None."""
+    if json_file is None:
+        return
+    text = json.dumps(values, indent=2, allow_nan=False) + "\n"
+    if json_file == "-":
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        write_text(Path(json_file), text)
+
+
+@contextmanager
+def progress_display() -> Iterator[Progress]:
+    """Show progress on standard error: bars on a terminal, a line now and then elsewhere."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        bars = RichProgress(
+            TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(),
+            _RateColumn(), TimeRemainingColumn(compact=True), console=console,
+        )  # fmt: skip
+        with bars:
+            yield _Bars(bars)
+    else:
+        yield _Lines()
+
+
+class _Bars:
+    def __init__(self, bars: RichProgress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, Any] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total)
+        self._bars.update(self._tasks[stage], completed=done, total=total)
+
+
+class _RateColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.finished_speed or task.speed or 0:,.0f}/s")
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self._started: dict[str, float] = {}
+        self._said = time.monotonic()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        started = self._started.setdefault(stage, now)
+        if done < total and now - self._said < _PLAIN_INTERVAL:
+            return
+        self._said = now
+        rate = done / (now - started) if now > started else 0.0
+        left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
+        shown = f", {rate:,.0f}/s" if rate else ""
+        message(f"{stage}: {done:,} of {total:,}{shown}{left}")

@@ -1,0 +1,71 @@
+"""`shoplens demo`."""
+
+from __future__ import annotations
+
+import webbrowser
+from importlib import resources
+from pathlib import Path
+
+import click
+
+from shoplens.cli.console import message, results_console, write_json
+from shoplens.cli.evaluate import print_scores
+from shoplens.cli.job import Job, run_job
+from shoplens.cli.options import json_option, model_option, workers_option
+from shoplens.dataset import read_dataset
+from shoplens.evaluation import evaluate
+from shoplens.report import show_ranking, write_page
+
+
+@click.command()
+@click.argument("dataset", required=False, metavar="[DATASET]")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), default=Path("shoplens-demo.html"),
+    show_default=True, metavar="FILE", help="The page to write.",
+)  # fmt: skip
+@click.option("--results", "depth", type=click.IntRange(min=1), default=8, show_default=True,
+              help="How many results to show a query.")  # fmt: skip
+@click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
+@model_option
+@workers_option
+@json_option
+def demo(
+    dataset: str | None,
+    output: Path,
+    depth: int,
+    open_page: bool,
+    model: str,
+    workers: int | None,
+    json_file: str | None,
+) -> None:
+    """Search, score, and write a page with each query, its box and its results, hits marked.
+
+    Without DATASET it runs on the sample that ships with the package: renders of some 20 pieces
+    of furniture.
+
+    \b
+    Example:
+      shoplens demo
+    """
+    with resources.as_file(resources.files("shoplens") / "sample") as sample:
+        data = read_dataset(dataset if dataset is not None else sample)
+        outcome = run_job(data, Job(model, workers))
+        scores = evaluate(outcome.ranking, data)
+        print_scores(results_console(json_file), scores)
+        best = scores["map@1000"]
+        title = Path(dataset).name if dataset is not None else "sample furniture"
+        facts = [
+            ("mAP@1000", f"{best.value:.3f}"),
+            ("95 % interval", f"{best.low:.3f} .. {best.high:.3f}"),
+            ("hit@1", f"{scores['hit@1'].value:.3f}"),
+            ("queries", f"{scores.n_queries:,}"),
+            ("gallery photos", f"{scores.n_gallery:,}"),
+            ("model", outcome.ranking.model_name or ""),
+        ]
+        write_page(
+            output, f"shoplens: {title}", facts, show_ranking(scores, data, depth),
+        )  # fmt: skip
+    message(f"wrote {output.resolve()}: open it in a browser")
+    write_json(json_file, {**scores.to_json(), **outcome.to_json(), "page": str(output)})
+    if open_page:
+        webbrowser.open(output.resolve().as_uri())

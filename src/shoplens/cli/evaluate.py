@@ -1,0 +1,92 @@
+"""`shoplens evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from shoplens.cli.console import message, results_console, write_json
+from shoplens.cli.job import Job, run_job
+from shoplens.cli.options import (
+    boxes_option,
+    columns_option,
+    gallery_vectors_option,
+    json_option,
+    model_option,
+    query_vectors_option,
+    workers_option,
+)
+from shoplens.dataset import read_dataset
+from shoplens.evaluation import Scores
+from shoplens.evaluation import evaluate as evaluate_ranking
+from shoplens.ranking import load_ranking
+from shoplens.records import BoxFrame
+
+
+@click.command()
+@click.argument("dataset", metavar="DATASET")
+@click.option(
+    "--ranks", type=click.Path(path_type=Path), metavar="FILE",
+    help="Score this answer (.npy, or .npz as `shoplens rank` writes it) instead of ranking.",
+)  # fmt: skip
+@model_option
+@gallery_vectors_option
+@query_vectors_option
+@boxes_option
+@columns_option
+@workers_option
+@json_option
+def evaluate(
+    dataset: str,
+    ranks: Path | None,
+    model: str,
+    gallery_vectors: Path | None,
+    query_vectors: Path | None,
+    box_frame: BoxFrame,
+    columns: dict[str, str],
+    workers: int | None,
+    json_file: str | None,
+) -> None:
+    """Score a ranking of a dataset with ground truth: mAP@1000 and more, with intervals.
+
+    Without --ranks the dataset is embedded and ranked first. Intervals are 95 % bootstrap
+    intervals that resample products. Queries whose product has no gallery photo are left out of
+    every mean and counted. The definitions are in docs/metrics.md.
+
+    \b
+    Example:
+      shoplens evaluate examples/furniture --ranks ranks.npy --json scores.json
+    """
+    data = read_dataset(dataset, columns=columns, box_frame=box_frame)
+    extra: dict[str, Any] = {}
+    if ranks is not None:
+        ranking = load_ranking(ranks, data.queries.ids)
+    else:
+        outcome = run_job(data, Job(model, workers, gallery_vectors, query_vectors))
+        ranking, extra = outcome.ranking, outcome.to_json()
+    scores = evaluate_ranking(ranking, data)
+    print_scores(results_console(json_file), scores)
+    if scores.n_without_positive:
+        message(
+            f"{scores.n_without_positive:,} queries have no gallery photo of their product; they "
+            "are left out of the means"
+        )
+    write_json(json_file, {**scores.to_json(), **extra})
+
+
+def print_scores(console: Console, scores: Scores) -> None:
+    """Print the metrics with their intervals, and what they are of."""
+    table = Table(
+        title=f"{scores.n_queries:,} queries, {scores.n_gallery:,} gallery photos",
+        title_justify="left",
+    )
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="right")
+    for name, estimate in scores.items():
+        table.add_row(name, f"{estimate.value:.4f}", f"{estimate.low:.4f} .. {estimate.high:.4f}")
+    console.print(table)

@@ -1,0 +1,122 @@
+"""The work that `rank`, `evaluate` and `demo` share: a dataset in, a ranking out, with a report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from shoplens.cli.console import message, progress_display
+from shoplens.dataset import Dataset
+from shoplens.embedding import STAGES, embed
+from shoplens.errors import MissingError
+from shoplens.models import Encoder, load_encoder
+from shoplens.progress import Progress
+from shoplens.ranking import Ranking, rank
+from shoplens.records import Failure, PhotoSet
+from shoplens.vectors import Embeddings, load_vectors, save_vectors
+
+SHOWN_FAILURES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """How a dataset is to be ranked."""
+
+    model: str
+    workers: int | None = None
+    gallery_vectors: Path | None = None
+    query_vectors: Path | None = None
+    save_vectors: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A ranking and what it was made from."""
+
+    ranking: Ranking
+    gallery: Embeddings
+    queries: Embeddings
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts that `rank` and `evaluate` add to their JSON."""
+        return {
+            "n_clipped": self.gallery.n_clipped + self.queries.n_clipped,
+            "failures": {
+                "gallery": self.gallery.failures_by_reason(),
+                "queries": self.queries.failures_by_reason(),
+            },
+        }
+
+
+def run_job(dataset: Dataset, job: Job) -> Outcome:
+    """Embed (or load vectors), rank, and tell on standard error what was done."""
+    encoder = None
+    if job.gallery_vectors is None or job.query_vectors is None:
+        encoder = load_encoder(job.model)
+    if job.save_vectors is not None and not job.save_vectors.is_dir():
+        raise MissingError(f"--save-vectors: the folder {job.save_vectors} is not there")
+    with progress_display() as progress:
+        gallery = _vectors(dataset.gallery, job.gallery_vectors, encoder, job, progress, "gallery")
+        queries = _vectors(dataset.queries, job.query_vectors, encoder, job, progress, "queries")
+        ranking = rank(queries, gallery, progress=progress)
+    seconds: Counter[str] = Counter(ranking.seconds)
+    seconds.update(gallery.seconds)
+    seconds.update(queries.seconds)
+    outcome = Outcome(replace(ranking, seconds=dict(seconds)), gallery, queries)
+    report(outcome)
+    return outcome
+
+
+def report(outcome: Outcome) -> None:
+    """Say what was done: counts, failures by reason, time by stage."""
+    for side, embeddings in (("gallery", outcome.gallery), ("queries", outcome.queries)):
+        report_photos(side, embeddings)
+    report_seconds(outcome.ranking.seconds, len(outcome.gallery) + len(outcome.queries))
+
+
+def report_photos(side: str, embeddings: Embeddings) -> None:
+    """Say how many photos were embedded, and which were not and why."""
+    failed = embeddings.failures
+    clipped = f", {embeddings.n_clipped} boxes clipped" if embeddings.n_clipped else ""
+    message(f"{side}: {len(embeddings) - len(failed):,} of {len(embeddings):,} photos{clipped}")
+    for reason, count in embeddings.failures_by_reason().items():
+        message(f"  {count:,} failed: {reason}")
+        shown: list[Failure] = [f for f in failed if f.reason == reason][:SHOWN_FAILURES]
+        for failure in shown:
+            message(f"    {failure.id} {failure.name}: {failure.detail}")
+        if count > len(shown):
+            message(f"    ... and {count - len(shown):,} more (all are in --json)")
+
+
+def report_seconds(seconds: Mapping[str, float], n_photos: int) -> None:
+    """Say where the time went: wall-clock by step, core time by stage of embedding."""
+    steps = [f"{name} {seconds[name]:.1f} s" for name in ("embed", "rank") if name in seconds]
+    message("time: " + ", ".join(steps))
+    if "embed" in seconds and n_photos:
+        stages = ", ".join(f"{s} {1000 * seconds[s] / n_photos:.1f}" for s in STAGES)
+        rate = n_photos / seconds["embed"]
+        message(f"embedding: {rate:.1f} photos/s; core ms a photo: {stages}")
+
+
+def _vectors(
+    photos: PhotoSet,
+    file: Path | None,
+    encoder: Encoder | None,
+    job: Job,
+    progress: Progress,
+    side: str,
+) -> Embeddings:
+    if file is not None:
+        return load_vectors(file, photos)
+    assert encoder is not None  # loaded by run_job whenever one side has no file
+
+    def told(_stage: str, done: int, total: int) -> None:
+        progress(f"embed {side}", done, total)
+
+    embeddings = embed(photos, encoder, workers=job.workers, progress=told)
+    if job.save_vectors is not None:
+        save_vectors(job.save_vectors / f"{side}.parquet", photos, embeddings)
+    return embeddings

@@ -1,0 +1,51 @@
+"""`shoplens models`."""
+
+from __future__ import annotations
+
+import click
+from rich.table import Table
+
+from shoplens.cli.console import results_console, write_json
+from shoplens.cli.options import json_option
+from shoplens.models import list_models
+
+
+@click.command()
+@json_option
+def models(json_file: str | None) -> None:
+    """List the models that can be named with --model.
+
+    A folder or zip with model.onnx and recipe.json can be given instead of a name.
+
+    \b
+    Example:
+      shoplens models --json -
+    """
+    found = list_models()
+    table = Table()
+    for name in ("name", "dimension", "input", "MB", "licence", "fingerprint", "source"):
+        table.add_column(name, overflow="fold")
+    for info in found:
+        recipe = info.recipe
+        table.add_row(
+            recipe.name + (" (default)" if info.default else ""),
+            str(recipe.dimension), f"{recipe.input_size} px", f"{info.megabytes:.1f}",
+            recipe.licence, info.fingerprint, "\n".join(recipe.sources),
+        )  # fmt: skip
+    results_console(json_file).print(table)
+    write_json(json_file, {
+        "models": [
+            {
+                "name": info.recipe.name,
+                "version": info.recipe.version,
+                "default": info.default,
+                "dimension": info.recipe.dimension,
+                "input_size": info.recipe.input_size,
+                "megabytes": round(info.megabytes, 3),
+                "licence": info.recipe.licence,
+                "fingerprint": info.fingerprint,
+                "sources": list(info.recipe.sources),
+            }
+            for info in found
+        ]
+    })  # fmt: skip

@@ -1,0 +1,81 @@
+"""`shoplens rank`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from shoplens.cli.console import message, write_json
+from shoplens.cli.job import Job, run_job
+from shoplens.cli.options import (
+    boxes_option,
+    columns_option,
+    gallery_vectors_option,
+    json_option,
+    model_option,
+    query_vectors_option,
+    workers_option,
+)
+from shoplens.dataset import read_dataset
+from shoplens.records import BoxFrame
+
+
+@click.command()
+@click.argument("dataset", metavar="DATASET")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE",
+    help="ranks.npy for the answer array alone, ranks.npz with scores and the model's fingerprint.",
+)  # fmt: skip
+@model_option
+@gallery_vectors_option
+@query_vectors_option
+@click.option(
+    "--save-vectors", type=click.Path(path_type=Path), metavar="FOLDER",
+    help="Also write gallery.parquet and queries.parquet there, to be ranked again later.",
+)  # fmt: skip
+@boxes_option
+@columns_option
+@workers_option
+@json_option
+def rank(
+    dataset: str,
+    output: Path,
+    model: str,
+    gallery_vectors: Path | None,
+    query_vectors: Path | None,
+    save_vectors: Path | None,
+    box_frame: BoxFrame,
+    columns: dict[str, str],
+    workers: int | None,
+    json_file: str | None,
+) -> None:
+    """Rank a dataset's gallery for each of its queries.
+
+    Writes an int32 array (n_queries, min(1000, n_gallery)) of seller_img_ids, best first, in the
+    order of queries.csv. A query whose photo cannot be read gets the gallery in its order; gallery
+    photos that cannot be read come last. Both are counted.
+
+    \b
+    Example:
+      shoplens rank examples/furniture -o ranks.npy
+    """
+    data = read_dataset(dataset, columns=columns, box_frame=box_frame)
+    if output.suffix not in (".npy", ".npz"):
+        raise click.BadParameter(f"{output} must end in .npy or .npz", param_hint="--output")
+    outcome = run_job(data, Job(model, workers, gallery_vectors, query_vectors, save_vectors))
+    ranking = outcome.ranking
+    ranking.save(output)
+    message(f"wrote {output}: {ranking.ids.shape[0]:,} x {ranking.ids.shape[1]:,} ids")
+    write_json(json_file, {
+        "output": str(output),
+        "shape": list(ranking.ids.shape),
+        "n_queries": len(data.queries),
+        "n_gallery": len(data.gallery),
+        "n_failed": sum(ranking.n_failed.values()),
+        **outcome.to_json(),
+        "model": {"name": ranking.model_name, "fingerprint": ranking.fingerprint},
+        "chain": list(ranking.chain),
+        "batch_side": ranking.batch_side,
+        "seconds": dict(ranking.seconds),
+    })  # fmt: skip

@@ -1,0 +1,76 @@
+"""The exception tree.
+
+::
+
+    ShoplensError            anything shoplens refuses to go on with; exit code 1
+    ├── DataError            the tables or folders handed in are faulty
+    ├── PhotoError           one photo cannot be used (becomes a counted Failure in a batch)
+    ├── RankingError         an answer array or a set of vectors does not fit
+    ├── ModelError           a model folder is faulty or does not match the vectors
+    └── MissingError         an extra or a file that is needed is not there; exit code 3
+
+A message says what was wrong (with the value), where, and what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shoplens.records import Fault
+
+
+class ShoplensError(Exception):
+    """Base of every error shoplens raises on purpose. Catch it to catch them all."""
+
+    exit_code = 1
+
+
+class DataError(ShoplensError):
+    """The dataset cannot be read as it is.
+
+    Catch it to show the user every fault at once: they are in `faults`.
+    """
+
+    def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
+        self.faults = tuple(faults)
+        shown = [f"  {fault}" for fault in self.faults[:20]]
+        if len(self.faults) > len(shown):
+            shown.append(f"  ... and {len(self.faults) - len(shown)} more")
+        super().__init__("\n".join([message, *shown]))
+
+
+class PhotoError(ShoplensError):
+    """One photo cannot be used.
+
+    `reason` is a short word to count by (see `shoplens.records.REASONS`). Catch it around a single
+    photo; a batch turns it into a `Failure` record and goes on.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class RankingError(ShoplensError):
+    """An answer array, a saved ranking or a set of vectors does not fit the data.
+
+    Catch it where answers of others are read.
+    """
+
+
+class ModelError(ShoplensError):
+    """A model is faulty, or vectors of different models were about to be compared.
+
+    Catch it where a model is chosen by name or path.
+    """
+
+
+class MissingError(ShoplensError):
+    """A file or an optional extra that is needed is not there.
+
+    Catch it to tell the user what to install or bring.
+    """
+
+    exit_code = 3

@@ -1,0 +1,185 @@
+"""Scoring a ranking against the ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shoplens.dataset import Dataset
+from shoplens.errors import DataError, RankingError
+from shoplens.metrics import (
+    DEFAULT_METRICS,
+    Counts,
+    Estimate,
+    PerQuery,
+    Relevance,
+    estimate,
+    per_query,
+)
+from shoplens.ranking import Ranking
+from shoplens.records import PhotoSet
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A ranking held against the ground truth."""
+
+    relevant: Relevance
+    """(q, k) bool: whether the photo at a rank is of the query's product."""
+    n_positive: Counts
+    """(q,) int: gallery photos of the query's product; 0 where there is none."""
+    groups: Counts
+    """(q,) int: which product each query belongs to, numbered from 0."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores(Mapping[str, Estimate]):
+    """The metrics of a ranking, by name, and what they are of.
+
+    `scores["map@1000"].value` is the mean over the queries whose product is in the gallery.
+    """
+
+    metrics: Mapping[str, Estimate]
+    per_query: Mapping[str, PerQuery]
+    """(q,) float64 by metric, NaN for queries without a positive."""
+    n_queries: int
+    n_gallery: int
+    n_without_positive: int
+    """Queries whose product has no gallery photo: left out of every mean."""
+    n_failed: int
+    """Photos, of queries and gallery, that could not be compared."""
+    ranking: Ranking
+
+    def __getitem__(self, name: str) -> Estimate:
+        return self.metrics[name]
+
+    def __iter__(self) -> Any:
+        return iter(self.metrics)
+
+    def __len__(self) -> int:
+        return len(self.metrics)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values as `shoplens evaluate --json` writes them."""
+        return {
+            "n_queries": self.n_queries,
+            "n_gallery": self.n_gallery,
+            "n_without_positive": self.n_without_positive,
+            "n_failed": self.n_failed,
+            "model": {"name": self.ranking.model_name, "fingerprint": self.ranking.fingerprint},
+            "chain": list(self.ranking.chain),
+            "batch_side": self.ranking.batch_side,
+            "metrics": {
+                name: {"value": e.value, "low": e.low, "high": e.high}
+                for name, e in self.metrics.items()
+            },
+            "seconds": dict(self.ranking.seconds),
+        }
+
+
+def evaluate(
+    ranking: Ranking, dataset: Dataset, *, metrics: Sequence[str] = DEFAULT_METRICS
+) -> Scores:
+    """Score a ranking of a dataset whose products are known.
+
+    Args:
+        ranking: rows of gallery ids for every query, in the order of the queries.
+        dataset: the test set with ground truth.
+        metrics: names as `shoplens.metrics.per_query` takes them.
+
+    Returns:
+        `Scores` with a 95 % bootstrap interval by product for each metric.
+
+    Raises:
+        DataError: the ground truth is not known, or no query has a positive.
+        RankingError: the ranking is of other queries, names unknown ids, repeats an id within a
+            row, or a metric does not exist.
+    """
+    judged = judge(ranking, dataset)
+    scored = judged.n_positive > 0
+    if not scored.any():
+        raise DataError("no query's product has a gallery photo: nothing can be scored")
+    # Groups are numbered again without gaps among the queries that count.
+    groups = np.unique(judged.groups[scored], return_inverse=True)[1]
+    values, estimates = {}, {}
+    for name in metrics:
+        of_scored = per_query(name, judged.relevant[scored], judged.n_positive[scored])
+        estimates[name] = estimate(of_scored, groups)
+        values[name] = np.full(len(ranking), np.nan)
+        values[name][scored] = of_scored
+    return Scores(
+        metrics=estimates,
+        per_query=values,
+        n_queries=len(dataset.queries),
+        n_gallery=len(dataset.gallery),
+        n_without_positive=int((~scored).sum()),
+        n_failed=sum(ranking.n_failed.values()),
+        ranking=ranking,
+    )
+
+
+def judge(ranking: Ranking, dataset: Dataset) -> Judged:
+    """Look up which results are of the query's product.
+
+    Raises as `evaluate` does.
+    """
+    if not np.array_equal(ranking.query_ids, dataset.queries.ids):
+        raise RankingError("the ranking is of other queries than the dataset's, or in other order")
+    codes: dict[str, int] = {}
+    gallery_products = _product_codes(dataset.gallery, codes)
+    query_products = _product_codes(dataset.queries, codes)
+    positions = _positions(ranking.ids, dataset.gallery.ids)
+    n_positive = np.bincount(gallery_products, minlength=len(codes))[query_products]
+    relevant = gallery_products[positions] == query_products[:, None]
+    return Judged(relevant, n_positive, query_products)
+
+
+def _product_codes(photos: PhotoSet, codes: dict[str, int]) -> Counts:
+    """Number the photos' products, adding those not seen before to `codes`."""
+    numbers = np.empty(len(photos), dtype=np.int64)
+    for row, photo in enumerate(photos):
+        if photo.product_id is None:
+            raise DataError(
+                f"photo {photo.id} ({photo.name}) has no product_id: scoring needs the ground "
+                "truth of every gallery photo and query"
+            )
+        numbers[row] = codes.setdefault(photo.product_id, len(codes))
+    return numbers
+
+
+def _positions(
+    ids: npt.NDArray[np.int32], gallery_ids: npt.NDArray[np.int32]
+) -> npt.NDArray[np.intp]:
+    """Return the gallery position of each ranked id, refusing unknown and repeated ids."""
+    by_id = np.argsort(gallery_ids, kind="stable")
+    if not len(gallery_ids):
+        raise RankingError("the gallery is empty")
+    found = np.searchsorted(gallery_ids, ids, sorter=by_id)
+    positions: npt.NDArray[np.intp] = by_id[np.minimum(found, len(by_id) - 1)]
+    unknown = gallery_ids[positions] != ids
+    if unknown.any():
+        raise RankingError(
+            f"{int(unknown.sum())} ranked ids are of no gallery photo, the first of them "
+            + _place(ids, unknown)
+        )
+    in_order = np.sort(positions, axis=1)
+    if (in_order[:, 1:] == in_order[:, :-1]).any():
+        repeated = np.zeros(ids.shape, dtype=np.bool_)
+        for row in np.flatnonzero((in_order[:, 1:] == in_order[:, :-1]).any(axis=1)):
+            first = np.unique(ids[row], return_index=True)[1]
+            repeated[row] = True
+            repeated[row, first] = False
+        raise RankingError(
+            f"{int(repeated.sum())} ids repeat an earlier one of their row, the first of them "
+            + _place(ids, repeated)
+        )
+    return positions
+
+
+def _place(ids: npt.NDArray[np.int32], marked: npt.NDArray[np.bool_]) -> str:
+    row, column = (int(i) for i in np.argwhere(marked)[0])
+    return f"{ids[row, column]} in row {row}, column {column} (from 0)"

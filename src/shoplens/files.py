@@ -1,0 +1,45 @@
+"""Writing files so that a kill or a full disk never leaves half a result behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from shoplens.errors import MissingError, ShoplensError
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[IO[bytes]]:
+    """Open a file for writing beside `path` and move it there once it is complete.
+
+    When the block raises, an earlier file at `path` stays as it was.
+
+    Raises:
+        MissingError: the folder of `path` is not there.
+        ShoplensError: the file cannot be written (full disk, permissions).
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise MissingError(f"cannot write {target}: the folder {target.parent} is not there")
+    if target.is_dir():
+        raise ShoplensError(f"cannot write {target}: it is a folder")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        raise ShoplensError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a UTF-8 text file in one step (see `replacing`)."""
+    with replacing(path) as stream:
+        stream.write(text.encode())

@@ -1,0 +1,139 @@
+"""Encoders: squares of pixels in, unit vectors out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from shoplens.errors import ModelError
+from shoplens.models.recipe import Recipe
+from shoplens.records import Domain
+
+Vectors = npt.NDArray[np.float32]
+
+
+class Encoder(Protocol):
+    """What embeds photos. Anything with these members can stand in for the built-in."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """How photos are prepared for it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What its vectors are compared by: equal fingerprints, equal vectors."""
+
+    def encode(self, pixels: npt.NDArray[np.uint8], domains: Sequence[Domain]) -> Vectors:
+        """Embed prepared photos; must be safe to call from several threads at once.
+
+        Args:
+            pixels: (n, input_size, input_size, 3) uint8, RGB, as `shoplens.crops.crop` makes.
+            domains: who took each photo, n of them.
+
+        Returns:
+            (n, dimension) float32, rows of unit length.
+        """
+
+
+class OnnxEncoder:
+    """A model folder's graph on ONNX Runtime.
+
+    One call runs on one thread: callers that want all cores call `encode` from several threads,
+    which keeps every core busy without the barriers of threads inside an operator
+    (`bench/engines.py` compares the two).
+
+    Raises `ModelError` when the graph cannot be loaded or does not fit its recipe.
+    """
+
+    def __init__(self, weights: bytes, recipe: Recipe) -> None:
+        # Costs a quarter of a second: paid by those who embed, not by `shoplens --help`.
+        import onnxruntime  # noqa: PLC0415
+
+        self._recipe = recipe
+        self._fingerprint = recipe.fingerprint(weights)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                weights, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's own exceptions share no public base.
+            raise ModelError(
+                f"model {recipe.name}: model.onnx cannot be loaded: {error}"
+            ) from error
+        self._input = self._checked_input()
+
+    @property
+    def recipe(self) -> Recipe:
+        """How photos are prepared for this model."""
+        return self._recipe
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits over weights and recipe."""
+        return self._fingerprint
+
+    def encode(self, pixels: npt.NDArray[np.uint8], domains: Sequence[Domain]) -> Vectors:
+        """Embed prepared photos (see `Encoder.encode`).
+
+        Raises `ModelError` when the pixels have another shape than the recipe says, or the graph
+        returns vectors of another dimension or without a direction.
+        """
+        size = self._recipe.input_size
+        if pixels.shape[1:] != (size, size, 3) or len(domains) != len(pixels):
+            raise ModelError(
+                f"model {self._recipe.name} takes (n, {size}, {size}, 3) pixels and n domains, "
+                f"got {pixels.shape} and {len(domains)}"
+            )
+        if not len(pixels):
+            return np.empty((0, self._recipe.dimension), dtype=np.float32)
+        output = self._session.run(None, {self._input: self._layout(pixels)})[0]
+        if output.shape != (len(pixels), self._recipe.dimension):
+            raise ModelError(
+                f"model {self._recipe.name} returned {output.shape}, its recipe promises "
+                f"{(len(pixels), self._recipe.dimension)}"
+            )
+        vectors = unit(np.asarray(output, dtype=np.float32))
+        if self._recipe.centres:
+            zero = np.zeros(self._recipe.dimension, dtype=np.float32)
+            centres = {d: np.asarray(c, dtype=np.float32) for d, c in self._recipe.centres.items()}
+            vectors = unit(vectors - np.stack([centres.get(d, zero) for d in domains]))
+        return vectors
+
+    def _layout(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.generic]:
+        if self._recipe.pixels == "uint8_nhwc":
+            return np.ascontiguousarray(pixels)
+        mean = np.asarray(self._recipe.mean, dtype=np.float32)
+        std = np.asarray(self._recipe.std, dtype=np.float32)
+        normalised = (pixels.astype(np.float32) - mean) / std
+        return np.ascontiguousarray(normalised.transpose(0, 3, 1, 2))
+
+    def _checked_input(self) -> str:
+        inputs = self._session.get_inputs()
+        expected = {"uint8_nhwc": "tensor(uint8)", "float32_nchw": "tensor(float)"}
+        kind = expected[self._recipe.pixels]
+        if len(inputs) != 1 or inputs[0].type != kind:
+            got = ", ".join(f"{i.name}: {i.type}" for i in inputs)
+            raise ModelError(
+                f"model {self._recipe.name}: recipe says pixels={self._recipe.pixels}, so "
+                f"model.onnx must take one {kind}; it takes {got}"
+            )
+        return str(inputs[0].name)
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """Scale rows to unit length.
+
+    Raises `ModelError` when a row is zero or not finite: it has no direction to compare by.
+    """
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not np.isfinite(norms).all() or not (norms > 0).all():
+        bad = int(np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))[0])
+        raise ModelError(f"vector {bad} is zero or not finite (length {norms[bad, 0]})")
+    scaled: Vectors = vectors / norms
+    return scaled

@@ -1,0 +1,137 @@
+"""The recipe: everything about a model besides its weights, kept in the same folder.
+
+A model is a folder (or a zip of it) with `model.onnx` and `recipe.json`. Weights never travel
+without their preprocessing, and the fingerprint covers both: vectors made with another recipe are
+refused wherever they meet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, get_args
+
+from shoplens.crops import Fit
+from shoplens.errors import ModelError
+from shoplens.records import Domain
+
+PixelLayout = Literal["uint8_nhwc", "float32_nchw"]
+"""What the graph takes: raw bytes (it normalises itself), or floats normalised by mean and std."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a model's weights are to be used, and where they come from.
+
+    Raises `ModelError` when a value is impossible.
+    """
+
+    name: str
+    version: str
+    dimension: int
+    """Length of the vectors."""
+    input_size: int
+    """Side in pixels of the square the model takes."""
+    fit: Fit
+    """How a region becomes a square (see `shoplens.crops.crop`)."""
+    pixels: PixelLayout
+    mean: tuple[float, float, float]
+    """Per channel (R, G, B), in grey levels 0..255; pixels become (x - mean) / std."""
+    std: tuple[float, float, float]
+    licence: str
+    sources: tuple[str, ...]
+    """Where weights and fitted numbers come from."""
+    pad_colour: tuple[int, int, int] = (255, 255, 255)
+    interpolation: str = "bicubic"
+    pooling: str = ""
+    """In words; the pooling itself is in the graph."""
+    centres: Mapping[Domain, tuple[float, ...]] = field(default_factory=dict)
+    """Per domain, a (dimension,) vector taken from the graph's unit output before it is scaled to
+    unit length again."""
+
+    def __post_init__(self) -> None:
+        self._require(bool(self.name), "name", "must not be empty")
+        self._require(self.dimension > 0, "dimension", "must be positive")
+        self._require(self.input_size > 0, "input_size", "must be positive")
+        self._require(self.fit in get_args(Fit), "fit", f"must be one of {get_args(Fit)}")
+        self._require(
+            self.pixels in get_args(PixelLayout),
+            "pixels",
+            f"must be one of {get_args(PixelLayout)}",
+        )
+        # One resize path in the package: a recipe that asks for another cannot be honoured.
+        self._require(self.interpolation == "bicubic", "interpolation", "must be 'bicubic'")
+        for name in ("mean", "std", "pad_colour"):
+            self._require(len(getattr(self, name)) == 3, name, "must hold 3 numbers (R, G, B)")
+        self._require(all(v > 0 for v in self.std), "std", "must be positive")
+        for domain, centre in self.centres.items():
+            self._require(
+                domain in get_args(Domain), "centres", f"has the unknown domain {domain!r}"
+            )
+            self._require(
+                len(centre) == self.dimension and all(map(math.isfinite, centre)),
+                f"centres.{domain}",
+                f"must hold {self.dimension} finite numbers, has {len(centre)}",
+            )
+
+    def _require(self, holds: bool, name: str, problem: str) -> None:
+        if not holds:
+            shown = repr(getattr(self, name, None))
+            raise ModelError(f"recipe.json: {name} {problem} (got {shown[:80]})")
+
+    def fingerprint(self, weights: bytes) -> str:
+        """Return 16 hex digits over recipe and weights; equal fingerprints, equal vectors."""
+        digest = hashlib.sha256(json.dumps(self._values(), sort_keys=True).encode())
+        digest.update(weights)
+        return digest.hexdigest()[:16]
+
+    def to_json(self, weights: bytes) -> str:
+        """Return the text of `recipe.json` for this recipe and these weights."""
+        values = {**self._values(), "fingerprint": self.fingerprint(weights)}
+        # One key a line: readable, and a vector of a thousand numbers stays one line.
+        lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in values.items()]
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+
+    @classmethod
+    def from_json(cls, text: str, weights: bytes) -> Recipe:
+        """Read `recipe.json` and check that it belongs to `weights`.
+
+        Raises `ModelError` when a key is missing or unknown, a value impossible, or the stated
+        fingerprint is another one.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ModelError(f"recipe.json is not JSON: {error}") from error
+        if not isinstance(values, dict):
+            raise ModelError("recipe.json must hold one JSON object")
+        stated = values.pop("fingerprint", None)
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(values.keys() - known):
+            raise ModelError(f"recipe.json: unknown keys {unknown}; known are {sorted(known)}")
+        try:
+            recipe = cls(**{name: _frozen(value) for name, value in values.items()})
+        except TypeError as error:
+            raise ModelError(f"recipe.json: {error}") from error
+        actual = recipe.fingerprint(weights)
+        if stated is not None and stated != actual:
+            raise ModelError(
+                f"recipe.json states the fingerprint {stated}, but recipe and model.onnx give "
+                f"{actual}: one of the two files was changed or belongs to another model. "
+                "Bring the matching pair, or remove the key 'fingerprint' if you made the change."
+            )
+        return recipe
+
+    def _values(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, dict):
+        return {key: _frozen(item) for key, item in value.items()}
+    return value

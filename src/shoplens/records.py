@@ -1,0 +1,230 @@
+"""The nouns that travel through the package: boxes, photos, faults and failures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from shoplens.errors import DataError, PhotoError
+
+Domain = Literal["user", "seller"]
+"""Who took the photo. Encoders treat the two differently (per-domain centring)."""
+
+BoxFrame = Literal["upright", "stored"]
+"""What a box's pixels count: the photo after its EXIF turn, or the pixels as stored in the file."""
+
+REASONS = {
+    "missing": "the file is not there",
+    "empty": "the file has no bytes",
+    "not_an_image": "the bytes are no image of a known format",
+    "truncated": "the file ends before the picture does",
+    "corrupt": "the picture's data are damaged",
+    "too_large": "more pixels than the limit (a decompression bomb?)",
+    "unsupported": "a pixel type without a defined way to RGB",
+    "bad_box": "the box is not four finite numbers with a positive width and height",
+    "outside_box": "the box lies wholly outside the photo",
+    "unreadable": "the file could not be opened (permissions, disk error)",
+    "no_vector": "the given vectors hold none for this photo",
+}
+"""Why a photo could not be used: the words failures are counted by, and what each means."""
+
+_INT32 = np.iinfo(np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels, half-open: it covers x0 <= x < x1 and y0 <= y < y1.
+
+    Coordinates may be fractions of a pixel. Raises `PhotoError` (reason `bad_box`) when a
+    coordinate is not finite or the box has no area.
+    """
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def __post_init__(self) -> None:
+        values = (self.x0, self.y0, self.x1, self.y1)
+        if not all(math.isfinite(v) for v in values):
+            raise PhotoError("bad_box", f"box {values} is not four finite numbers")
+        if self.x1 <= self.x0 or self.y1 <= self.y0:
+            raise PhotoError(
+                "bad_box",
+                f"box {self} is empty: width and height must be positive",
+            )
+
+    def __str__(self) -> str:
+        return f"{self.x0:g},{self.y0:g},{self.x1 - self.x0:g},{self.y1 - self.y0:g}"
+
+    @classmethod
+    def from_xywh(cls, x: float, y: float, w: float, h: float) -> Box:
+        """Make a box from its top-left corner and size in pixels (as the tables have it)."""
+        if not (w > 0 and h > 0):
+            raise PhotoError(
+                "bad_box", f"box {x:g},{y:g},{w:g},{h:g} is empty: width and height must be > 0"
+            )
+        return cls(x, y, x + w, y + h)
+
+    @classmethod
+    def from_relative(cls, x: float, y: float, w: float, h: float, size: tuple[int, int]) -> Box:
+        """Make a box from fractions (0..1) of a photo of `size` (width, height)."""
+        width, height = size
+        return cls.from_xywh(x * width, y * height, w * width, h * height)
+
+    @classmethod
+    def parse(cls, text: str, size: tuple[int, int]) -> Box:
+        """Read `x,y,w,h` in pixels, or `rel:x,y,w,h` in fractions of `size` (width, height).
+
+        Raises `PhotoError` (reason `bad_box`) when the text is neither.
+        """
+        relative = text.startswith("rel:")
+        parts = text.removeprefix("rel:").split(",")
+        try:
+            x, y, w, h = (float(part) for part in parts)
+        except ValueError:
+            raise PhotoError(
+                "bad_box",
+                f"box {text!r} is not x,y,w,h in pixels (120,40,300,200) "
+                "or rel:x,y,w,h in fractions (rel:0.2,0.1,0.5,0.6)",
+            ) from None
+        return cls.from_relative(x, y, w, h, size) if relative else cls.from_xywh(x, y, w, h)
+
+    @property
+    def width(self) -> float:
+        """Width in pixels."""
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> float:
+        """Height in pixels."""
+        return self.y1 - self.y0
+
+    def is_within(self, size: tuple[int, int]) -> bool:
+        """Whether no part of the box lies outside a photo of `size` (width, height)."""
+        return self.x0 >= 0 and self.y0 >= 0 and self.x1 <= size[0] and self.y1 <= size[1]
+
+    def clip(self, size: tuple[int, int]) -> Box:
+        """Return the part inside a photo of `size` (width, height).
+
+        Raises `PhotoError` (reason `outside_box`) when there is none.
+        """
+        x0, y0 = max(self.x0, 0.0), max(self.y0, 0.0)
+        x1, y1 = min(self.x1, float(size[0])), min(self.y1, float(size[1]))
+        if x1 <= x0 or y1 <= y0:
+            raise PhotoError(
+                "outside_box",
+                f"box {self} lies wholly outside the photo of {size[0]} x {size[1]} pixels",
+            )
+        return Box(x0, y0, x1, y1)
+
+    def scaled(self, factor: float) -> Box:
+        """Return the same region of the photo shrunk (or grown) by `factor`."""
+        return Box(self.x0 * factor, self.y0 * factor, self.x1 * factor, self.y1 * factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One row of a table: a photo, whose it is, and where in it the product is."""
+
+    id: int
+    """`seller_img_id` or `user_img_id`; any int32."""
+    name: str
+    """The path as the table writes it."""
+    path: Path
+    """The file."""
+    domain: Domain
+    box: Box | None = None
+    """The product's box; None means the whole photo."""
+    box_frame: BoxFrame = "upright"
+    product_id: str | None = None
+    """Ground truth, read as text and never interpreted; None where it is not known."""
+    problem: PhotoError | None = None
+    """Why the photo cannot be used, where the table alone tells (a bad box, a missing file)."""
+
+
+class PhotoSet(Sequence[Photo]):
+    """Photos in the order of their table: a gallery or a list of queries.
+
+    Raises `DataError` when an id is repeated or is no int32.
+    """
+
+    def __init__(self, photos: Sequence[Photo]) -> None:
+        self._photos = tuple(photos)
+        seen: dict[int, str] = {}
+        for photo in self._photos:
+            if not _INT32.min <= photo.id <= _INT32.max:
+                raise DataError(f"photo id {photo.id} ({photo.name}) does not fit 32 bits")
+            if photo.id in seen:
+                raise DataError(
+                    f"photo id {photo.id} is used twice: {seen[photo.id]} and {photo.name}"
+                )
+            seen[photo.id] = photo.name
+        self.ids: npt.NDArray[np.int32] = np.array([p.id for p in self._photos], dtype=np.int32)
+        """(n,) int32, in table order."""
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    @overload
+    def __getitem__(self, index: int) -> Photo: ...
+    @overload
+    def __getitem__(self, index: slice) -> PhotoSet: ...
+    def __getitem__(self, index: int | slice) -> Photo | PhotoSet:
+        if isinstance(index, slice):
+            return PhotoSet(self._photos[index])
+        return self._photos[index]
+
+    def __iter__(self) -> Iterator[Photo]:
+        return iter(self._photos)
+
+    def __repr__(self) -> str:
+        return f"PhotoSet({len(self)} photos)"
+
+    @property
+    def has_products(self) -> bool:
+        """Whether every photo's product is known (an empty set counts as known)."""
+        return all(photo.product_id is not None for photo in self._photos)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong in a table or one of its photos, and where.
+
+    `row` counts as a spreadsheet does: the header is row 1. 0 means the file as a whole, and an
+    empty `column` the row as a whole.
+    """
+
+    file: str
+    row: int
+    column: str
+    value: str
+    problem: str
+
+    def __str__(self) -> str:
+        place = self.file
+        if self.row:
+            place += f", row {self.row}"
+        if self.column:
+            place += f", column {self.column}"
+        value = f" {self.value!r}" if self.value else ""
+        return f"{place}:{value} {self.problem}"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A photo that could not be embedded: a record, not an exception."""
+
+    row: int
+    """Position in its `PhotoSet`, from 0."""
+    id: int
+    name: str
+    reason: str
+    """A key of `REASONS`."""
+    detail: str

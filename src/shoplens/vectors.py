@@ -1,0 +1,261 @@
+"""Vectors of a photo set, made by us or brought along, and their files.
+
+Two formats: Parquet, one row a photo (needs the extra `shoplens[parquet]`), which carries ids,
+failures and the model's fingerprint; and a bare `.npy`, rows in table order, for vectors made
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shoplens.errors import MissingError, RankingError
+from shoplens.files import replacing
+from shoplens.records import Failure, PhotoSet
+
+Vectors = npt.NDArray[np.float32]
+
+_METADATA_KEY = b"shoplens"
+_PARQUET_EXTRA = "Parquet files need pyarrow: pip install 'shoplens[parquet]'"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embeddings:
+    """One vector a photo, in the order of its photo set.
+
+    Raises `RankingError` when shapes do not belong together.
+    """
+
+    ids: npt.NDArray[np.int32]
+    """(n,) int32, unique."""
+    vectors: Vectors
+    """(n, d) float32, rows of unit length; zero where the photo failed."""
+    failures: tuple[Failure, ...] = ()
+    model_name: str | None = None
+    fingerprint: str | None = None
+    """Of the model that made them; None when not known."""
+    sha256: tuple[str | None, ...] = ()
+    """Of each photo's file, in hex; None where it could not be read. Empty when not known."""
+    n_clipped: int = 0
+    """Photos whose box lay partly outside and was clipped."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall-clock seconds of the whole (`embed`) and core seconds of each stage."""
+
+    def __post_init__(self) -> None:
+        if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):
+            raise RankingError(
+                f"{len(self.ids)} ids need vectors of shape (n, d), got {self.vectors.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def has_vector(self) -> npt.NDArray[np.bool_]:
+        """(n,) bool: False where the photo failed."""
+        mask = np.ones(len(self.ids), dtype=np.bool_)
+        mask[[failure.row for failure in self.failures]] = False
+        return mask
+
+    def failures_by_reason(self) -> dict[str, int]:
+        """Return how many photos failed for each reason, most frequent first."""
+        return dict(Counter(failure.reason for failure in self.failures).most_common())
+
+
+def check_same_model(queries: Embeddings, gallery: Embeddings) -> None:
+    """Refuse to compare vectors of different models.
+
+    Raises `RankingError` when dimensions or known fingerprints differ.
+    """
+    if queries.vectors.shape[1] != gallery.vectors.shape[1]:
+        raise RankingError(
+            f"query vectors have {queries.vectors.shape[1]} dimensions, gallery vectors "
+            f"{gallery.vectors.shape[1]}: they come from different models"
+        )
+    if queries.fingerprint and gallery.fingerprint and queries.fingerprint != gallery.fingerprint:
+        raise RankingError(
+            f"query vectors were made by {queries.model_name} ({queries.fingerprint}), gallery "
+            f"vectors by {gallery.model_name} ({gallery.fingerprint}): embed both with one model"
+        )
+
+
+def save_vectors(path: str | Path, photos: PhotoSet, embeddings: Embeddings) -> None:
+    """Write vectors to a `.parquet` or `.npy` file (by suffix), replacing it in one step.
+
+    A `.npy` holds float32 (n, d) in table order, a row of NaN where the photo failed.
+
+    Raises:
+        RankingError: another suffix, or `embeddings` are not those of `photos`.
+        MissingError: Parquet without the extra.
+    """
+    path = Path(path)
+    _require_ids(photos, embeddings.ids, str(path))
+    if path.suffix == ".npy":
+        rows = embeddings.vectors.copy()
+        rows[~embeddings.has_vector] = np.nan
+        with replacing(path) as stream:
+            np.save(stream, rows)
+    elif path.suffix == ".parquet":
+        table = _to_table(photos, embeddings)
+        parquet = _pyarrow_parquet()
+        with replacing(path) as stream:
+            parquet.write_table(table, stream)
+    else:
+        raise RankingError(f"{path}: vectors are written as .parquet or .npy")
+
+
+def load_vectors(path: str | Path, photos: PhotoSet) -> Embeddings:
+    """Read the vectors of a photo set.
+
+    Args:
+        path: a `.parquet` in shoplens' format, its rows in any order, matched by `photo_id`; or
+            a `.npy`, float16/32/64 (n, d), one row a photo in table order, a row of NaN for a
+            photo without a vector.
+        photos: whose vectors they are. Photos that a Parquet file does not hold are failures
+            (`no_vector`); rows of photos not in the set are left out.
+
+    Returns:
+        `Embeddings` in the order of `photos`. Rows are scaled to unit length.
+
+    Raises:
+        MissingError: no such file, or Parquet without the extra.
+        RankingError: the file does not fit the photo set.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingError(f"vectors {path} are not there")
+    if path.suffix == ".npy":
+        return _from_npy(path, photos)
+    if path.suffix == ".parquet":
+        return _from_parquet(path, photos)
+    raise RankingError(f"{path}: vectors are read from .parquet or .npy")
+
+
+def _from_npy(path: Path, photos: PhotoSet) -> Embeddings:
+    try:
+        rows = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise RankingError(f"{path} is not a .npy array: {error}") from error
+    if rows.ndim != 2 or rows.dtype.kind != "f" or len(rows) != len(photos):
+        raise RankingError(
+            f"{path} holds {rows.dtype} {rows.shape}; needed is a float array of "
+            f"{len(photos)} rows, one a photo in table order"
+        )
+    absent = np.isnan(rows).all(axis=1)
+    return _checked(path, photos, rows.astype(np.float32), absent, None, None, {})
+
+
+def _from_parquet(path: Path, photos: PhotoSet) -> Embeddings:
+    parquet = _pyarrow_parquet()
+    try:
+        table = parquet.read_table(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors derive from these.
+        raise RankingError(f"{path} is not a Parquet file: {error}") from error
+    if missing := [name for name in ("photo_id", "vector") if name not in table.column_names]:
+        raise RankingError(f"{path}: columns {missing} are missing, there are {table.column_names}")
+    ids = table["photo_id"].to_numpy()
+    if len(np.unique(ids)) != len(ids):
+        raise RankingError(f"{path}: photo_id {_first_repeat(ids)} stands twice")
+    column = table["vector"].combine_chunks()
+    present = column.is_valid().to_numpy(zero_copy_only=False)
+    lengths = np.unique(column.drop_null().value_lengths().to_numpy())
+    if len(lengths) != 1:
+        raise RankingError(f"{path}: vectors have lengths {lengths.tolist()}, one is needed")
+    stored = column.drop_null().flatten().to_numpy().reshape(-1, int(lengths[0]))
+    reasons: dict[int, str] = {}
+    if "failure" in table.column_names:
+        noted = zip(ids.tolist(), table["failure"].to_pylist(), strict=True)
+        reasons = {photo_id: reason for photo_id, reason in noted if reason}
+    row_of = {int(photo_id): row for row, photo_id in enumerate(ids[present])}
+    source = np.array(
+        [-1 if p.id in reasons else row_of.get(p.id, -1) for p in photos], dtype=np.intp
+    )
+    absent = source < 0
+    rows = np.zeros((len(photos), stored.shape[1]), dtype=np.float32)
+    rows[~absent] = stored[source[~absent]]
+    meta = json.loads((table.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
+    return _checked(path, photos, rows, absent, meta.get("model"), meta.get("fingerprint"), reasons)
+
+
+def _checked(
+    path: Path,
+    photos: PhotoSet,
+    rows: Vectors,
+    absent: npt.NDArray[np.bool_],
+    model_name: str | None,
+    fingerprint: str | None,
+    reasons: Mapping[int, str],
+) -> Embeddings:
+    if absent.all() and len(photos):
+        raise RankingError(f"{path} holds no vector for any of the {len(photos)} photos")
+    rows[absent] = 0
+    norms = np.linalg.norm(rows, axis=1)
+    bad = ~absent & (~np.isfinite(norms) | (norms == 0))
+    if bad.any():
+        first = photos[int(np.flatnonzero(bad)[0])]
+        raise RankingError(
+            f"{path}: {int(bad.sum())} vectors are zero or not finite, the first of them of photo "
+            f"{first.id} ({first.name})"
+        )
+    norms[absent] = 1
+    failures = []
+    for row in np.flatnonzero(absent).tolist():
+        photo = photos[row]
+        reason = reasons.get(photo.id, "no_vector")
+        failures.append(
+            Failure(row, photo.id, photo.name, reason, f"{path} holds no vector for it")
+        )
+    return Embeddings(photos.ids, rows / norms[:, None], tuple(failures), model_name, fingerprint)
+
+
+def _to_table(photos: PhotoSet, embeddings: Embeddings) -> Any:
+    arrow = _pyarrow()
+    reason = {failure.row: failure.reason for failure in embeddings.failures}
+    vector_type = arrow.list_(arrow.float32(), embeddings.vectors.shape[1])
+    columns = {
+        "photo_id": arrow.array(embeddings.ids),
+        "product_id": arrow.array([p.product_id for p in photos], arrow.string()),
+        "path": arrow.array([p.name for p in photos], arrow.string()),
+        "sha256": arrow.array(embeddings.sha256 or [None] * len(photos), arrow.string()),
+        "domain": arrow.array([p.domain for p in photos], arrow.string()),
+        "vector": arrow.array(
+            [None if row in reason else v for row, v in enumerate(embeddings.vectors)],
+            vector_type,
+        ),
+        "failure": arrow.array([reason.get(row) for row in range(len(photos))], arrow.string()),
+    }
+    meta = {"model": embeddings.model_name, "fingerprint": embeddings.fingerprint}
+    return arrow.table(columns).replace_schema_metadata({_METADATA_KEY: json.dumps(meta)})
+
+
+def _require_ids(photos: PhotoSet, ids: npt.NDArray[np.int32], where: str) -> None:
+    if not np.array_equal(photos.ids, ids):
+        raise RankingError(f"{where}: these vectors belong to other photos")
+
+
+def _first_repeat(ids: npt.NDArray[np.int32]) -> int:
+    values, counts = np.unique(ids, return_counts=True)
+    return int(values[counts > 1][0])
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow  # noqa: PLC0415
+    except ImportError:
+        raise MissingError(_PARQUET_EXTRA) from None
+    return pyarrow
+
+
+def _pyarrow_parquet() -> Any:
+    _pyarrow()
+    import pyarrow.parquet  # noqa: PLC0415
+
+    return pyarrow.parquet
