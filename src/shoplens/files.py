@@ -11,6 +11,18 @@ from typing import IO
 from shoplens.errors import MissingError, ShoplensError
 
 
+def require_folder(path: str | Path) -> None:
+    """Check that a file can be put at `path`, before the work for it begins.
+
+    Raises `MissingError` when its folder is not there, `ShoplensError` when it is itself a folder.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise MissingError(f"cannot write {target}: the folder {target.parent} is not there")
+    if target.is_dir():
+        raise ShoplensError(f"cannot write {target}: it is a folder")
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[IO[bytes]]:
     """Open a file for writing beside `path` and move it there once it is complete.
@@ -21,11 +33,8 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
         MissingError: the folder of `path` is not there.
         ShoplensError: the file cannot be written (full disk, permissions).
     """
+    require_folder(path)
     target = Path(path)
-    if not target.parent.is_dir():
-        raise MissingError(f"cannot write {target}: the folder {target.parent} is not there")
-    if target.is_dir():
-        raise ShoplensError(f"cannot write {target}: it is a folder")
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with temporary.open("xb") as stream:
@@ -40,6 +49,9 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a UTF-8 text file in one step (see `replacing`)."""
+    """Write a UTF-8 text file in one step (see `replacing`).
+
+    Bytes of a file name that are no UTF-8 (Linux allows them) are written as escapes.
+    """
     with replacing(path) as stream:
-        stream.write(text.encode())
+        stream.write(text.encode(errors="backslashreplace"))

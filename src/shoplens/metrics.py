@@ -59,13 +59,13 @@ def average_precision(relevant: Relevance, n_positive: Counts, k: int = 1000) ->
 
 def recall(relevant: Relevance, n_positive: Counts, k: int) -> PerQuery:
     """Return recall@k of each query: positives in the first k over all positives (GTP)."""
-    values: PerQuery = relevant[:, :k].sum(axis=1) / n_positive
+    values: PerQuery = np.asarray(relevant[:, :k].sum(axis=1) / n_positive)
     return values
 
 
 def hit(relevant: Relevance, n_positive: Counts, k: int) -> PerQuery:
     """Return hit@k (CMC) of each query: 1 when the first k hold a positive, else 0."""
-    return relevant[:, :k].any(axis=1).astype(np.float64)
+    return np.asarray(relevant[:, :k].any(axis=1), dtype=np.float64)
 
 
 def precision(relevant: Relevance, n_positive: Counts, k: int) -> PerQuery:

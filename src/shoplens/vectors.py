@@ -24,6 +24,8 @@ from shoplens.records import Failure, PhotoSet
 Vectors = npt.NDArray[np.float32]
 
 _METADATA_KEY = b"shoplens"
+_UNIT_TOLERANCE = 1e-6
+"""Rows this near to unit length are kept bit for bit: saved and loaded again, they rank alike."""
 _PARQUET_EXTRA = "Parquet files need pyarrow: pip install 'shoplens[parquet]'"
 
 
@@ -87,6 +89,11 @@ def check_same_model(queries: Embeddings, gallery: Embeddings) -> None:
         )
 
 
+def require_parquet() -> None:
+    """Raise `MissingError` when Parquet files cannot be written here."""
+    _pyarrow()
+
+
 def save_vectors(path: str | Path, photos: PhotoSet, embeddings: Embeddings) -> None:
     """Write vectors to a `.parquet` or `.npy` file (by suffix), replacing it in one step.
 
@@ -142,15 +149,17 @@ def load_vectors(path: str | Path, photos: PhotoSet) -> Embeddings:
 def _from_npy(path: Path, photos: PhotoSet) -> Embeddings:
     try:
         rows = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # A damaged header can raise almost anything.
         raise RankingError(f"{path} is not a .npy array: {error}") from error
+    if not isinstance(rows, np.ndarray):
+        raise RankingError(f"{path} is not a .npy array but an archive of several (.npz)")
     if rows.ndim != 2 or rows.dtype.kind != "f" or len(rows) != len(photos):
         raise RankingError(
             f"{path} holds {rows.dtype} {rows.shape}; needed is a float array of "
             f"{len(photos)} rows, one a photo in table order"
         )
     absent = np.isnan(rows).all(axis=1)
-    return _checked(path, photos, rows.astype(np.float32), absent, None, None, {})
+    return _checked(path, photos, rows, absent, None, None, {})
 
 
 def _from_parquet(path: Path, photos: PhotoSet) -> Embeddings:
@@ -161,34 +170,64 @@ def _from_parquet(path: Path, photos: PhotoSet) -> Embeddings:
         raise RankingError(f"{path} is not a Parquet file: {error}") from error
     if missing := [name for name in ("photo_id", "vector") if name not in table.column_names]:
         raise RankingError(f"{path}: columns {missing} are missing, there are {table.column_names}")
-    ids = table["photo_id"].to_numpy()
-    if len(np.unique(ids)) != len(ids):
-        raise RankingError(f"{path}: photo_id {_first_repeat(ids)} stands twice")
+    ids = _column_ids(path, table["photo_id"])
     column = table["vector"].combine_chunks()
     present = column.is_valid().to_numpy(zero_copy_only=False)
-    lengths = np.unique(column.drop_null().value_lengths().to_numpy())
-    if len(lengths) != 1:
-        raise RankingError(f"{path}: vectors have lengths {lengths.tolist()}, one is needed")
-    stored = column.drop_null().flatten().to_numpy().reshape(-1, int(lengths[0]))
+    stored = _column_vectors(path, column.drop_null())
     reasons: dict[int, str] = {}
     if "failure" in table.column_names:
         noted = zip(ids.tolist(), table["failure"].to_pylist(), strict=True)
-        reasons = {photo_id: reason for photo_id, reason in noted if reason}
+        reasons = {photo_id: str(reason) for photo_id, reason in noted if reason}
     row_of = {int(photo_id): row for row, photo_id in enumerate(ids[present])}
     source = np.array(
         [-1 if p.id in reasons else row_of.get(p.id, -1) for p in photos], dtype=np.intp
     )
     absent = source < 0
-    rows = np.zeros((len(photos), stored.shape[1]), dtype=np.float32)
+    rows = np.zeros((len(photos), stored.shape[1]), dtype=stored.dtype)
     rows[~absent] = stored[source[~absent]]
-    meta = json.loads((table.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
-    return _checked(path, photos, rows, absent, meta.get("model"), meta.get("fingerprint"), reasons)
+    try:
+        meta = json.loads((table.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
+        model_name, fingerprint = meta.get("model"), meta.get("fingerprint")
+    except (ValueError, AttributeError) as error:
+        raise RankingError(f"{path}: metadata 'shoplens' is no JSON object: {error}") from error
+    return _checked(path, photos, rows, absent, model_name, fingerprint, reasons)
+
+
+def _column_ids(path: Path, column: Any) -> npt.NDArray[np.int64]:
+    ids = column.to_numpy()
+    if ids.dtype.kind not in "iu":
+        raise RankingError(
+            f"{path}: photo_id holds {column.type} with {column.null_count} nulls, needed are "
+            "integers without nulls"
+        )
+    values, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        raise RankingError(f"{path}: photo_id {values[counts > 1][0]} stands twice")
+    return np.asarray(ids)
+
+
+def _column_vectors(path: Path, column: Any) -> npt.NDArray[Any]:
+    """Return a list column without nulls as (n, d) floats."""
+    try:
+        numbers = column.flatten().to_numpy(zero_copy_only=False)
+        lengths = np.unique(column.value_lengths().to_numpy())
+    except AttributeError:
+        raise RankingError(f"{path}: vector holds {column.type}, needed are lists") from None
+    if len(lengths) != 1 or not lengths[0]:
+        raise RankingError(
+            f"{path}: vectors have lengths {lengths.tolist()}, all must have one and the same"
+        )
+    if numbers.dtype.kind not in "fiu":
+        raise RankingError(f"{path}: vector holds {column.type}, needed are lists of floats")
+    if numbers.dtype.kind in "iu":
+        numbers = numbers.astype(np.float64)
+    return np.asarray(numbers.reshape(len(column), int(lengths[0])))
 
 
 def _checked(
     path: Path,
     photos: PhotoSet,
-    rows: Vectors,
+    rows: npt.NDArray[np.floating[Any]],
     absent: npt.NDArray[np.bool_],
     model_name: str | None,
     fingerprint: str | None,
@@ -197,7 +236,8 @@ def _checked(
     if absent.all() and len(photos):
         raise RankingError(f"{path} holds no vector for any of the {len(photos)} photos")
     rows[absent] = 0
-    norms = np.linalg.norm(rows, axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):  # What overflows is refused below.
+        norms = np.linalg.norm(rows.astype(np.float64), axis=1)
     bad = ~absent & (~np.isfinite(norms) | (norms == 0))
     if bad.any():
         first = photos[int(np.flatnonzero(bad)[0])]
@@ -205,7 +245,7 @@ def _checked(
             f"{path}: {int(bad.sum())} vectors are zero or not finite, the first of them of photo "
             f"{first.id} ({first.name})"
         )
-    norms[absent] = 1
+    norms[absent | (np.abs(norms - 1) < _UNIT_TOLERANCE)] = 1
     failures = []
     for row in np.flatnonzero(absent).tolist():
         photo = photos[row]
@@ -213,7 +253,8 @@ def _checked(
         failures.append(
             Failure(row, photo.id, photo.name, reason, f"{path} holds no vector for it")
         )
-    return Embeddings(photos.ids, rows / norms[:, None], tuple(failures), model_name, fingerprint)
+    vectors = (rows / norms[:, None]).astype(np.float32)
+    return Embeddings(photos.ids, vectors, tuple(failures), model_name, fingerprint)
 
 
 def _to_table(photos: PhotoSet, embeddings: Embeddings) -> Any:
@@ -223,7 +264,7 @@ def _to_table(photos: PhotoSet, embeddings: Embeddings) -> Any:
     columns = {
         "photo_id": arrow.array(embeddings.ids),
         "product_id": arrow.array([p.product_id for p in photos], arrow.string()),
-        "path": arrow.array([p.name for p in photos], arrow.string()),
+        "path": arrow.array([_utf8(p.name) for p in photos], arrow.string()),
         "sha256": arrow.array(embeddings.sha256 or [None] * len(photos), arrow.string()),
         "domain": arrow.array([p.domain for p in photos], arrow.string()),
         "vector": arrow.array(
@@ -236,14 +277,14 @@ def _to_table(photos: PhotoSet, embeddings: Embeddings) -> Any:
     return arrow.table(columns).replace_schema_metadata({_METADATA_KEY: json.dumps(meta)})
 
 
+def _utf8(name: str) -> str:
+    """Return a file name as text that can be stored: on Linux one may hold any bytes."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def _require_ids(photos: PhotoSet, ids: npt.NDArray[np.int32], where: str) -> None:
     if not np.array_equal(photos.ids, ids):
         raise RankingError(f"{where}: these vectors belong to other photos")
-
-
-def _first_repeat(ids: npt.NDArray[np.int32]) -> int:
-    values, counts = np.unique(ids, return_counts=True)
-    return int(values[counts > 1][0])
 
 
 def _pyarrow() -> Any:

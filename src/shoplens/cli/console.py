@@ -36,7 +36,8 @@ def message(text: str) -> None:
 
 def results_console(json_file: str | None) -> Console:
     """Return where result tables go: standard output, unless the JSON goes there."""
-    return Console(stderr=json_file == "-", highlight=False)
+    # Names of files and products are shown as they are, never read as markup.
+    return Console(stderr=json_file == "-", highlight=False, markup=False, emoji=False)
 
 
 def write_json(json_file: str | None, values: Mapping[str, Any]) -> None:

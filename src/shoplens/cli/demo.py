@@ -11,7 +11,7 @@ import click
 from shoplens.cli.console import message, results_console, write_json
 from shoplens.cli.evaluate import print_scores
 from shoplens.cli.job import Job, run_job
-from shoplens.cli.options import json_option, model_option, workers_option
+from shoplens.cli.options import json_option, model_option, workers_option, writable
 from shoplens.dataset import read_dataset
 from shoplens.evaluation import evaluate
 from shoplens.report import show_ranking, write_page
@@ -21,7 +21,7 @@ from shoplens.report import show_ranking, write_page
 @click.argument("dataset", required=False, metavar="[DATASET]")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), default=Path("shoplens-demo.html"),
-    show_default=True, metavar="FILE", help="The page to write.",
+    show_default=True, metavar="FILE", help="The page to write.", callback=writable,
 )  # fmt: skip
 @click.option("--results", "depth", type=click.IntRange(min=1), default=8, show_default=True,
               help="How many results to show a query.")  # fmt: skip

@@ -11,12 +11,11 @@ from typing import Any
 from shoplens.cli.console import message, progress_display
 from shoplens.dataset import Dataset
 from shoplens.embedding import STAGES, embed
-from shoplens.errors import MissingError
 from shoplens.models import Encoder, load_encoder
 from shoplens.progress import Progress
 from shoplens.ranking import Ranking, rank
 from shoplens.records import Failure, PhotoSet
-from shoplens.vectors import Embeddings, load_vectors, save_vectors
+from shoplens.vectors import Embeddings, load_vectors, require_parquet, save_vectors
 
 SHOWN_FAILURES = 5
 
@@ -45,10 +44,17 @@ class Outcome:
         return {
             "n_clipped": self.gallery.n_clipped + self.queries.n_clipped,
             "failures": {
-                "gallery": self.gallery.failures_by_reason(),
-                "queries": self.queries.failures_by_reason(),
+                side: embeddings.failures_by_reason() for side, embeddings in self._sides()
             },
+            "failed_photos": [
+                {"side": side, "id": f.id, "path": f.name, "reason": f.reason, "detail": f.detail}
+                for side, embeddings in self._sides()
+                for f in embeddings.failures
+            ],
         }
+
+    def _sides(self) -> tuple[tuple[str, Embeddings], ...]:
+        return (("gallery", self.gallery), ("queries", self.queries))
 
 
 def run_job(dataset: Dataset, job: Job) -> Outcome:
@@ -56,8 +62,9 @@ def run_job(dataset: Dataset, job: Job) -> Outcome:
     encoder = None
     if job.gallery_vectors is None or job.query_vectors is None:
         encoder = load_encoder(job.model)
-    if job.save_vectors is not None and not job.save_vectors.is_dir():
-        raise MissingError(f"--save-vectors: the folder {job.save_vectors} is not there")
+    if job.save_vectors is not None:
+        require_parquet()
+        job.save_vectors.mkdir(parents=True, exist_ok=True)
     with progress_display() as progress:
         gallery = _vectors(dataset.gallery, job.gallery_vectors, encoder, job, progress, "gallery")
         queries = _vectors(dataset.queries, job.query_vectors, encoder, job, progress, "queries")

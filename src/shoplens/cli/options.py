@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from shoplens.dataset import COLUMNS
+from shoplens.files import require_folder
 from shoplens.models import DEFAULT_MODEL
 
+
+def writable(
+    _context: click.Context, _parameter: click.Parameter, value: str | Path | None
+) -> str | Path | None:
+    """Refuse an output file whose folder is not there before the work for it begins."""
+    if value is not None and value != "-":
+        require_folder(value)
+    return value
+
+
 json_option = click.option(
-    "--json", "json_file", metavar="FILE",
+    "--json", "json_file", metavar="FILE", callback=writable,
     help="Write the result as JSON to FILE; - is standard output (then nothing else goes there).",
 )  # fmt: skip
 
@@ -54,5 +67,8 @@ def _pairs(values: Sequence[str]) -> dict[str, str]:
         ours, separator, theirs = value.partition("=")
         if not separator or not theirs:
             raise click.BadParameter(f"{value!r} is not OURS=THEIRS, as in img_path=file")
+        if ours not in COLUMNS:
+            close = difflib.get_close_matches(ours, COLUMNS, n=1) or [", ".join(COLUMNS)]
+            raise click.BadParameter(f"{ours!r} is no column of the format; meant is {close[0]}?")
         pairs[ours] = theirs
     return pairs

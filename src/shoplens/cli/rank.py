@@ -16,6 +16,7 @@ from shoplens.cli.options import (
     model_option,
     query_vectors_option,
     workers_option,
+    writable,
 )
 from shoplens.dataset import read_dataset
 from shoplens.records import BoxFrame
@@ -25,6 +26,7 @@ from shoplens.records import BoxFrame
 @click.argument("dataset", metavar="DATASET")
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE",
+    callback=writable,
     help="ranks.npy for the answer array alone, ranks.npz with scores and the model's fingerprint.",
 )  # fmt: skip
 @model_option

@@ -17,6 +17,7 @@ from shoplens.cli.options import (
     json_option,
     model_option,
     workers_option,
+    writable,
 )
 from shoplens.dataset import read_gallery
 from shoplens.embedding import embed, embed_photo
@@ -43,6 +44,7 @@ from shoplens.vectors import Embeddings, load_vectors
 @click.option("-k", "depth", type=click.IntRange(min=1), default=20, show_default=True,
               help="How many hits to return.")  # fmt: skip
 @click.option("--html", "html_file", type=click.Path(path_type=Path), metavar="FILE",
+              callback=writable,
               help="Also write the hits as a page with pictures.")  # fmt: skip
 @model_option
 @gallery_vectors_option

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,12 +64,13 @@ def load_encoder(model: str | Path = DEFAULT_MODEL) -> Encoder:
 
 def _read_model(model: str | Path) -> tuple[bytes, Recipe]:
     """Return the weights and the checked recipe."""
-    with _model_folder(model) as folder:
-        weights = _read(folder, "model.onnx")
-        text = _read(folder, "recipe.json")
     try:
+        with _model_folder(model) as folder:
+            weights = _read(folder, "model.onnx")
+            text = _read(folder, "recipe.json")
         return weights, Recipe.from_json(text.decode(), weights)
-    except (ModelError, UnicodeDecodeError) as error:
+    except (ModelError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        # RuntimeError: an encrypted zip.
         raise ModelError(f"model {model}: {error}") from error
 
 
@@ -102,9 +104,12 @@ def _model_folder(model: str | Path) -> Iterator[_Folder]:
 
 
 def _root_of(archive: zipfile.ZipFile) -> zipfile.Path:
-    """Return the folder in a zip that holds the recipe: its root, or its only folder."""
+    """Return the folder in a zip that holds the recipe: its root, or its only folder.
+
+    What macOS adds to a zip (`__MACOSX`, `.DS_Store`) does not count.
+    """
     root = zipfile.Path(archive)
-    entries = list(root.iterdir())
+    entries = [e for e in root.iterdir() if not e.name.startswith((".", "__MACOSX"))]
     if len(entries) == 1 and entries[0].is_dir():
         return entries[0]
     return root

@@ -92,7 +92,10 @@ class OnnxEncoder:
             )
         if not len(pixels):
             return np.empty((0, self._recipe.dimension), dtype=np.float32)
-        output = self._session.run(None, {self._input: self._layout(pixels)})[0]
+        try:
+            output = self._session.run(None, {self._input: self._layout(pixels)})[0]
+        except Exception as error:  # As above.
+            raise ModelError(f"model {self._recipe.name} cannot be run: {error}") from error
         if output.shape != (len(pixels), self._recipe.dimension):
             raise ModelError(
                 f"model {self._recipe.name} returned {output.shape}, its recipe promises "

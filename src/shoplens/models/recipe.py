@@ -53,9 +53,17 @@ class Recipe:
     unit length again."""
 
     def __post_init__(self) -> None:
+        for name in ("name", "version", "licence", "pooling"):
+            self._require(isinstance(getattr(self, name), str), name, "must be text")
         self._require(bool(self.name), "name", "must not be empty")
-        self._require(self.dimension > 0, "dimension", "must be positive")
-        self._require(self.input_size > 0, "input_size", "must be positive")
+        for name in ("dimension", "input_size"):
+            value = getattr(self, name)
+            self._require(type(value) is int and value > 0, name, "must be a positive integer")
+        self._require(
+            isinstance(self.sources, tuple) and all(isinstance(s, str) for s in self.sources),
+            "sources",
+            "must be a list of texts",
+        )
         self._require(self.fit in get_args(Fit), "fit", f"must be one of {get_args(Fit)}")
         self._require(
             self.pixels in get_args(PixelLayout),
@@ -65,8 +73,19 @@ class Recipe:
         # One resize path in the package: a recipe that asks for another cannot be honoured.
         self._require(self.interpolation == "bicubic", "interpolation", "must be 'bicubic'")
         for name in ("mean", "std", "pad_colour"):
-            self._require(len(getattr(self, name)) == 3, name, "must hold 3 numbers (R, G, B)")
+            values = getattr(self, name)
+            self._require(
+                isinstance(values, tuple) and len(values) == 3 and all(map(math.isfinite, values)),
+                name,
+                "must hold 3 numbers (R, G, B)",
+            )
         self._require(all(v > 0 for v in self.std), "std", "must be positive")
+        self._require(
+            all(type(v) is int and 0 <= v <= 255 for v in self.pad_colour),
+            "pad_colour",
+            "must hold integers from 0 to 255",
+        )
+        self._require(isinstance(self.centres, Mapping), "centres", "must be an object by domain")
         for domain, centre in self.centres.items():
             self._require(
                 domain in get_args(Domain), "centres", f"has the unknown domain {domain!r}"

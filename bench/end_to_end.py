@@ -1,0 +1,98 @@
+"""The main job from a cold start: `shoplens evaluate`, as a user runs it, beside bare inference.
+
+Runs on the challenge's open development photos where they are at hand, and on the sample data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measuring import REAL, SAMPLE, finish, table
+
+from shoplens import load_encoder
+from shoplens.parallel import parallel_map, usable_cores
+
+STAGES = ("read", "decode", "crop", "infer")
+
+
+def run(dataset: Path) -> dict[str, Any]:
+    """Evaluate a dataset in a process of its own and return its JSON with time and memory."""
+    with tempfile.TemporaryDirectory() as scratch:
+        output = Path(scratch) / "scores.json"
+        command = [
+            sys.executable,
+            "-m",
+            "shoplens",
+            "evaluate",
+            str(dataset),
+            "--json",
+            str(output),
+        ]
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+        if status:
+            raise SystemExit(f"{command} failed")
+        process.returncode = 0
+        values: dict[str, Any] = json.loads(output.read_text())
+    values["wall_seconds"] = wall
+    values["cpu_seconds"] = usage.ru_utime + usage.ru_stime
+    values["peak_mb"] = usage.ru_maxrss * 1024 / 1e6
+    return values
+
+
+def bare_inference(photos: int = 200) -> float:
+    """Return photos/s of the model alone, batch 1, one call a core, as `embed` runs it."""
+    encoder = load_encoder()
+    size = encoder.recipe.input_size
+    pixels = np.random.default_rng(0).integers(256, size=(1, size, size, 3), dtype=np.uint8)
+    encoder.encode(pixels, ["user"])
+    started = time.perf_counter()
+    for _ in parallel_map(lambda _: encoder.encode(pixels, ["user"]), range(photos)):
+        pass
+    return photos / (time.perf_counter() - started)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    cores = usable_cores()
+    rows, results = [], {}
+    for name, folder in (("challenge, open development set", REAL), ("sample furniture", SAMPLE)):
+        if not (folder / "gallery.csv").is_file():
+            print(f"{name}: not at {folder}, left out", file=sys.stderr)
+            continue
+        before = bare_inference()
+        values = run(folder)
+        bare = (before + bare_inference()) / 2
+        photos = values["n_queries"] + values["n_gallery"]
+        score = values["metrics"]["map@1000"]
+        rate = photos / values["seconds"]["embed"]
+        results[name] = {**values, "photos": photos, "bare_photos_per_second": bare}
+        rows.append([
+            name, f"{values['n_queries']} + {values['n_gallery']}",
+            f"{score['value']:.4f} ({score['low']:.3f} .. {score['high']:.3f})",
+            f"{values['wall_seconds']:.1f}",
+            f"{100 * values['cpu_seconds'] / values['wall_seconds'] / cores:.0f} %",
+            f"{rate:.1f}", f"{bare:.1f}", f"{rate / bare:.2f}",
+            " / ".join(f"{1000 * values['seconds'][s] / photos:.1f}" for s in STAGES),
+            f"{1000 * values['cpu_seconds'] / photos:.1f}",
+            f"{values['peak_mb']:.0f}",
+        ])  # fmt: skip
+    header = ["data", "queries + gallery", "mAP@1000 (95 %)", "wall s, cold", "cores busy",
+              "photos/s", "bare inference/s", "ratio",
+              "core ms a photo: read / decode / crop / infer", "all core ms a photo",
+              "peak MB"]  # fmt: skip
+    finish("end_to_end", "python3 make.py bench end_to_end", {"runs": results}, table(header, rows))
+
+
+if __name__ == "__main__":
+    main()
