@@ -129,26 +129,27 @@ def judge(ranking: Ranking, dataset: Dataset) -> Judged:
     """
     if not np.array_equal(ranking.query_ids, dataset.queries.ids):
         raise RankingError("the ranking is of other queries than the dataset's, or in other order")
-    codes: dict[str, int] = {}
-    gallery_products = _product_codes(dataset.gallery, codes)
-    query_products = _product_codes(dataset.queries, codes)
+    gallery_ids, query_ids = _products(dataset.gallery), _products(dataset.queries)
+    # Numbered in order of their ids, so that intervals do not depend on the tables' order.
+    codes = {product: code for code, product in enumerate(sorted({*gallery_ids, *query_ids}))}
+    gallery_products = np.array([codes[product] for product in gallery_ids], dtype=np.int64)
+    query_products = np.array([codes[product] for product in query_ids], dtype=np.int64)
     positions = _positions(ranking.ids, dataset.gallery.ids)
     n_positive = np.bincount(gallery_products, minlength=len(codes))[query_products]
     relevant = gallery_products[positions] == query_products[:, None]
     return Judged(relevant, n_positive, query_products)
 
 
-def _product_codes(photos: PhotoSet, codes: dict[str, int]) -> Counts:
-    """Number the photos' products, adding those not seen before to `codes`."""
-    numbers = np.empty(len(photos), dtype=np.int64)
-    for row, photo in enumerate(photos):
+def _products(photos: PhotoSet) -> list[str]:
+    products = []
+    for photo in photos:
         if photo.product_id is None:
             raise DataError(
                 f"photo {photo.id} ({photo.name}) has no product_id: scoring needs the ground "
                 "truth of every gallery photo and query"
             )
-        numbers[row] = codes.setdefault(photo.product_id, len(codes))
-    return numbers
+        products.append(photo.product_id)
+    return products
 
 
 def _positions(

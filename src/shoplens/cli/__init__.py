@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -47,6 +48,9 @@ for _command in (check, rank, evaluate, search, demo, models):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal's encoding cannot show must not end the run.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = shoplens.main(
             None if arguments is None else list(arguments),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from shoplens.cli.console import results_console, write_json
@@ -22,17 +23,24 @@ def models(json_file: str | None) -> None:
       shoplens models --json -
     """
     found = list_models()
-    table = Table()
-    for name in ("name", "dimension", "input", "MB", "licence", "fingerprint", "source"):
-        table.add_column(name, overflow="fold")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for name in ("name", "dims", "input", "MB", "licence", "fingerprint"):
+        table.add_column(name, no_wrap=True)
     for info in found:
         recipe = info.recipe
         table.add_row(
             recipe.name + (" (default)" if info.default else ""),
-            str(recipe.dimension), f"{recipe.input_size} px", f"{info.megabytes:.1f}",
-            recipe.licence, info.fingerprint, "\n".join(recipe.sources),
-        )  # fmt: skip
-    results_console(json_file).print(table)
+            str(recipe.dimension),
+            f"{recipe.input_size} px",
+            f"{info.megabytes:.1f}",
+            recipe.licence,
+            info.fingerprint,
+        )
+    console = results_console(json_file)
+    console.print(table)
+    for info in found:
+        for source in info.recipe.sources:
+            console.print(f"{info.recipe.name}: {source}")
     write_json(json_file, {
         "models": [
             {
