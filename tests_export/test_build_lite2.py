@@ -23,9 +23,10 @@ SAMPLE = ROOT / "src" / "shoplens" / "sample"
 sys.path.insert(0, str(ROOT / "scripts"))
 
 pytestmark = [
-    # torch's TorchScript exporter warns about itself.
+    # torch's TorchScript exporter warns of its own age, of traces and of what it does not fold.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
+    pytest.mark.filterwarnings("ignore:Constant folding:UserWarning"),
 ]
 
 

@@ -24,7 +24,7 @@ def models(json_file: str | None) -> None:
     """
     found = list_models()
     table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for name in ("name", "dims", "input", "MB", "licence", "fingerprint"):
+    for name in ("name", "dims", "input", "MB", "licence"):
         table.add_column(name, no_wrap=True)
     for info in found:
         recipe = info.recipe
@@ -34,13 +34,13 @@ def models(json_file: str | None) -> None:
             f"{recipe.input_size} px",
             f"{info.megabytes:.1f}",
             recipe.licence,
-            info.fingerprint,
         )
     console = results_console(json_file)
     console.print(table)
     for info in found:
+        console.print(f"{info.recipe.name}, fingerprint {info.fingerprint}")
         for source in info.recipe.sources:
-            console.print(f"{info.recipe.name}: {source}")
+            console.print(f"  {source}")
     write_json(json_file, {
         "models": [
             {
