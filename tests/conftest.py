@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from shoplens.models import Encoder, load_encoder
+
+# The same examples each time, however slow the machine.
+settings.register_profile("shoplens", deadline=None, derandomize=True)
+settings.load_profile("shoplens")
 
 ROOT = Path(__file__).parents[1]
 
@@ -71,3 +77,61 @@ def make_dataset(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return make
+
+
+@pytest.fixture
+def make_model(tmp_path: Path) -> Callable[..., Path]:
+    """Write a model folder with a graph of a few nodes (averages over a 4 x 4 grid); returns it.
+
+    Keywords replace keys of its recipe; `graph_size`, `graph_type` and `weights` the graph.
+    """
+
+    def make(
+        name: str = "toy",
+        /,
+        graph_size: int = 16,
+        graph_type: str = "FLOAT",
+        weights: bytes | None = None,
+        **recipe: object,
+    ) -> Path:
+        folder = tmp_path / "models" / name
+        folder.mkdir(parents=True)
+        (folder / "model.onnx").write_bytes(weights or toy_graph(graph_size, graph_type))
+        values = {**TOY_RECIPE, "name": name, **recipe}
+        (folder / "recipe.json").write_text(json.dumps(values), encoding="utf-8")
+        return folder
+
+    return make
+
+
+TOY_RECIPE: dict[str, object] = {
+    "name": "toy",
+    "version": "1",
+    "dimension": 48,
+    "input_size": 16,
+    "fit": "squash",
+    "pixels": "float32_nchw",
+    "mean": [127.0, 127.0, 127.0],
+    "std": [64.0, 64.0, 64.0],
+    "licence": "CC0-1.0",
+    "sources": ["made by the tests"],
+}
+
+
+def toy_graph(size: int = 16, kind: str = "FLOAT") -> bytes:
+    """Return an ONNX graph from (n, 3, size, size) to (n, 48): averages over a 4 x 4 grid."""
+    import onnx
+
+    cell = [size // 4, size // 4]
+    nodes = [
+        onnx.helper.make_node("Cast", ["x"], ["f"], to=onnx.TensorProto.FLOAT),
+        onnx.helper.make_node("AveragePool", ["f"], ["p"], kernel_shape=cell, strides=cell),
+        onnx.helper.make_node("Flatten", ["p"], ["y"]),
+    ]
+    kinds = onnx.TensorProto.DataType
+    takes = onnx.helper.make_tensor_value_info("x", kinds.Value(kind), ["n", 3, size, size])
+    gives = onnx.helper.make_tensor_value_info("y", kinds.Value("FLOAT"), ["n", 48])
+    graph = onnx.helper.make_graph(nodes, "toy", [takes], [gives])
+    opset = onnx.helper.make_opsetid("", 17)
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8)
+    return bytes(model.SerializeToString())

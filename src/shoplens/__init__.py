@@ -21,16 +21,14 @@ if TYPE_CHECKING:
     from shoplens.errors import ShoplensError
     from shoplens.evaluation import Scores, evaluate
     from shoplens.models import load_encoder
-    from shoplens.models.encoder import Encoder
-    from shoplens.ranking import Ranking, load_ranking, rank
+    from shoplens.ranking import Ranking, rank
     from shoplens.records import Box, Photo, PhotoSet
-    from shoplens.vectors import Embeddings, load_vectors, save_vectors
+    from shoplens.vectors import Embeddings
 
 _HOME = {
     "Box": "records",
     "Dataset": "dataset",
     "Embeddings": "vectors",
-    "Encoder": "models.encoder",
     "Photo": "records",
     "PhotoSet": "records",
     "Ranking": "ranking",
@@ -41,19 +39,15 @@ _HOME = {
     "embed_photo": "embedding",
     "evaluate": "evaluation",
     "load_encoder": "models",
-    "load_ranking": "ranking",
-    "load_vectors": "vectors",
     "rank": "ranking",
     "read_dataset": "dataset",
     "read_gallery": "dataset",
-    "save_vectors": "vectors",
 }
 
 __all__ = [
     "Box",
     "Dataset",
     "Embeddings",
-    "Encoder",
     "Photo",
     "PhotoSet",
     "Ranking",
@@ -65,12 +59,9 @@ __all__ = [
     "embed_photo",
     "evaluate",
     "load_encoder",
-    "load_ranking",
-    "load_vectors",
     "rank",
     "read_dataset",
     "read_gallery",
-    "save_vectors",
 ]
 
 

@@ -100,12 +100,12 @@ def check(
             places, parallel_map(_look, table.photos, workers), strict=True
         ):
             if isinstance(outcome, PhotoError):
-                faults.append(_photo_fault(table.file, row, photo, outcome))
+                faults.append(_photo_fault(table.file, row, photo, outcome, columns or {}))
             else:
                 n_clipped += outcome
             done += 1
             progress("check", done, total)
-        faults.extend(_unlabelled(table))
+        faults.extend(_unlabelled(table, (columns or {}).get("product_id", "product_id")))
     return _report(tables, faults, n_clipped)
 
 
@@ -120,18 +120,23 @@ def _look(photo: Photo) -> PhotoError | bool:
         return error
 
 
-def _photo_fault(file: str, row: int, photo: Photo, error: PhotoError) -> Fault:
+def _photo_fault(
+    file: str, row: int, photo: Photo, error: PhotoError, columns: Mapping[str, str]
+) -> Fault:
     if error.reason in ("bad_box", "outside_box"):
-        return Fault(file, row, "bbox_x..bbox_h", str(photo.box or ""), str(error))
-    return Fault(file, row, "img_path", photo.name, f"{error.reason}: {error}")
+        column = "..".join(columns.get(name, name) for name in ("bbox_x", "bbox_h"))
+        return Fault(file, row, column, str(photo.box or ""), str(error))
+    # A photo of a plain folder stands in no table.
+    column = columns.get("img_path", "img_path") if row else ""
+    return Fault(file, row, column, photo.name, f"{error.reason}: {error}")
 
 
-def _unlabelled(table: Table) -> Iterator[Fault]:
+def _unlabelled(table: Table, column: str) -> Iterator[Fault]:
     """Yield the rows without a product in a table where others have one."""
     if any(photo.product_id is not None for photo in table.photos):
         for photo, row in zip(table.photos, table.rows, strict=True):
             if photo.product_id is None:
-                yield Fault(table.file, row, "product_id", "", "is empty, other rows have one")
+                yield Fault(table.file, row, column, "", "is empty, other rows have one")
 
 
 def _report(tables: list[Table], faults: list[Fault], n_clipped: int) -> CheckReport:
@@ -139,6 +144,7 @@ def _report(tables: list[Table], faults: list[Fault], n_clipped: int) -> CheckRe
     queries = [p for table in tables for p in table.photos if p.domain == "user"]
     products = Counter(p.product_id for p in gallery if p.product_id is not None)
     known = bool(products)
+    queries_known = known and any(p.product_id is not None for p in queries)
     return CheckReport(
         faults=tuple(faults),
         n_gallery=len(gallery),
@@ -146,6 +152,6 @@ def _report(tables: list[Table], faults: list[Fault], n_clipped: int) -> CheckRe
         n_clipped=n_clipped,
         n_products=len(products) if known else None,
         n_without_positive=(
-            sum(1 for p in queries if p.product_id not in products) if known else None
+            sum(1 for p in queries if p.product_id not in products) if queries_known else None
         ),
     )

@@ -35,9 +35,8 @@ def crop(
         (size, size, 3) uint8, RGB.
     """
     image = photo.image
-    region = photo.box.scaled(photo.scale) if photo.box else Box(0, 0, *image.size)
-    # At reduced scale a box's far edge may lie a fraction of a pixel beyond the image.
-    region = region.clip(image.size)
+    # At reduced scale the last column and row of pixels may lie partly outside the photo.
+    region = (photo.box or Box(0, 0, *photo.size)).scaled(photo.scale).clip(image.size)
     if fit == "squash":
         return np.asarray(_resize(image, region, (size, size)))
     if fit == "crop":

@@ -256,9 +256,10 @@ class _TableReader:
         if not _INTEGER.fullmatch(text):
             self.fault(row, column, text, "is not an integer")
             return None
-        number = int(text)
+        # Python refuses to read thousands of digits.
+        number = int(text) if len(text) < 100 else 2**31
         if not -(2**31) <= number < 2**31:
-            self.fault(row, column, text, "does not fit 32 bits")
+            self.fault(row, column, text[:80], "does not fit 32 bits")
             return None
         first = self._row_of_id.setdefault(number, row)
         if first != row:
@@ -269,10 +270,15 @@ class _TableReader:
     def _read_path(self, row: int, name: str) -> tuple[Path | None, PhotoError | None]:
         try:
             path = self._folder.find(name)
+            is_there = path.is_file()
         except ValueError as error:
             self.fault(row, self._wanted["img_path"], name, str(error))
             return None, None
-        if not path.is_file():
+        except OSError as error:
+            problem = f"cannot be a path here ({error.strerror})"
+            self.fault(row, self._wanted["img_path"], name[:80], problem)
+            return None, None
+        if not is_there:
             return path, PhotoError("missing", f"no file {name} in {self._folder.root}")
         return path, None
 
@@ -296,6 +302,8 @@ class _Folder:
         relative = os.path.normpath(name)
         if relative.startswith(os.pardir + os.sep) or relative == os.pardir:
             raise ValueError("leaves the folder through '..'")
+        if relative == os.curdir:
+            raise ValueError("is the folder itself")
         path = self.root / relative
         if not os.path.lexists(path) and os.path.lexists(self.root / "data" / relative):
             path = self.root / "data" / relative
@@ -376,11 +384,12 @@ def _check_mapping(columns: Mapping[str, str] | None) -> None:
 
 def _hint(name: str, known: Iterable[str]) -> str:
     known = list(known)
+    for separator, plural in ((";", "semicolons"), ("\t", "tabs")):
+        if len(known) == 1 and separator in known[0]:
+            return f"; the table seems to be separated by {plural}, commas are needed"
     close = difflib.get_close_matches(name, known, n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
-    if len(known) == 1 and ";" in known[0]:
-        return "; the table seems to be separated by semicolons, commas are needed"
     return f"; there are {', '.join(known)}" if known else "; the file has no header"
 
 

@@ -130,7 +130,13 @@ def _embed_one(photo: Photo, encoder: Encoder) -> _Outcome:
         data = read_bytes(photo.path)
         sha256 = hashlib.sha256(data).hexdigest()
         clock.lap("read")
-        decoded = decode(data, box=photo.box, box_frame=photo.box_frame, target=recipe.input_size)
+        decoded = decode(
+            data,
+            box=photo.box,
+            box_frame=photo.box_frame,
+            target=recipe.input_size,
+            target_side="longer" if recipe.fit == "pad" else "shorter",
+        )
         clock.lap("decode")
         pixels = crop(decoded, size=recipe.input_size, fit=recipe.fit, pad_colour=recipe.pad_colour)
         clock.lap("crop")

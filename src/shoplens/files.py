@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -27,7 +28,8 @@ def require_folder(path: str | Path) -> None:
 def replacing(path: str | Path) -> Iterator[IO[bytes]]:
     """Open a file for writing beside `path` and move it there once it is complete.
 
-    When the block raises, an earlier file at `path` stays as it was.
+    When the block raises, an earlier file at `path` stays as it was. What is no regular file (a
+    pipe, /dev/null) is written to and never replaced.
 
     Raises:
         MissingError: the folder of `path` is not there.
@@ -35,7 +37,14 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
     """
     require_folder(path)
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    if target.exists() and not target.is_file():
+        try:
+            with target.open("wb") as stream:
+                yield stream
+        except OSError as error:
+            raise _unwritable(target, error) from error
+        return
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with temporary.open("xb") as stream:
             yield stream
@@ -43,9 +52,14 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
             os.fsync(stream.fileno())
         temporary.replace(target)
     except OSError as error:
-        raise ShoplensError(f"cannot write {target}: {error.strerror or error}") from error
+        raise _unwritable(target, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _unwritable(target: Path, error: OSError) -> ShoplensError:
+    return ShoplensError(f"cannot write {target}: {error.strerror or error}")
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -22,11 +22,19 @@ PerQuery = npt.NDArray[np.float64]
 
 DEFAULT_METRICS = (
     "map@1000",
-    "recall@1", "recall@10", "recall@100", "recall@1000",
-    "hit@1", "hit@5", "hit@10", "hit@100",
-    "precision@1", "precision@5", "precision@10",
+    "recall@1",
+    "recall@10",
+    "recall@100",
+    "recall@1000",
+    "hit@1",
+    "hit@5",
+    "hit@10",
+    "hit@100",
+    "precision@1",
+    "precision@5",
+    "precision@10",
     "mrr",
-)  # fmt: skip
+)
 
 N_DRAWS = 1000
 """Draws of a bootstrap interval."""

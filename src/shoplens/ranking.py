@@ -1,16 +1,17 @@
 """Exact ranking: for every query the most similar gallery photos, best first.
 
-Similarities are computed in float64 and rounded to float32. The rounding of a float32 product
-depends on where in its block a pair happens to stand; rounded from float64, the same two vectors
-get the same score however many others are ranked beside them, and photos with equal vectors tie
-and stand in gallery order.
+A matrix product rounds a pair differently depending on where in its block the pair happens to
+stand. So components are first rounded to multiples of 2^-26: their products are multiples of
+2^-52, and sums of them up to 2 (unit vectors stay below) fit float64 without any rounding, in
+whatever order they are added. The same two vectors get the same score however many others are
+ranked beside them and on every machine, and photos with equal vectors tie and stand in gallery
+order. The rounding moves a score by less than a float32 can show.
 """
 
 from __future__ import annotations
 
 import json
 import time
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,8 +32,11 @@ DEPTH = 1000
 BLOCK_BYTES = 256 * 2**20
 """Size of the block of scores held at a time."""
 
-_GALLERY_ROWS = 8192
-"""Gallery vectors that are held in float64 at a time."""
+_WIDE_ROWS = 8192
+"""Vectors of a side that are held in float64 at a time."""
+
+_GRID = 2.0**26
+"""Components are rounded to multiples of 1 / _GRID, see above."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +74,55 @@ class Ranking:
     def __len__(self) -> int:
         return len(self.query_ids)
 
+    @classmethod
+    def load(cls, path: str | Path, query_ids: npt.NDArray[np.int32]) -> Ranking:
+        """Read a saved ranking or an answer array.
+
+        Args:
+            path: `.npz` as `save` writes it, or `.npy`: integers (q, k), or floats that hold
+                integers, row r for query r.
+            query_ids: (q,) int32, the queries the rows must be for, in order.
+
+        Returns:
+            A `Ranking`; of an `.npy` only the ids are known.
+
+        Raises:
+            MissingError: no such file.
+            RankingError: not such a file, or not for these queries.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise MissingError(f"ranking {path} is not there")
+        try:
+            with path.open("rb") as stream:
+                loaded = np.load(stream, allow_pickle=False)
+                if isinstance(loaded, np.ndarray):
+                    return cls(query_ids, _integer_ids(loaded, len(query_ids), path), None)
+                arrays = {name: loaded[name] for name in ("ids", "scores", "query_ids", "meta")}
+            meta = json.loads(str(arrays["meta"]))
+            told = {
+                "model_name": meta["model"]["name"],
+                "fingerprint": meta["model"]["fingerprint"],
+                "chain": tuple(meta["chain"]),
+                "batch_side": meta["batch_side"],
+                "n_failed": meta["n_failed"],
+            }
+        except RankingError:
+            raise
+        except Exception as error:  # A damaged zip or header can raise almost anything.
+            raise RankingError(f"{path} is no ranking in .npy or .npz: {error}") from error
+        if not np.array_equal(arrays["query_ids"], query_ids):
+            raise RankingError(f"{path} ranks other queries, or the same in another order")
+        scores = arrays["scores"]
+        if scores.size and scores.dtype.kind != "f":
+            raise RankingError(f"{path} holds scores of type {scores.dtype}, needed are floats")
+        return cls(
+            query_ids,
+            _integer_ids(arrays["ids"], len(query_ids), path),
+            scores.astype(np.float32) if scores.size else None,
+            **told,
+        )
+
     def save(self, path: str | Path) -> None:
         """Write `.npy` (ids alone, the challenge's answer) or `.npz` (everything), by suffix.
 
@@ -99,47 +152,6 @@ class Ranking:
             "version": __version__,
             "n_failed": dict(self.n_failed),
         }
-
-
-def load_ranking(path: str | Path, query_ids: npt.NDArray[np.int32]) -> Ranking:
-    """Read a saved ranking or an answer array.
-
-    Args:
-        path: `.npz` as `Ranking.save` writes it, or `.npy`: integers (q, k), or floats that hold
-            integers, row r for query r.
-        query_ids: (q,) int32, the queries the rows must be for, in order.
-
-    Returns:
-        A `Ranking`; of an `.npy` only the ids are known.
-
-    Raises:
-        MissingError: no such file.
-        RankingError: not such a file, or not for these queries.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingError(f"ranking {path} is not there")
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return Ranking(query_ids, _integer_ids(loaded, len(query_ids), path), None)
-        with loaded:
-            arrays = {name: loaded[name] for name in ("ids", "scores", "query_ids", "meta")}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise RankingError(f"{path} is no ranking in .npy or .npz: {error}") from error
-    if not np.array_equal(arrays["query_ids"], query_ids):
-        raise RankingError(f"{path} ranks other queries, or the same in another order")
-    meta = json.loads(str(arrays["meta"]))
-    return Ranking(
-        query_ids,
-        _integer_ids(arrays["ids"], len(query_ids), path),
-        arrays["scores"] if arrays["scores"].size else None,
-        model_name=meta["model"]["name"],
-        fingerprint=meta["model"]["fingerprint"],
-        chain=tuple(meta["chain"]),
-        batch_side=meta["batch_side"],
-        n_failed=meta["n_failed"],
-    )
 
 
 def rank(
@@ -183,7 +195,7 @@ def rank(
     ranked = min(k, len(present))
     usable = np.flatnonzero(queries.has_vector)
     ids[~queries.has_vector] = gallery.ids[:k]
-    step = max(1, block_bytes // (4 * max(1, len(present))))
+    step = min(_WIDE_ROWS, max(1, block_bytes // (4 * max(1, len(present)))))
     for start in range(0, len(usable), step):
         rows = usable[start : start + step]
         for row, similarities in zip(
@@ -207,13 +219,21 @@ def rank(
 
 
 def _similarities(queries: Vectors, gallery: Vectors) -> Vectors:
-    """Return the dot products (q, n), computed in float64 and rounded to float32."""
+    """Return the dot products (q, n), computed exactly and rounded to float32."""
     block = np.empty((len(queries), len(gallery)), dtype=np.float32)
-    wide = queries.astype(np.float64)
-    for start in range(0, len(gallery), _GALLERY_ROWS):
-        chunk = gallery[start : start + _GALLERY_ROWS].astype(np.float64)
+    wide = _on_grid(queries)
+    for start in range(0, len(gallery), _WIDE_ROWS):
+        chunk = _on_grid(gallery[start : start + _WIDE_ROWS])
         block[:, start : start + len(chunk)] = wide @ chunk.T
     return block
+
+
+def _on_grid(vectors: Vectors) -> npt.NDArray[np.float64]:
+    wide = vectors.astype(np.float64)
+    wide *= _GRID
+    np.rint(wide, out=wide)
+    wide /= _GRID
+    return wide
 
 
 def _top(similarities: Vectors, k: int) -> npt.NDArray[np.intp]:
@@ -235,6 +255,9 @@ def _integer_ids(array: npt.NDArray[Any], n_queries: int, path: Path) -> npt.NDA
     if array.dtype.kind not in "iuf":
         raise RankingError(f"{path} holds {array.dtype}, needed are integer ids")
     limits = np.iinfo(np.int32)
+    if array.dtype.kind == "f":
+        # A float16 or float32 cannot hold the largest int32, so could not be compared with it.
+        array = array.astype(np.float64)
     with np.errstate(invalid="ignore"):
         whole = (array >= limits.min) & (array <= limits.max) & (array == np.floor(array))
     if not whole.all():

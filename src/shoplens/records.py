@@ -30,6 +30,7 @@ REASONS = {
     "bad_box": "the box is not four finite numbers with a positive width and height",
     "outside_box": "the box lies wholly outside the photo",
     "unreadable": "the file could not be opened (permissions, disk error)",
+    "no_direction": "the model's vector of it is zero or not finite",
     "no_vector": "the given vectors hold none for this photo",
 }
 """Why a photo could not be used: the words failures are counted by, and what each means."""

@@ -71,6 +71,57 @@ class Embeddings:
         """Return how many photos failed for each reason, most frequent first."""
         return dict(Counter(failure.reason for failure in self.failures).most_common())
 
+    @classmethod
+    def load(cls, path: str | Path, photos: PhotoSet) -> Embeddings:
+        """Read the vectors of a photo set.
+
+        Args:
+            path: a `.parquet` in shoplens' format, its rows in any order, matched by `photo_id`; or
+                a `.npy`, float16/32/64 (n, d), one row a photo in table order, a row of NaN for a
+                photo without a vector.
+            photos: whose vectors they are. Photos that a Parquet file does not hold are failures
+                (`no_vector`); rows of photos not in the set are left out.
+
+        Returns:
+            `Embeddings` in the order of `photos`. Rows are scaled to unit length.
+
+        Raises:
+            MissingError: no such file, or Parquet without the extra.
+            RankingError: the file does not fit the photo set.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise MissingError(f"vectors {path} are not there")
+        if path.suffix == ".npy":
+            return _from_npy(path, photos)
+        if path.suffix == ".parquet":
+            return _from_parquet(path, photos)
+        raise RankingError(f"{path}: vectors are read from .parquet or .npy")
+
+    def save(self, path: str | Path, photos: PhotoSet) -> None:
+        """Write vectors to a `.parquet` or `.npy` file (by suffix), replacing it in one step.
+
+        A `.npy` holds float32 (n, d) in table order, a row of NaN where the photo failed.
+
+        Raises:
+            RankingError: another suffix, or these are not the vectors of `photos`.
+            MissingError: Parquet without the extra.
+        """
+        path = Path(path)
+        _require_ids(photos, self.ids, str(path))
+        if path.suffix == ".npy":
+            rows = self.vectors.copy()
+            rows[~self.has_vector] = np.nan
+            with replacing(path) as stream:
+                np.save(stream, rows)
+        elif path.suffix == ".parquet":
+            table = _to_table(photos, self)
+            parquet = _pyarrow_parquet()
+            with replacing(path) as stream:
+                parquet.write_table(table, stream)
+        else:
+            raise RankingError(f"{path}: vectors are written as .parquet or .npy")
+
 
 def check_same_model(queries: Embeddings, gallery: Embeddings) -> None:
     """Refuse to compare vectors of different models.
@@ -94,61 +145,10 @@ def require_parquet() -> None:
     _pyarrow()
 
 
-def save_vectors(path: str | Path, photos: PhotoSet, embeddings: Embeddings) -> None:
-    """Write vectors to a `.parquet` or `.npy` file (by suffix), replacing it in one step.
-
-    A `.npy` holds float32 (n, d) in table order, a row of NaN where the photo failed.
-
-    Raises:
-        RankingError: another suffix, or `embeddings` are not those of `photos`.
-        MissingError: Parquet without the extra.
-    """
-    path = Path(path)
-    _require_ids(photos, embeddings.ids, str(path))
-    if path.suffix == ".npy":
-        rows = embeddings.vectors.copy()
-        rows[~embeddings.has_vector] = np.nan
-        with replacing(path) as stream:
-            np.save(stream, rows)
-    elif path.suffix == ".parquet":
-        table = _to_table(photos, embeddings)
-        parquet = _pyarrow_parquet()
-        with replacing(path) as stream:
-            parquet.write_table(table, stream)
-    else:
-        raise RankingError(f"{path}: vectors are written as .parquet or .npy")
-
-
-def load_vectors(path: str | Path, photos: PhotoSet) -> Embeddings:
-    """Read the vectors of a photo set.
-
-    Args:
-        path: a `.parquet` in shoplens' format, its rows in any order, matched by `photo_id`; or
-            a `.npy`, float16/32/64 (n, d), one row a photo in table order, a row of NaN for a
-            photo without a vector.
-        photos: whose vectors they are. Photos that a Parquet file does not hold are failures
-            (`no_vector`); rows of photos not in the set are left out.
-
-    Returns:
-        `Embeddings` in the order of `photos`. Rows are scaled to unit length.
-
-    Raises:
-        MissingError: no such file, or Parquet without the extra.
-        RankingError: the file does not fit the photo set.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingError(f"vectors {path} are not there")
-    if path.suffix == ".npy":
-        return _from_npy(path, photos)
-    if path.suffix == ".parquet":
-        return _from_parquet(path, photos)
-    raise RankingError(f"{path}: vectors are read from .parquet or .npy")
-
-
 def _from_npy(path: Path, photos: PhotoSet) -> Embeddings:
     try:
-        rows = np.load(path, allow_pickle=False)
+        with path.open("rb") as stream:
+            rows = np.load(stream, allow_pickle=False)
     except Exception as error:  # A damaged header can raise almost anything.
         raise RankingError(f"{path} is not a .npy array: {error}") from error
     if not isinstance(rows, np.ndarray):
@@ -158,7 +158,7 @@ def _from_npy(path: Path, photos: PhotoSet) -> Embeddings:
             f"{path} holds {rows.dtype} {rows.shape}; needed is a float array of "
             f"{len(photos)} rows, one a photo in table order"
         )
-    absent = np.isnan(rows).all(axis=1)
+    absent = np.asarray(np.isnan(rows).all(axis=1))
     return _checked(path, photos, rows, absent, None, None, {})
 
 

@@ -66,8 +66,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ShoplensError as error:
         message(f"error: {error}")
         return error.exit_code
-    except BrokenPipeError:
-        # The reader of our output (head, less) has seen enough.
-        sys.stderr.close()
-        return 0
     return code if isinstance(code, int) else 0

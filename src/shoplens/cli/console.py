@@ -58,9 +58,13 @@ def progress_display() -> Iterator[Progress]:
     console = Console(stderr=True)
     if console.is_terminal:
         bars = RichProgress(
-            TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(),
-            _RateColumn(), TimeRemainingColumn(compact=True), console=console,
-        )  # fmt: skip
+            TextColumn("{task.description:>16}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _RateColumn(),
+            TimeRemainingColumn(compact=True),
+            console=console,
+        )
         with bars:
             yield _Bars(bars)
     else:

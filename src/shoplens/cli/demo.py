@@ -20,11 +20,31 @@ from shoplens.report import show_ranking, write_page
 @click.command()
 @click.argument("dataset", required=False, metavar="[DATASET]")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), default=Path("shoplens-demo.html"),
-    show_default=True, metavar="FILE", help="The page to write.", callback=writable,
-)  # fmt: skip
-@click.option("--results", "depth", type=click.IntRange(min=1), default=8, show_default=True,
-              help="How many results to show a query.")  # fmt: skip
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("shoplens-demo.html"),
+    show_default=True,
+    metavar="FILE",
+    help="The page to write.",
+    callback=writable,
+)
+@click.option(
+    "--results",
+    "depth",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="How many results to show a query.",
+)
+@click.option(
+    "--queries",
+    "n_shown",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="How many queries to show.",
+)
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @model_option
 @workers_option
@@ -33,6 +53,7 @@ def demo(
     dataset: str | None,
     output: Path,
     depth: int,
+    n_shown: int,
     open_page: bool,
     model: str,
     workers: int | None,
@@ -63,8 +84,11 @@ def demo(
             ("model", outcome.ranking.model_name or ""),
         ]
         write_page(
-            output, f"shoplens: {title}", facts, show_ranking(scores, data, depth),
-        )  # fmt: skip
+            output,
+            f"shoplens: {title}",
+            facts,
+            show_ranking(scores, data, depth)[:n_shown],
+        )
     message(f"wrote {output.resolve()}: open it in a browser")
     write_json(json_file, {**scores.to_json(), **outcome.to_json(), "page": str(output)})
     if open_page:

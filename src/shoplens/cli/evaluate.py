@@ -23,16 +23,18 @@ from shoplens.cli.options import (
 from shoplens.dataset import read_dataset
 from shoplens.evaluation import Scores
 from shoplens.evaluation import evaluate as evaluate_ranking
-from shoplens.ranking import load_ranking
+from shoplens.ranking import Ranking
 from shoplens.records import BoxFrame
 
 
 @click.command()
 @click.argument("dataset", metavar="DATASET")
 @click.option(
-    "--ranks", type=click.Path(path_type=Path), metavar="FILE",
+    "--ranks",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
     help="Score this answer (.npy, or .npz as `shoplens rank` writes it) instead of ranking.",
-)  # fmt: skip
+)
 @model_option
 @gallery_vectors_option
 @query_vectors_option
@@ -61,10 +63,12 @@ def evaluate(
     Example:
       shoplens evaluate examples/furniture --ranks ranks.npy --json scores.json
     """
+    if ranks is not None and (gallery_vectors or query_vectors):
+        raise click.UsageError("--ranks is scored as it is; it cannot go with vectors to rank")
     data = read_dataset(dataset, columns=columns, box_frame=box_frame)
     extra: dict[str, Any] = {}
     if ranks is not None:
-        ranking = load_ranking(ranks, data.queries.ids)
+        ranking = Ranking.load(ranks, data.queries.ids)
     else:
         outcome = run_job(data, Job(model, workers, gallery_vectors, query_vectors))
         ranking, extra = outcome.ranking, outcome.to_json()

@@ -15,7 +15,7 @@ from shoplens.models import Encoder, load_encoder
 from shoplens.progress import Progress
 from shoplens.ranking import Ranking, rank
 from shoplens.records import Failure, PhotoSet
-from shoplens.vectors import Embeddings, load_vectors, require_parquet, save_vectors
+from shoplens.vectors import Embeddings, check_same_model, require_parquet
 
 SHOWN_FAILURES = 5
 
@@ -59,15 +59,23 @@ class Outcome:
 
 def run_job(dataset: Dataset, job: Job) -> Outcome:
     """Embed (or load vectors), rank, and tell on standard error what was done."""
-    encoder = None
-    if job.gallery_vectors is None or job.query_vectors is None:
-        encoder = load_encoder(job.model)
+    # Files come first: a faulty one is told before photos are embedded, not after.
+    gallery = _loaded(dataset.gallery, job.gallery_vectors)
+    queries = _loaded(dataset.queries, job.query_vectors)
     if job.save_vectors is not None:
         require_parquet()
         job.save_vectors.mkdir(parents=True, exist_ok=True)
     with progress_display() as progress:
-        gallery = _vectors(dataset.gallery, job.gallery_vectors, encoder, job, progress, "gallery")
-        queries = _vectors(dataset.queries, job.query_vectors, encoder, job, progress, "queries")
+        if gallery is None or queries is None:
+            encoder = load_encoder(job.model)
+            loaded = queries if gallery is None else gallery
+            if loaded is not None:
+                # Vectors of no photos say which model it is: told now, not after the work.
+                check_same_model(embed(PhotoSet([]), encoder), loaded)
+            if gallery is None:
+                gallery = _embedded(dataset.gallery, encoder, job, progress, "gallery")
+            if queries is None:
+                queries = _embedded(dataset.queries, encoder, job, progress, "queries")
         ranking = rank(queries, gallery, progress=progress)
     seconds: Counter[str] = Counter(ranking.seconds)
     seconds.update(gallery.seconds)
@@ -108,22 +116,17 @@ def report_seconds(seconds: Mapping[str, float], n_photos: int) -> None:
         message(f"embedding: {rate:.1f} photos/s; core ms a photo: {stages}")
 
 
-def _vectors(
-    photos: PhotoSet,
-    file: Path | None,
-    encoder: Encoder | None,
-    job: Job,
-    progress: Progress,
-    side: str,
-) -> Embeddings:
-    if file is not None:
-        return load_vectors(file, photos)
-    assert encoder is not None  # loaded by run_job whenever one side has no file
+def _loaded(photos: PhotoSet, file: Path | None) -> Embeddings | None:
+    return None if file is None else Embeddings.load(file, photos)
 
+
+def _embedded(
+    photos: PhotoSet, encoder: Encoder, job: Job, progress: Progress, side: str
+) -> Embeddings:
     def told(_stage: str, done: int, total: int) -> None:
         progress(f"embed {side}", done, total)
 
     embeddings = embed(photos, encoder, workers=job.workers, progress=told)
     if job.save_vectors is not None:
-        save_vectors(job.save_vectors / f"{side}.parquet", photos, embeddings)
+        embeddings.save(job.save_vectors / f"{side}.parquet", photos)
     return embeddings

@@ -41,19 +41,22 @@ def models(json_file: str | None) -> None:
         console.print(f"{info.recipe.name}, fingerprint {info.fingerprint}")
         for source in info.recipe.sources:
             console.print(f"  {source}")
-    write_json(json_file, {
-        "models": [
-            {
-                "name": info.recipe.name,
-                "version": info.recipe.version,
-                "default": info.default,
-                "dimension": info.recipe.dimension,
-                "input_size": info.recipe.input_size,
-                "megabytes": round(info.megabytes, 3),
-                "licence": info.recipe.licence,
-                "fingerprint": info.fingerprint,
-                "sources": list(info.recipe.sources),
-            }
-            for info in found
-        ]
-    })  # fmt: skip
+    write_json(
+        json_file,
+        {
+            "models": [
+                {
+                    "name": info.recipe.name,
+                    "version": info.recipe.version,
+                    "default": info.default,
+                    "dimension": info.recipe.dimension,
+                    "input_size": info.recipe.input_size,
+                    "megabytes": round(info.megabytes, 3),
+                    "licence": info.recipe.licence,
+                    "fingerprint": info.fingerprint,
+                    "sources": list(info.recipe.sources),
+                }
+                for info in found
+            ]
+        },
+    )

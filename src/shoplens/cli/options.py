@@ -23,42 +23,61 @@ def writable(
 
 
 json_option = click.option(
-    "--json", "json_file", metavar="FILE", callback=writable,
+    "--json",
+    "json_file",
+    metavar="FILE",
+    callback=writable,
     help="Write the result as JSON to FILE; - is standard output (then nothing else goes there).",
-)  # fmt: skip
+)
 
 model_option = click.option(
-    "--model", default=DEFAULT_MODEL, metavar="NAME_OR_PATH", show_default=True,
+    "--model",
+    default=DEFAULT_MODEL,
+    metavar="NAME_OR_PATH",
+    show_default=True,
     help="A built-in model (see `shoplens models`), or a folder or zip with model.onnx and "
     "recipe.json.",
-)  # fmt: skip
+)
 
 boxes_option = click.option(
-    "--boxes", "box_frame", type=click.Choice(["upright", "stored"]), default="upright",
+    "--boxes",
+    "box_frame",
+    type=click.Choice(["upright", "stored"]),
+    default="upright",
     show_default=True,
     help="What box pixels count: the photo after its EXIF turn, or as stored in the file.",
-)  # fmt: skip
+)
 
 columns_option = click.option(
-    "--column", "columns", multiple=True, metavar="OURS=THEIRS", callback=lambda c, p, v: _pairs(v),
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="OURS=THEIRS",
+    callback=lambda c, p, v: _pairs(v),
     help="A table's own name for a column, as in img_path=file; repeatable. For ids, "
     "OURS=@row numbers the rows from 0.",
-)  # fmt: skip
+)
 
 workers_option = click.option(
-    "--workers", type=click.IntRange(min=1), metavar="N",
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
     help="Threads that work side by side; by default one for each usable core.",
-)  # fmt: skip
+)
 
 gallery_vectors_option = click.option(
-    "--gallery-vectors", type=click.Path(path_type=Path), metavar="FILE",
+    "--gallery-vectors",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
     help="Take the gallery's vectors from a .parquet or .npy file instead of embedding.",
-)  # fmt: skip
+)
 
 query_vectors_option = click.option(
-    "--query-vectors", type=click.Path(path_type=Path), metavar="FILE",
+    "--query-vectors",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
     help="Take the queries' vectors from a .parquet or .npy file instead of embedding.",
-)  # fmt: skip
+)
 
 
 def _pairs(values: Sequence[str]) -> dict[str, str]:

@@ -25,17 +25,23 @@ from shoplens.records import BoxFrame
 @click.command()
 @click.argument("dataset", metavar="DATASET")
 @click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE",
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
     callback=writable,
     help="ranks.npy for the answer array alone, ranks.npz with scores and the model's fingerprint.",
-)  # fmt: skip
+)
 @model_option
 @gallery_vectors_option
 @query_vectors_option
 @click.option(
-    "--save-vectors", type=click.Path(path_type=Path), metavar="FOLDER",
+    "--save-vectors",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
     help="Also write gallery.parquet and queries.parquet there, to be ranked again later.",
-)  # fmt: skip
+)
 @boxes_option
 @columns_option
 @workers_option
@@ -69,15 +75,18 @@ def rank(
     ranking = outcome.ranking
     ranking.save(output)
     message(f"wrote {output}: {ranking.ids.shape[0]:,} x {ranking.ids.shape[1]:,} ids")
-    write_json(json_file, {
-        "output": str(output),
-        "shape": list(ranking.ids.shape),
-        "n_queries": len(data.queries),
-        "n_gallery": len(data.gallery),
-        "n_failed": sum(ranking.n_failed.values()),
-        **outcome.to_json(),
-        "model": {"name": ranking.model_name, "fingerprint": ranking.fingerprint},
-        "chain": list(ranking.chain),
-        "batch_side": ranking.batch_side,
-        "seconds": dict(ranking.seconds),
-    })  # fmt: skip
+    write_json(
+        json_file,
+        {
+            "output": str(output),
+            "shape": list(ranking.ids.shape),
+            "n_queries": len(data.queries),
+            "n_gallery": len(data.gallery),
+            "n_failed": sum(ranking.n_failed.values()),
+            **outcome.to_json(),
+            "model": {"name": ranking.model_name, "fingerprint": ranking.fingerprint},
+            "chain": list(ranking.chain),
+            "batch_side": ranking.batch_side,
+            "seconds": dict(ranking.seconds),
+        },
+    )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
+from rich.console import Console
 from rich.table import Table
 
 from shoplens.cli.console import message, progress_display, results_console, write_json
@@ -21,31 +24,49 @@ from shoplens.cli.options import (
 )
 from shoplens.dataset import read_gallery
 from shoplens.embedding import embed, embed_photo
-from shoplens.errors import MissingError, ShoplensError
+from shoplens.errors import MissingError, PhotoError, ShoplensError
 from shoplens.images import read_bytes, read_size
-from shoplens.models import load_encoder
-from shoplens.ranking import rank
-from shoplens.records import Box, Photo
+from shoplens.models import Encoder, load_encoder
+from shoplens.ranking import Ranking, rank
+from shoplens.records import Box, Photo, PhotoSet
 from shoplens.report import Result, Shown, write_page
-from shoplens.vectors import Embeddings, load_vectors
+from shoplens.vectors import Embeddings, check_same_model
+
+Hit = tuple[Photo, float]
+"""A gallery photo and its score."""
 
 
 @click.command()
 @click.argument("photo", type=click.Path(path_type=Path))
 @click.option(
-    "--box", "box_text", metavar="X,Y,W,H",
+    "--box",
+    "box_text",
+    metavar="X,Y,W,H",
     help="Where the product is, in pixels of the upright photo, or rel:x,y,w,h in fractions of "
     "it. By default the whole photo.",
-)  # fmt: skip
+)
 @click.option(
-    "--gallery", required=True, metavar="DATASET_OR_FOLDER",
+    "--gallery",
+    required=True,
+    metavar="DATASET_OR_FOLDER",
     help="Where to search: a test set folder, a CSV table, or any folder of images.",
-)  # fmt: skip
-@click.option("-k", "depth", type=click.IntRange(min=1), default=20, show_default=True,
-              help="How many hits to return.")  # fmt: skip
-@click.option("--html", "html_file", type=click.Path(path_type=Path), metavar="FILE",
-              callback=writable,
-              help="Also write the hits as a page with pictures.")  # fmt: skip
+)
+@click.option(
+    "-k",
+    "depth",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="How many hits to return.",
+)
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    callback=writable,
+    help="Also write the hits as a page with pictures.",
+)
 @model_option
 @gallery_vectors_option
 @columns_option
@@ -69,62 +90,90 @@ def search(
     Example:
       shoplens search snapshot.jpg --box 120,40,300,200 --gallery photos/ -k 10 --html hits.html
     """
-    started = time.perf_counter()
-    if not photo.is_file():
-        raise MissingError(f"photo {photo} is not there")
     photos = read_gallery(gallery, columns=columns)
     encoder = load_encoder(model)
-    box = Box.parse(box_text, read_size(read_bytes(photo))) if box_text else None
-    # The photo comes first: a bad box is told before a large gallery is embedded.
-    query_vector = embed_photo(photo, encoder, box=box)
-    query = Embeddings(
-        np.zeros(1, dtype=np.int32), query_vector[None], (), encoder.recipe.name,
-        encoder.fingerprint,
-    )  # fmt: skip
+    started = time.perf_counter()
+    # The query comes first: a bad box is told before a large gallery is embedded.
+    box, query = _embed_query(photo, box_text, encoder)
     query_seconds = time.perf_counter() - started
     if gallery_vectors is not None:
-        embedded = load_vectors(gallery_vectors, photos)
+        embedded = Embeddings.load(gallery_vectors, photos)
+        check_same_model(query, embedded)
     else:
         with progress_display() as progress:
             embedded = embed(photos, encoder, workers=workers, progress=progress)
-        report_photos("gallery", embedded)
+    report_photos("gallery", embedded)
     ranking = rank(query, embedded, depth=depth)
-    assert ranking.scores is not None  # rank always scores
-    by_id = {p.id: p for p in photos}
-    hits = [
-        (by_id[photo_id], score)
-        for photo_id, score in zip(ranking.ids[0].tolist(), ranking.scores[0].tolist(), strict=True)
-        if np.isfinite(score)
-    ]
+    hits = _hits(ranking, photos)
     if not hits:
         raise ShoplensError(f"none of the {len(photos)} gallery photos could be embedded")
-    table = Table(title=f"{len(photos):,} gallery photos", title_justify="left")
-    for name, justify in (("rank", "right"), ("score", "right"), ("photo", "right"),
-                          ("product", "left"), ("path", "left")):  # fmt: skip
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for position, (found, score) in enumerate(hits, start=1):
-        table.add_row(
-            str(position), f"{score:.4f}", str(found.id), found.product_id or "", found.name
-        )
-    results_console(json_file).print(table)
+    _print_hits(results_console(json_file), hits, len(photos))
     if html_file is not None:
-        shown = Shown(Photo(0, photo.name, photo, "user", box), photo.name, results=[
-            Result(found, f"{score:.3f}") for found, score in hits
-        ])  # fmt: skip
-        write_page(
-            html_file, f"Search in {len(photos):,} photos",
-            [("model", encoder.recipe.name)], [shown],
-        )  # fmt: skip
+        results = [Result(found, f"{score:.3f}") for found, score in hits]
+        shown = Shown(Photo(0, photo.name, photo, "user", box), photo.name, results)
+        title = f"Search in {len(photos):,} photos"
+        write_page(html_file, title, [("model", encoder.recipe.name)], [shown])
         message(f"wrote {html_file}")
-    write_json(json_file, {
-        "hits": [
-            {"rank": position, "photo_id": found.id, "product_id": found.product_id,
-             "score": score, "path": found.name}
-            for position, (found, score) in enumerate(hits, start=1)
-        ],
+    values = {
+        "hits": _hits_json(hits),
         "exact": True,
         "n_gallery": len(photos),
         "n_failed": len(embedded.failures),
         "model": {"name": encoder.recipe.name, "fingerprint": encoder.fingerprint},
         "seconds": {"query": query_seconds, **embedded.seconds, **ranking.seconds},
-    })  # fmt: skip
+    }
+    write_json(json_file, values)
+
+
+def _embed_query(
+    photo: Path, box_text: str | None, encoder: Encoder
+) -> tuple[Box | None, Embeddings]:
+    if not photo.is_file():
+        raise MissingError(f"photo {photo} is not there")
+    box = None
+    if box_text is not None:
+        size = read_size(read_bytes(photo))
+        try:
+            box = Box.parse(box_text, size)
+        except PhotoError as error:
+            raise click.BadParameter(str(error), param_hint="--box") from error
+    vector = embed_photo(photo, encoder, box=box)
+    return box, Embeddings(
+        np.zeros(1, dtype=np.int32),
+        vector[None],
+        model_name=encoder.recipe.name,
+        fingerprint=encoder.fingerprint,
+    )
+
+
+def _hits(ranking: Ranking, photos: PhotoSet) -> list[Hit]:
+    """Return the first row's photos that could be compared, best first."""
+    by_id = {photo.id: photo for photo in photos}
+    scores = [] if ranking.scores is None else ranking.scores[0].tolist()
+    pairs = zip(ranking.ids[0].tolist(), scores, strict=True)
+    return [(by_id[photo_id], score) for photo_id, score in pairs if np.isfinite(score)]
+
+
+def _print_hits(console: Console, hits: Sequence[Hit], n_gallery: int) -> None:
+    table = Table(title=f"{n_gallery:,} gallery photos", title_justify="left")
+    for name in ("rank", "score", "photo"):
+        table.add_column(name, justify="right")
+    for name in ("product", "path"):
+        table.add_column(name, overflow="fold")
+    for position, (found, score) in enumerate(hits, start=1):
+        product = found.product_id or ""
+        table.add_row(str(position), f"{score:.4f}", str(found.id), product, found.name)
+    console.print(table)
+
+
+def _hits_json(hits: Sequence[Hit]) -> list[dict[str, Any]]:
+    return [
+        {
+            "rank": position,
+            "photo_id": found.id,
+            "product_id": found.product_id,
+            "score": score,
+            "path": found.name,
+        }
+        for position, (found, score) in enumerate(hits, start=1)
+    ]

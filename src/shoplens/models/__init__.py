@@ -90,7 +90,7 @@ def _model_folder(model: str | Path) -> Iterator[_Folder]:
         yield path
     elif path.is_file():
         if not zipfile.is_zipfile(path):
-            raise ModelError(f"model {path} is neither a folder nor a zip of one")
+            raise ModelError("neither a folder nor a zip of one")
         with zipfile.ZipFile(path) as archive:
             yield _root_of(archive)
     else:

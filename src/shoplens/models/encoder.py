@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.errors import ModelError
+from shoplens.errors import ModelError, PhotoError
 from shoplens.models.recipe import Recipe
 from shoplens.records import Domain
 
@@ -35,6 +35,9 @@ class Encoder(Protocol):
 
         Returns:
             (n, dimension) float32, rows of unit length.
+
+        Raises:
+            PhotoError: reason `no_direction`: a photo's vector is zero or not finite.
         """
 
 
@@ -82,7 +85,7 @@ class OnnxEncoder:
         """Embed prepared photos (see `Encoder.encode`).
 
         Raises `ModelError` when the pixels have another shape than the recipe says, or the graph
-        returns vectors of another dimension or without a direction.
+        cannot be run on them or returns vectors of another dimension.
         """
         size = self._recipe.input_size
         if pixels.shape[1:] != (size, size, 3) or len(domains) != len(pixels):
@@ -132,11 +135,14 @@ class OnnxEncoder:
 def unit(vectors: Vectors) -> Vectors:
     """Scale rows to unit length.
 
-    Raises `ModelError` when a row is zero or not finite: it has no direction to compare by.
+    Raises `PhotoError` (reason `no_direction`) when a row is zero or not finite, as a blank photo's
+    may be: it has no direction to compare by.
     """
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not np.isfinite(norms).all() or not (norms > 0).all():
         bad = int(np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))[0])
-        raise ModelError(f"vector {bad} is zero or not finite (length {norms[bad, 0]})")
+        raise PhotoError(
+            "no_direction", f"the model's vector is zero or not finite (length {norms[bad, 0]})"
+        )
     scaled: Vectors = vectors / norms
     return scaled

@@ -88,9 +88,12 @@ def write_page(
     gallery = {r.photo.path: r.photo for shown in queries for r in shown.results}
     pictures = dict(zip(gallery, parallel_map(_result_picture, gallery.values()), strict=True))
     environment = Environment(
-        loader=PackageLoader("shoplens.report", "."), autoescape=True,
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("shoplens.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     text = environment.get_template("results.html.j2").render(
         title=title,
         facts=facts,
@@ -121,9 +124,11 @@ def _thumbnail(photo: Photo, side: int) -> _Thumbnail:
         return _Thumbnail(problem=str(photo.problem))
     try:
         decoded = decode(
-            read_bytes(photo.path), box=photo.box, box_frame=photo.box_frame,
+            read_bytes(photo.path),
+            box=photo.box,
+            box_frame=photo.box_frame,
             target=None if photo.box else side,
-        )  # fmt: skip
+        )
     except PhotoError as error:
         return _Thumbnail(problem=str(error))
     image = decoded.image.copy()

@@ -1,0 +1,334 @@
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TOY_RECIPE, toy_graph
+
+from shoplens import load_encoder
+from shoplens.errors import MissingError, ModelError, PhotoError
+from shoplens.models import DEFAULT_MODEL, Encoder, list_models
+from shoplens.models.recipe import Recipe
+from shoplens.records import Domain
+
+MakeModel = Callable[..., Path]
+
+
+def squares(n: int, size: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(256, size=(n, size, size, 3), dtype=np.uint8)
+
+
+def test_the_built_in_model_is_listed_as_the_default() -> None:
+    (info,) = [info for info in list_models() if info.default]
+    assert info.recipe.name == DEFAULT_MODEL
+    assert info.recipe.licence == "Apache-2.0"
+    assert info.fingerprint == load_encoder().fingerprint
+    assert 1 < info.megabytes < 25
+
+
+def test_every_listed_model_loads_by_its_name() -> None:
+    for info in list_models():
+        assert load_encoder(info.recipe.name).recipe == info.recipe
+
+
+def test_built_in_vectors_are_of_unit_length(encoder: Encoder) -> None:
+    found = encoder.encode(squares(3, 260), ["user", "seller", "user"])
+    assert found.shape == (3, 1280)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+
+
+def test_a_batch_gives_the_vectors_of_one_by_one(encoder: Encoder) -> None:
+    pixels = squares(4, 260)
+    domains: list[Domain] = ["user", "seller", "seller", "user"]
+    batch = encoder.encode(pixels, domains)
+    alone = [encoder.encode(pixels[i : i + 1], domains[i : i + 1])[0] for i in range(4)]
+    np.testing.assert_allclose(batch, alone, rtol=0, atol=1e-6)
+
+
+def test_the_built_in_model_knows_both_domains(encoder: Encoder) -> None:
+    assert set(encoder.recipe.centres) == {"user", "seller"}
+    pixels = np.repeat(squares(1, 260), 2, axis=0)
+    user, seller = encoder.encode(pixels, ["user", "seller"])
+    assert float(user @ seller) < 0.999
+
+
+@pytest.mark.parametrize("colour", [0, 127, 255])
+def test_plain_squares_have_a_direction(encoder: Encoder, colour: int) -> None:
+    pixels = np.full((1, 260, 260, 3), colour, dtype=np.uint8)
+    assert np.isfinite(encoder.encode(pixels, ["seller"])).all()
+
+
+def test_no_pixels_give_no_vectors(encoder: Encoder) -> None:
+    assert encoder.encode(squares(0, 260), []).shape == (0, 1280)
+
+
+@pytest.mark.parametrize(
+    ("shape", "domains"),
+    [
+        ((1, 224, 224, 3), ["user"]),
+        ((1, 3, 260, 260), ["user"]),
+        ((260, 260, 3), ["user"]),
+        ((2, 260, 260, 3), ["user"]),
+    ],
+)
+def test_pixels_of_another_shape_are_refused(
+    encoder: Encoder, shape: tuple[int, ...], domains: Sequence[Domain]
+) -> None:
+    with pytest.raises(ModelError, match=r"takes \(n, 260, 260, 3\) pixels and n domains"):
+        encoder.encode(np.zeros(shape, np.uint8), domains)
+
+
+# Models from folders and zips.
+
+
+def test_a_folder_is_a_model(make_model: MakeModel) -> None:
+    encoder = load_encoder(make_model())
+    assert encoder.recipe.name == "toy"
+    pixels = squares(2, 16)
+    found = encoder.encode(pixels, ["user", "seller"])
+    # By hand: normalised, averaged over cells of 4 x 4, channel by channel.
+    cells = ((pixels - 127.0) / 64.0).reshape(2, 4, 4, 4, 4, 3).mean(axis=(2, 4))
+    expected = cells.transpose(0, 3, 1, 2).reshape(2, 48)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_path_as_text_is_a_model(make_model: MakeModel) -> None:
+    assert load_encoder(str(make_model())).recipe.name == "toy"
+
+
+def test_a_graph_may_take_raw_bytes(make_model: MakeModel) -> None:
+    import onnx
+
+    helper, kinds = onnx.helper, onnx.TensorProto
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], to=kinds.FLOAT),
+        helper.make_node("ReduceMean", ["f"], ["y"], axes=[1, 2], keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes, "bytes",
+        [helper.make_tensor_value_info("x", kinds.UINT8, ["n", 16, 16, 3])],
+        [helper.make_tensor_value_info("y", kinds.FLOAT, ["n", 3])],
+    )  # fmt: skip
+    opset = helper.make_opsetid("", 17)
+    weights = helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString()
+    encoder = load_encoder(make_model(weights=weights, pixels="uint8_nhwc", dimension=3))
+    pixels = squares(1, 16)
+    mean = pixels[0].mean(axis=(0, 1))
+    np.testing.assert_allclose(
+        encoder.encode(pixels, ["user"])[0], mean / np.linalg.norm(mean), atol=1e-6
+    )
+
+
+def test_centres_are_taken_from_the_unit_vectors_of_their_domain(make_model: MakeModel) -> None:
+    centre = np.linspace(-0.1, 0.1, 48)
+    plain = load_encoder(make_model("plain"))
+    centred = load_encoder(make_model("centred", centres={"seller": centre.tolist()}))
+    pixels = np.repeat(squares(1, 16), 2, axis=0)
+    before = plain.encode(pixels, ["user", "seller"])
+    after = centred.encode(pixels, ["user", "seller"])
+    np.testing.assert_allclose(after[0], before[0], atol=1e-6)
+    expected = before[1] - centre
+    np.testing.assert_allclose(after[1], expected / np.linalg.norm(expected), atol=1e-6)
+    assert plain.fingerprint != centred.fingerprint
+
+
+def test_a_vector_without_direction_is_an_error_of_the_photo(make_model: MakeModel) -> None:
+    grey = np.full((1, 16, 16, 3), 127, dtype=np.uint8)
+    with pytest.raises(PhotoError, match="zero or not finite") as caught:
+        load_encoder(make_model()).encode(grey, ["user"])
+    assert caught.value.reason == "no_direction"
+
+
+def zipped(folder: Path, path: Path, prefix: str = "", extra: Sequence[str] = ()) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("model.onnx", "recipe.json"):
+            archive.write(folder / name, prefix + name)
+        for name in extra:
+            archive.writestr(name, "x")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("prefix", "extra"),
+    [
+        ("", []),
+        ("toy/", []),
+        ("", ["README.md", "licences/MIT.txt"]),
+        ("toy/", ["toy/README.md", "__MACOSX/toy/._model.onnx", ".DS_Store"]),
+        ("", ["__MACOSX/._model.onnx"]),
+    ],
+)
+def test_a_zip_of_a_folder_is_the_same_model(
+    tmp_path: Path, make_model: MakeModel, prefix: str, extra: list[str]
+) -> None:
+    folder = make_model()
+    from_zip = load_encoder(zipped(folder, tmp_path / "toy.zip", prefix, extra))
+    assert from_zip.fingerprint == load_encoder(folder).fingerprint
+
+
+def test_damaged_zips_are_refused(tmp_path: Path, make_model: MakeModel) -> None:
+    whole = zipped(make_model(), tmp_path / "toy.zip").read_bytes()
+    damaged = bytearray(whole)
+    damaged[60:100] = bytes(40)
+    for data in (bytes(damaged), whole[:-30], b"no zip", b""):
+        (tmp_path / "bad.zip").write_bytes(data)
+        with pytest.raises(ModelError, match=r"bad\.zip"):
+            load_encoder(tmp_path / "bad.zip")
+
+
+def test_a_zip_without_a_model_is_missing_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w") as archive:
+        archive.writestr("README.md", "x")
+    with pytest.raises(MissingError, match=r"has no model\.onnx"):
+        load_encoder(tmp_path / "empty.zip")
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "recipe.json"])
+def test_a_folder_without_one_of_its_files_is_missing_it(make_model: MakeModel, name: str) -> None:
+    folder = make_model()
+    (folder / name).unlink()
+    with pytest.raises(MissingError, match=f"has no {name}") as caught:
+        load_encoder(folder)
+    assert caught.value.exit_code == 3
+
+
+def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(MissingError, match="Did you mean 'lite2-imagenet'") as caught:
+        load_encoder("lite2-imagnet")
+    assert caught.value.exit_code == 3
+    with pytest.raises(MissingError, match="neither a built-in name"):
+        load_encoder("nothing-like-it")
+
+
+# Recipes.
+
+
+def stated(folder: Path) -> Path:
+    """Write the fingerprint into the recipe of a model folder."""
+    weights = (folder / "model.onnx").read_bytes()
+    recipe = Recipe.from_json((folder / "recipe.json").read_text(), weights)
+    (folder / "recipe.json").write_text(recipe.to_json(weights))
+    return folder
+
+
+def test_a_recipe_survives_writing_and_reading(make_model: MakeModel) -> None:
+    folder = make_model(centres={"user": [0.25] * 48}, pad_colour=[1, 2, 3], pooling="mean")
+    before = load_encoder(folder)
+    after = load_encoder(stated(folder))
+    assert after.recipe == before.recipe
+    assert after.fingerprint == before.fingerprint
+    assert json.loads((folder / "recipe.json").read_text())["fingerprint"] == after.fingerprint
+
+
+def test_changed_weights_are_noticed(make_model: MakeModel) -> None:
+    folder = stated(make_model())
+    weights = (folder / "model.onnx").read_bytes()
+    (folder / "model.onnx").write_bytes(weights.replace(b"toy", b"tox"))
+    with pytest.raises(ModelError, match=r"states the fingerprint .* one of the two files was"):
+        load_encoder(folder)
+
+
+@pytest.mark.parametrize(
+    "change", [{"mean": [1, 2, 3]}, {"fit": "crop"}, {"version": "2"}, {"centres": {}}]
+)
+def test_a_changed_recipe_is_noticed(make_model: MakeModel, change: dict[str, object]) -> None:
+    folder = stated(make_model(centres={"user": [0.5] * 48}))
+    values = json.loads((folder / "recipe.json").read_text())
+    (folder / "recipe.json").write_text(json.dumps({**values, **change}))
+    with pytest.raises(ModelError, match="one of the two files was changed"):
+        load_encoder(folder)
+
+
+def test_damaged_weights_are_refused(make_model: MakeModel) -> None:
+    for number, weights in enumerate((b"no graph", toy_graph()[:-40])):
+        with pytest.raises(ModelError, match=r"model\.onnx cannot be loaded"):
+            load_encoder(make_model(f"bad{number}", weights=weights))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"toy"', "\ufeff{}"])
+def test_a_recipe_that_is_no_object_is_refused(make_model: MakeModel, text: str) -> None:
+    folder = make_model()
+    (folder / "recipe.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ModelError, match=r"recipe\.json"):
+        load_encoder(folder)
+
+
+def test_a_recipe_that_is_no_text_is_refused(make_model: MakeModel) -> None:
+    folder = make_model()
+    (folder / "recipe.json").write_bytes(b"\xff\xfe{}")
+    with pytest.raises(ModelError, match="utf-8"):
+        load_encoder(folder)
+
+
+@pytest.mark.parametrize("key", sorted(TOY_RECIPE.keys()))
+def test_a_recipe_without_a_key_is_refused(make_model: MakeModel, key: str) -> None:
+    folder = make_model()
+    values = json.loads((folder / "recipe.json").read_text())
+    del values[key]
+    (folder / "recipe.json").write_text(json.dumps(values))
+    with pytest.raises(ModelError, match=key):
+        load_encoder(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"resize": "bilinear"}, r"unknown keys \['resize'\]"),
+        ({"name": ""}, "name must not be empty"),
+        ({"name": 5}, "name must be text"),
+        ({"dimension": 0}, "dimension must be a positive integer"),
+        ({"dimension": "48"}, "dimension must be a positive integer"),
+        ({"dimension": 48.0}, "dimension must be a positive integer"),
+        ({"dimension": True}, "dimension must be a positive integer"),
+        ({"input_size": -1}, "input_size must be a positive integer"),
+        ({"fit": "letterbox"}, "fit must be one of"),
+        ({"fit": None}, "fit must be one of"),
+        ({"pixels": "float16_nchw"}, "pixels must be one of"),
+        ({"interpolation": "bilinear"}, "interpolation must be 'bicubic'"),
+        ({"mean": [1, 2]}, "mean must hold 3 numbers"),
+        ({"mean": 127}, "mean must hold 3 numbers"),
+        ({"mean": ["a", "b", "c"]}, r"recipe\.json"),
+        ({"mean": [float("nan")] * 3}, "mean must hold 3 numbers"),
+        ({"std": [1, 0, 1]}, "std must be positive"),
+        ({"std": [1, -1, 1]}, "std must be positive"),
+        ({"pad_colour": [0, 0, 256]}, "pad_colour must hold integers from 0 to 255"),
+        ({"pad_colour": [0.5, 0, 0]}, "pad_colour must hold integers"),
+        ({"sources": "mine"}, "sources must be a list of texts"),
+        ({"centres": [1, 2]}, "centres must be an object by domain"),
+        ({"centres": {"buyer": [0.1] * 48}}, "unknown domain 'buyer'"),
+        ({"centres": {"user": [0.1] * 47}}, r"centres\.user must hold 48 finite numbers, has 47"),
+        ({"centres": {"user": [float("inf")] * 48}}, "must hold 48 finite numbers"),
+        ({"centres": {"user": ["a"] * 48}}, r"recipe\.json"),
+    ],
+)  # fmt: skip
+def test_an_impossible_recipe_is_refused(
+    make_model: MakeModel, change: dict[str, object], problem: str
+) -> None:
+    with pytest.raises(ModelError, match=problem):
+        load_encoder(make_model(**change))
+
+
+@pytest.mark.parametrize(("pixels", "kind"), [("uint8_nhwc", "FLOAT"), ("float32_nchw", "UINT8")])
+def test_a_graph_that_takes_another_type_is_refused(
+    make_model: MakeModel, pixels: str, kind: str
+) -> None:
+    with pytest.raises(ModelError, match=f"recipe says pixels={pixels}, so model.onnx must take"):
+        load_encoder(make_model(pixels=pixels, graph_type=kind))
+
+
+def test_a_graph_that_returns_another_dimension_is_refused(make_model: MakeModel) -> None:
+    encoder = load_encoder(make_model(dimension=47))
+    with pytest.raises(ModelError, match=r"returned \(1, 48\), its recipe promises \(1, 47\)"):
+        encoder.encode(squares(1, 16), ["user"])
+
+
+def test_a_graph_that_takes_another_size_is_refused(make_model: MakeModel) -> None:
+    encoder = load_encoder(make_model(graph_size=32))
+    with pytest.raises(ModelError, match="model toy cannot be run"):
+        encoder.encode(squares(1, 16), ["user"])
