@@ -493,9 +493,8 @@ def test_wrong_usage_has_exit_code_2(
     assert "Usage:" in result.err
 
 
-def test_a_misspelt_option_or_command_is_answered_with_the_nearest(run: Run, data: Path) -> None:
+def test_a_misspelt_option_is_answered_with_the_nearest(run: Run, data: Path) -> None:
     assert "--model" in run("evaluate", data, "--modl", "x").err.partition("Did you mean")[2]
-    assert "evaluate" in run("evalute", data).err
 
 
 @pytest.mark.parametrize(

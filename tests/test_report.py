@@ -146,7 +146,7 @@ def test_a_bad_box_is_shown_as_the_problem(make_dataset: Callable[..., Path]) ->
     root = make_dataset(queries=[(0, "a", "0,0,0,5"), (1, "a", "900,0,5,5")])
     shown = [Shown(photo, "query", []) for photo in read_dataset(root).queries]
     text = "".join(page_of(root, shown).texts)
-    assert "width and height must be" in text
+    assert "must be positive: the box is empty" in text
     assert "lies wholly outside the photo" in text
 
 

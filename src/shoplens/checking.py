@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shoplens.dataset import TABLE_NAMES, Table, read_gallery_table, read_table
+from shoplens.dataset import read_gallery_table
 from shoplens.errors import MissingError, PhotoError
-from shoplens.images import decode, read_bytes
+from shoplens.images import decode, read_bytes, read_size
 from shoplens.parallel import parallel_map
 from shoplens.progress import Progress, silent
 from shoplens.records import BoxFrame, Fault, Photo
+from shoplens.tables import TABLE_NAMES, Table, read_table
 
 _PROBE = 64
 """Size in pixels that photos are decoded towards: small, for only their soundness matters."""
@@ -94,7 +95,7 @@ def check(
     total = sum(len(table.photos) for table in tables)
     done = n_clipped = 0
     for table in tables:
-        faults.extend(table.faults)
+        faults.extend([*table.faults, *table.photo_faults])
         places = zip(table.photos, table.rows, strict=True)
         for (photo, row), outcome in zip(
             places, parallel_map(_look, table.photos, workers), strict=True
@@ -110,9 +111,9 @@ def check(
 
 
 def _look(photo: Photo) -> PhotoError | bool:
-    """Return what is wrong with a photo, or else whether its box had to be clipped."""
-    if photo.problem is not None:
-        return photo.problem
+    """Return what is wrong with a photo's file, or else whether its box had to be clipped."""
+    if photo.problem is not None and photo.problem.reason == "missing":
+        return False  # The table's reader has said so.
     try:
         data = read_bytes(photo.path)
         return decode(data, box=photo.box, box_frame=photo.box_frame, target=_PROBE).clipped
@@ -123,9 +124,10 @@ def _look(photo: Photo) -> PhotoError | bool:
 def _photo_fault(
     file: str, row: int, photo: Photo, error: PhotoError, columns: Mapping[str, str]
 ) -> Fault:
-    if error.reason in ("bad_box", "outside_box"):
-        column = "..".join(columns.get(name, name) for name in ("bbox_x", "bbox_h"))
-        return Fault(file, row, column, str(photo.box or ""), str(error))
+    if photo.box is not None and error.reason == "outside_box":
+        width, _ = read_size(read_bytes(photo.path), photo.box_frame)
+        column = "bbox_y" if photo.box.x1 > 0 and photo.box.x0 < width else "bbox_x"
+        return Fault(file, row, columns.get(column, column), str(photo.box), str(error))
     # A photo of a plain folder stands in no table.
     column = columns.get("img_path", "img_path") if row else ""
     return Fault(file, row, column, photo.name, f"{error.reason}: {error}")

@@ -156,14 +156,17 @@ def decode(
     return Decoded(pixels, size, 1 / shrink, region, clipped)
 
 
-def read_size(data: bytes) -> tuple[int, int]:
-    """Return the width and height in pixels of the upright photo, from its header alone.
+def read_size(data: bytes, frame: BoxFrame = "upright") -> tuple[int, int]:
+    """Return the width and height in pixels of a photo, from its header alone.
+
+    `frame` says whether of the photo after its EXIF turn or as stored.
 
     Raises `PhotoError` as `decode` does for headers.
     """
     image = _open(data, MAX_PIXELS)
     width, height = _stored_size(image)
-    return (width, height) if _orientation(image) < 5 else (height, width)
+    turned = frame == "upright" and _orientation(image) >= 5
+    return (height, width) if turned else (width, height)
 
 
 def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:

@@ -260,16 +260,15 @@ def _checked(
 def _to_table(photos: PhotoSet, embeddings: Embeddings) -> Any:
     arrow = _pyarrow()
     reason = {failure.row: failure.reason for failure in embeddings.failures}
-    vector_type = arrow.list_(arrow.float32(), embeddings.vectors.shape[1])
     columns = {
         "photo_id": arrow.array(embeddings.ids),
         "product_id": arrow.array([p.product_id for p in photos], arrow.string()),
         "path": arrow.array([_utf8(p.name) for p in photos], arrow.string()),
         "sha256": arrow.array(embeddings.sha256 or [None] * len(photos), arrow.string()),
         "domain": arrow.array([p.domain for p in photos], arrow.string()),
-        "vector": arrow.array(
-            [None if row in reason else v for row, v in enumerate(embeddings.vectors)],
-            vector_type,
+        # Failed photos have zeros: many versions of pyarrow cannot write null lists of fixed size.
+        "vector": arrow.FixedSizeListArray.from_arrays(
+            arrow.array(embeddings.vectors.ravel()), embeddings.vectors.shape[1]
         ),
         "failure": arrow.array([reason.get(row) for row in range(len(photos))], arrow.string()),
     }

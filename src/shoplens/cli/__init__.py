@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
 from collections.abc import Sequence
 
 import click
@@ -51,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal's encoding cannot show must not end the run.
         sys.stdout.reconfigure(errors="backslashreplace")
+    # Pillow warns of damaged metadata and of large photos; what matters of it becomes a failure.
+    warnings.filterwarnings("ignore", module="PIL")
     try:
         code = shoplens.main(
             None if arguments is None else list(arguments),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from shoplens.dataset import COLUMNS
 from shoplens.files import require_folder
 from shoplens.models import DEFAULT_MODEL
+from shoplens.tables import COLUMNS
 
 
 def writable(
