@@ -62,7 +62,7 @@ def environment(name: str, groups: tuple[str, ...] = ()) -> Path:
     python = python_in(folder)
     wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest() + str(groups)
     stamp = folder / "installed-for.txt"
-    if stamp.is_file() and stamp.read_text() == wanted:
+    if python.is_file() and stamp.is_file() and stamp.read_text() == wanted:
         return python
     create(folder)
     pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "-q")

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import REAL, SAMPLE, finish, table
+from measuring import REAL, SAMPLE, finish, megabytes, table
 
 from shoplens import load_encoder
+from shoplens.embedding import STAGES
 from shoplens.parallel import parallel_map, usable_cores
-
-STAGES = ("read", "decode", "crop", "infer")
 
 
 def run(dataset: Path) -> dict[str, Any]:
@@ -46,7 +45,7 @@ def run(dataset: Path) -> dict[str, Any]:
         values: dict[str, Any] = json.loads(output.read_text())
     values["wall_seconds"] = wall
     values["cpu_seconds"] = usage.ru_utime + usage.ru_stime
-    values["peak_mb"] = usage.ru_maxrss * 1024 / 1e6
+    values["peak_mb"] = megabytes(usage.ru_maxrss)
     return values
 
 

@@ -19,8 +19,12 @@ REAL = Path(os.environ.get("SHOPLENS_DATA", ROOT.parent / "shared/data")) / "mcs
 SAMPLE = ROOT / "examples" / "furniture"
 
 
+LOAD_BEFORE = round(os.getloadavg()[0], 2)
+"""How busy the machine was when the benchmark began."""
+
+
 def machine() -> dict[str, Any]:
-    """Describe the machine, and how busy it was."""
+    """Describe the machine, and how busy it was before the benchmark."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -35,15 +39,19 @@ def machine() -> dict[str, Any]:
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
         "python": platform.python_version(),
-        "load_before": round(os.getloadavg()[0], 2),
+        "load_before": LOAD_BEFORE,
         "date": time.strftime("%Y-%m-%d"),
     }
 
 
 def peak_mb(who: int = resource.RUSAGE_SELF) -> float:
     """Return the largest resident size so far, in 10^6 bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(who).ru_maxrss * unit / 1e6
+    return megabytes(resource.getrusage(who).ru_maxrss)
+
+
+def megabytes(max_rss: int) -> float:
+    """Return what `getrusage` calls ru_maxrss in 10^6 bytes."""
+    return max_rss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def interleaved(

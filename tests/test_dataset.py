@@ -45,7 +45,7 @@ def test_any_folder_of_images_is_a_gallery_in_order_of_its_paths(tmp_path: Path)
 
 def test_a_folder_without_an_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "readme.txt").touch()
-    with pytest.raises(DataError, match=r"neither a gallery\.csv nor any image \(\.bmp, "):
+    with pytest.raises(DataError, match=r"neither a gallery\.csv nor any image \(\.avif, \.bmp, "):
         read_gallery(tmp_path)
 
 

@@ -94,8 +94,9 @@ def test_a_photo_whose_vector_has_no_direction_is_a_failure(tmp_path: Path, toy:
 def test_a_model_that_cannot_run_ends_the_whole_run(
     tmp_path: Path, make_model: Callable[..., Path]
 ) -> None:
-    encoder = load_encoder(make_model("large", graph_size=32))
-    with pytest.raises(ModelError, match="model large cannot be run"):
+    # Its recipe promises longer vectors than its graph returns.
+    encoder = load_encoder(make_model("long", dimension=50, centres={}))
+    with pytest.raises(ModelError, match=r"model long returned \(1, 48\)"):
         embed(save(tmp_path, 3), encoder)
 
 
@@ -266,3 +267,15 @@ def test_any_object_with_the_members_of_an_encoder_will_do(tmp_path: Path) -> No
     assert found.vectors.shape == (4, 3)
     assert (found.model_name, found.fingerprint) == ("brightness", "mine")
     assert threading.get_ident() not in encoder.threads
+
+
+def test_a_long_region_squashed_is_not_decoded_too_small(
+    tmp_path: Path, make_model: Callable[..., Path]
+) -> None:
+    # Of 1600 x 40 pixels the shorter side sets how far the JPEG may be shrunk.
+    encoder = load_encoder(make_model(fit="squash", centres={}))
+    image = picture(3, (1600, 40))
+    image.save(tmp_path / "whole.png")
+    image.save(tmp_path / "scaled.jpg", quality=98, subsampling=0)
+    whole = embed_photo(tmp_path / "whole.png", encoder)
+    assert whole @ embed_photo(tmp_path / "scaled.jpg", encoder) > 0.99999

@@ -104,7 +104,9 @@ def test_no_queries_cannot_be_scored() -> None:
 def test_missing_ground_truth_is_refused_by_name(side: str) -> None:
     products = {"gallery": ["a", "b"], "queries": ["a", "b"], side: ["a", None]}
     data = dataset(products["gallery"], products["queries"], [3, 4], [3, 4])
-    with pytest.raises(DataError, match=r"photo 4 \(4\.jpg\) has no product_id"):
+    with pytest.raises(
+        DataError, match=r"1 of 2 .* photos have no product_id, the first of them 4 \(4\.jpg\)"
+    ):
         evaluate(ranking(data, [[3, 4], [3, 4]]), data)
 
 
@@ -236,3 +238,26 @@ def test_a_gallery_of_more_than_1000_scores_as_in_the_original_kit() -> None:
     assert value(data, answer) == pytest.approx(
         original_kit_score(answer, gallery, queries), abs=1e-12
     )
+
+
+def test_intervals_draw_products_and_not_queries() -> None:
+    # Two products of 50 queries each, all right and all wrong: drawing products gives a mean of 0,
+    # 0.5 or 1, drawing queries one near 0.5.
+    data = dataset(["a", "b"], ["a"] * 50 + ["b"] * 50)
+    found = evaluate(ranking(data, [[0, 1]] * 100), data, metrics=["hit@1"])["hit@1"]
+    assert (found.low, found.value, found.high) == (0.0, 0.5, 1.0)
+
+
+def test_intervals_do_not_depend_on_the_order_of_the_tables() -> None:
+    products = [f"p{number % 7}" for number in range(40)]
+    data = dataset(products, products)
+    rows = np.random.default_rng(0).permuted(np.tile(np.arange(40), (40, 1)), axis=1)
+    order = np.random.default_rng(1).permutation(40)
+    turned = Dataset(
+        Path(),
+        PhotoSet([data.gallery[int(i)] for i in order]),
+        PhotoSet([data.queries[int(i)] for i in order]),
+    )
+    one = evaluate(ranking(data, rows), data)["map@1000"]
+    two = evaluate(ranking(turned, rows[order]), turned)["map@1000"]
+    assert (one.low, one.high) == pytest.approx((two.low, two.high), abs=1e-12)

@@ -161,3 +161,11 @@ def test_text_is_utf_8_with_its_line_ends_kept(tmp_path: Path) -> None:
 def test_file_names_that_are_no_utf_8_can_be_written(tmp_path: Path) -> None:
     write_text(tmp_path / "t", os.fsdecode(b"bad-\xff.jpg"))
     assert (tmp_path / "t").read_bytes() == b"bad-\\udcff.jpg"
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to("real.txt")
+    write_text(tmp_path / "link.txt", "new")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real.txt").read_text() == "new"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -718,3 +719,29 @@ def test_only_regions_large_enough_are_decoded_at_reduced_scale() -> None:
 
 def test_other_formats_are_decoded_at_full_scale() -> None:
     assert decode(save(noisy((512, 384)), "PNG"), target=16).scale == 1
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("needs named pipes")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(PhotoError, match="no regular file") as caught:
+        read_bytes(tmp_path / "pipe.jpg")
+    assert caught.value.reason == "unreadable"
+
+
+def test_the_formats_of_newer_phones_are_named() -> None:
+    with pytest.raises(PhotoError, match="HEIC or AVIF") as caught:
+        decode(b"\0\0\0\x18ftypheic" + bytes(100))
+    assert caught.value.reason == "not_an_image"
+
+
+def test_a_jpeg_cut_after_half_a_marker_is_refused() -> None:
+    stream = io.BytesIO()
+    Image.effect_noise((200, 160), 60).convert("RGB").save(stream, "JPEG", quality=92)
+    data = stream.getvalue()
+    cuts = [i + 1 for i in range(700, len(data) - 400) if data[i] == 0xFF]
+    assert len(cuts) > 20
+    for cut in cuts[:: len(cuts) // 20]:
+        with pytest.raises(PhotoError):
+            decode(data[:cut] + b"\xff\xd9")

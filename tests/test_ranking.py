@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,11 +73,13 @@ def test_no_queries_give_no_rows() -> None:
     assert found.ids.shape == (0, 1)
 
 
+TWICE_UNIT = [v for v in itertools.product(range(-2, 3), repeat=4) if sum(x * x for x in v) == 4]
+"""Vectors of length 2 in whole numbers: halved, their scores are exact, and many of them equal."""
+
+
 @given(st.data())
 def test_ranking_equals_sorting_by_score_then_gallery_order(data: st.DataObject) -> None:
-    # Eighths of small integers: scores are exact, and many of them equal.
-    dimension = data.draw(st.integers(1, 4))
-    vector = st.lists(st.integers(-2, 2), min_size=dimension, max_size=dimension)
+    vector = st.sampled_from(TWICE_UNIT)
     gallery = data.draw(st.lists(vector, min_size=1, max_size=30))
     queries = data.draw(st.lists(vector, min_size=1, max_size=5))
     ids = data.draw(
@@ -90,8 +93,8 @@ def test_ranking_equals_sorting_by_score_then_gallery_order(data: st.DataObject)
     block = data.draw(st.sampled_from([1, 100, 2**28]))
 
     found = rank(
-        embeddings(np.array(queries) / 8),
-        embeddings(np.array(gallery) / 8, ids, sorted(failed)),
+        embeddings(np.array(queries) / 2),
+        embeddings(np.array(gallery) / 2, ids, sorted(failed)),
         depth=depth,
         block_bytes=block,
     )
@@ -99,7 +102,7 @@ def test_ranking_equals_sorting_by_score_then_gallery_order(data: st.DataObject)
     assert found.scores is not None
     for row, query in enumerate(queries):
         scores = [
-            -INF if i in failed else sum(a * b for a, b in zip(query, v, strict=True)) / 64
+            -INF if i in failed else sum(a * b for a, b in zip(query, v, strict=True)) / 4
             for i, v in enumerate(gallery)
         ]
         order = sorted(range(len(gallery)), key=lambda i: (-scores[i], i))[:depth]
@@ -127,7 +130,7 @@ def test_blocks_change_neither_ids_nor_scores(
     places = np.random.default_rng(0).integers(40, size=500)
     queries, gallery = embeddings(random_units(60, 37, 3)), embeddings(base[places])
     expected = rank(queries, gallery)
-    monkeypatch.setattr(shoplens.ranking, "_WIDE_ROWS", wide_rows)
+    monkeypatch.setattr(shoplens.ranking, "_GALLERY_ROWS", wide_rows)
     found = rank(queries, gallery, block_bytes=block_bytes)
     np.testing.assert_array_equal(found.ids, expected.ids)
     np.testing.assert_array_equal(found.scores, expected.scores)
@@ -231,7 +234,37 @@ def test_vectors_of_another_model_are_refused() -> None:
 
 def test_vectors_of_unknown_origin_are_ranked() -> None:
     found = rank(embeddings([[1, 0]]), embeddings([[1, 0]], fingerprint="bbbb"))
-    assert found.fingerprint == "bbbb"
+    # What is not known of one side is not claimed of the ranking.
+    assert found.fingerprint is None
+    both = rank(embeddings([[1, 0]], fingerprint="b"), embeddings([[1, 0]], fingerprint="b"))
+    assert both.fingerprint == "b"
+
+
+@pytest.mark.parametrize(("kind", "largest"), [("float16", 2**11), ("float32", 2**24)])
+def test_floats_too_short_for_their_ids_are_refused(
+    tmp_path: Path, kind: str, largest: int
+) -> None:
+    query_ids = np.zeros(1, dtype=np.int32)
+    np.save(tmp_path / "r.npy", np.array([[largest]], dtype=kind))
+    assert Ranking.load(tmp_path / "r.npy", query_ids).ids.tolist() == [[largest]]
+    np.save(tmp_path / "r.npy", np.array([[2 * largest]], dtype=kind))
+    with pytest.raises(RankingError, match=f"{kind}, which rounds ids"):
+        Ranking.load(tmp_path / "r.npy", query_ids)
+
+
+@pytest.mark.parametrize("bad", [[2.0, 0.0], [np.nan, 0.0], [np.inf, 0.0], [0.0, 0.0]])
+def test_vectors_that_are_not_of_unit_length_are_refused(bad: list[float]) -> None:
+    good = embeddings([[1, 0], [0, 1]])
+    with pytest.raises(RankingError, match=r"1 gallery vectors are not of unit length.*photo 1"):
+        rank(good, embeddings([[1, 0], bad]))
+    with pytest.raises(RankingError, match=r"1 query vectors are not of unit length.*photo 0"):
+        rank(embeddings([bad]), good)
+
+
+def test_columns_past_1000_are_dropped(tmp_path: Path) -> None:
+    np.save(tmp_path / "r.npy", np.arange(1200, dtype=np.int32)[None])
+    loaded = Ranking.load(tmp_path / "r.npy", np.zeros(1, dtype=np.int32))
+    assert loaded.ids.tolist() == [list(range(1000))]
 
 
 def test_progress_ends_with_all_usable_queries() -> None:
@@ -241,7 +274,7 @@ def test_progress_ends_with_all_usable_queries() -> None:
         told.append((stage, done, total))
 
     queries = embeddings(random_units(6, 4, 0), failed=[2])
-    rank(queries, embeddings(random_units(3, 4, 1)), block_bytes=24, progress=progress)
+    rank(queries, embeddings(random_units(3, 4, 1)), block_bytes=48, progress=progress)
     assert told == [("rank", 2, 5), ("rank", 4, 5), ("rank", 5, 5)]
 
 

@@ -80,7 +80,7 @@ def test_ids_span_all_of_int32(folder: Path) -> None:
         b"\xef\xbb\xbfseller_img_id,img_path\n0,a.png\n1,sub/b.png\n",
         b"seller_img_id,img_path\r\n0,a.png\r\n1,sub/b.png\r\n",
         b"seller_img_id,img_path\r0,a.png\r1,sub/b.png",
-        b" seller_img_id , img_path \n 0 , a.png \n 1,sub/b.png ",
+        b" seller_img_id , img_path \n 0 ,a.png\n 1,sub/b.png",
         b'"seller_img_id","img_path"\n"0","a.png"\n1,"sub/b.png"\n',
         b"img_path,colour,seller_img_id\na.png,red,0\nsub/b.png,blue,1\n",
         b"seller_img_id,img_path\n\n0,a.png\n\n\n1,sub/b.png\n\n",

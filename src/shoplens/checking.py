@@ -96,41 +96,56 @@ def check(
     done = n_clipped = 0
     for table in tables:
         faults.extend([*table.faults, *table.photo_faults])
+        if not table.photos and not table.faults:
+            faults.append(Fault(table.file, 0, "", "", "holds no photo"))
         places = zip(table.photos, table.rows, strict=True)
-        for (photo, row), outcome in zip(
+        for (photo, row), look in zip(
             places, parallel_map(_look, table.photos, workers), strict=True
         ):
-            if isinstance(outcome, PhotoError):
-                faults.append(_photo_fault(table.file, row, photo, outcome, columns or {}))
-            else:
-                n_clipped += outcome
+            if look.error is not None:
+                faults.append(_photo_fault(table.file, row, photo, look, columns or {}))
+            n_clipped += look.clipped
             done += 1
             progress("check", done, total)
         faults.extend(_unlabelled(table, (columns or {}).get("product_id", "product_id")))
     return _report(tables, faults, n_clipped)
 
 
-def _look(photo: Photo) -> PhotoError | bool:
-    """Return what is wrong with a photo's file, or else whether its box had to be clipped."""
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one photo looks like."""
+
+    error: PhotoError | None = None
+    column: str = "img_path"
+    clipped: bool = False
+
+
+def _look(photo: Photo) -> _Look:
     if photo.problem is not None and photo.problem.reason == "missing":
-        return False  # The table's reader has said so.
+        return _Look()  # The table's reader has said so.
     try:
         data = read_bytes(photo.path)
-        return decode(data, box=photo.box, box_frame=photo.box_frame, target=_PROBE).clipped
+        try:
+            found = decode(data, box=photo.box, box_frame=photo.box_frame, target=_PROBE)
+        except PhotoError as error:
+            if photo.box is None or error.reason != "outside_box":
+                raise
+            width, _ = read_size(data, photo.box_frame)
+            beside = photo.box.x1 <= 0 or photo.box.x0 >= width
+            return _Look(error, "bbox_x" if beside else "bbox_y")
+        return _Look(clipped=found.clipped)
     except PhotoError as error:
-        return error
+        return _Look(error)
 
 
 def _photo_fault(
-    file: str, row: int, photo: Photo, error: PhotoError, columns: Mapping[str, str]
+    file: str, row: int, photo: Photo, look: _Look, columns: Mapping[str, str]
 ) -> Fault:
-    if photo.box is not None and error.reason == "outside_box":
-        width, _ = read_size(read_bytes(photo.path), photo.box_frame)
-        column = "bbox_y" if photo.box.x1 > 0 and photo.box.x0 < width else "bbox_x"
-        return Fault(file, row, columns.get(column, column), str(photo.box), str(error))
     # A photo of a plain folder stands in no table.
-    column = columns.get("img_path", "img_path") if row else ""
-    return Fault(file, row, column, photo.name, f"{error.reason}: {error}")
+    column = columns.get(look.column, look.column) if row else ""
+    value = photo.name if look.column == "img_path" else str(photo.box)
+    reason = "" if look.error is None else look.error.reason
+    return Fault(file, row, column, value, f"{reason}: {look.error}")
 
 
 def _unlabelled(table: Table, column: str) -> Iterator[Fault]:

@@ -35,8 +35,7 @@ def crop(
         (size, size, 3) uint8, RGB.
     """
     image = photo.image
-    # At reduced scale the last column and row of pixels may lie partly outside the photo.
-    region = (photo.box or Box(0, 0, *photo.size)).scaled(photo.scale).clip(image.size)
+    region = (photo.box or Box(0, 0, *photo.size)).scaled(photo.scale)
     if fit == "squash":
         return np.asarray(_resize(image, region, (size, size)))
     if fit == "crop":

@@ -13,8 +13,10 @@ from shoplens.tables import TABLE_NAMES, Folder, Table, read_table
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+    | {".heic", ".heif", ".avif", ".jp2", ".jxl"}
 )
-"""Files that count as images when a plain folder is read."""
+"""Files that count as images when a plain folder is read. The second line's formats are not read:
+such photos become counted failures, for leaving them out would lose them silently."""
 
 
 @dataclass(frozen=True, slots=True)

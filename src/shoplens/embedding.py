@@ -20,8 +20,8 @@ from shoplens.images import decode, read_bytes
 from shoplens.models.encoder import Encoder
 from shoplens.parallel import parallel_map
 from shoplens.progress import Progress, silent
-from shoplens.records import Box, Domain, Failure, Photo, PhotoSet
-from shoplens.vectors import Embeddings, Vectors
+from shoplens.records import Box, Domain, Failure, Photo, PhotoSet, Vectors
+from shoplens.vectors import Embeddings
 
 STAGES = ("read", "decode", "crop", "infer")
 """The stages whose core time `Embeddings.seconds` holds."""
@@ -105,7 +105,7 @@ def embed_photo(
     path = Path(source)
     result = _embed_one(Photo(0, path.name, path, domain, box), encoder).result
     if isinstance(result, PhotoError):
-        raise result
+        raise PhotoError(result.reason, f"{path}: {result}")
     return result
 
 

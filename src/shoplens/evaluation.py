@@ -129,7 +129,8 @@ def judge(ranking: Ranking, dataset: Dataset) -> Judged:
     """
     if not np.array_equal(ranking.query_ids, dataset.queries.ids):
         raise RankingError("the ranking is of other queries than the dataset's, or in other order")
-    gallery_ids, query_ids = _products(dataset.gallery), _products(dataset.queries)
+    gallery_ids = _products(dataset.gallery, "gallery")
+    query_ids = _products(dataset.queries, "query")
     # Numbered in order of their ids, so that intervals do not depend on the tables' order.
     codes = {product: code for code, product in enumerate(sorted({*gallery_ids, *query_ids}))}
     gallery_products = np.array([codes[product] for product in gallery_ids], dtype=np.int64)
@@ -140,15 +141,25 @@ def judge(ranking: Ranking, dataset: Dataset) -> Judged:
     return Judged(relevant, n_positive, query_products)
 
 
-def _products(photos: PhotoSet) -> list[str]:
-    products = []
-    for photo in photos:
-        if photo.product_id is None:
-            raise DataError(
-                f"photo {photo.id} ({photo.name}) has no product_id: scoring needs the ground "
-                "truth of every gallery photo and query"
-            )
-        products.append(photo.product_id)
+def require_ground_truth(dataset: Dataset) -> None:
+    """Check that a dataset can be scored, before it is embedded for it.
+
+    Raises `DataError` when a photo's product is not known, or no query has a positive.
+    """
+    known = {*_products(dataset.gallery, "gallery")}
+    if known.isdisjoint(_products(dataset.queries, "query")):
+        raise DataError("no query's product has a gallery photo: nothing can be scored")
+
+
+def _products(photos: PhotoSet, side: str) -> list[str]:
+    products = [photo.product_id for photo in photos if photo.product_id is not None]
+    if len(products) < len(photos):
+        first = next(photo for photo in photos if photo.product_id is None)
+        raise DataError(
+            f"{len(photos) - len(products):,} of {len(photos):,} {side} photos have no product_id, "
+            f"the first of them {first.id} ({first.name}): scoring needs the ground truth of every "
+            "photo in both tables (a column of another name is given with --column or columns=)"
+        )
     return products
 
 

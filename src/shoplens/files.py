@@ -15,13 +15,16 @@ from shoplens.errors import MissingError, ShoplensError
 def require_folder(path: str | Path) -> None:
     """Check that a file can be put at `path`, before the work for it begins.
 
-    Raises `MissingError` when its folder is not there, `ShoplensError` when it is itself a folder.
+    Raises `MissingError` when its folder is not there, `ShoplensError` when it is itself a folder
+    or must not be written.
     """
     target = Path(path)
     if not target.parent.is_dir():
         raise MissingError(f"cannot write {target}: the folder {target.parent} is not there")
     if target.is_dir():
         raise ShoplensError(f"cannot write {target}: it is a folder")
+    if not os.access(target if target.exists() else target.parent, os.W_OK):
+        raise ShoplensError(f"cannot write {target}: no permission, or a read-only disk")
 
 
 @contextmanager
@@ -35,8 +38,9 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
         MissingError: the folder of `path` is not there.
         ShoplensError: the file cannot be written (full disk, permissions).
     """
-    require_folder(path)
-    target = Path(path)
+    # A link stays a link: what it points to is replaced.
+    target = Path(os.path.realpath(path))
+    require_folder(target)
     if target.exists() and not target.is_file():
         try:
             with target.open("wb") as stream:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import re
+import stat
 import struct
 import zlib
 from dataclasses import dataclass
@@ -97,6 +98,9 @@ def read_bytes(path: Path) -> bytes:
     Raises `PhotoError` with reason `missing`, `unreadable` or `empty`.
     """
     try:
+        # A pipe or a device would be waited for without end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise PhotoError("unreadable", f"{path} is no regular file")
         data = path.read_bytes()
     except FileNotFoundError:
         raise PhotoError("missing", f"no file {path}") from None
@@ -157,7 +161,7 @@ def decode(
 
 
 def read_size(data: bytes, frame: BoxFrame = "upright") -> tuple[int, int]:
-    """Return the width and height in pixels of a photo, from its header alone.
+    """Return the width and height in pixels of a photo, from its header where that tells its turn.
 
     `frame` says whether of the photo after its EXIF turn or as stored.
 
@@ -177,9 +181,10 @@ def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PhotoError("too_large", str(error)) from None
     except UnidentifiedImageError:
-        raise PhotoError(
-            "not_an_image", f"not an image in a known format ({', '.join(FORMATS)})"
-        ) from None
+        problem = f"not an image in a known format ({', '.join(FORMATS)})"
+        if data[4:8] == b"ftyp":
+            problem = "HEIC or AVIF, as some phones write them, is not read: convert to JPEG"
+        raise PhotoError("not_an_image", problem) from None
     except _DECODE_ERRORS as error:
         raise PhotoError("corrupt", f"damaged header: {error}") from error
     width, height = image.size
@@ -243,6 +248,8 @@ def _load(image: ImageFile.ImageFile, shrink: int, data: bytes) -> Image.Image:
         return _to_rgb(image)
     except PhotoError:
         raise
+    except MemoryError as error:
+        raise PhotoError("too_large", "not enough memory to decode it") from error
     except _DECODE_ERRORS as error:
         reason = "truncated" if "truncated" in str(error).lower() else "corrupt"
         raise PhotoError(reason, f"{image.format} {reason}: {error}") from error
@@ -262,7 +269,8 @@ def _refuse_cut_jpeg(image: JpegImagePlugin.JpegImageFile, shrink: int, data: by
     a broken copy as if they were pixels; it warns, but Pillow does not pass that on. Such files
     are suspected by traits that cost nothing to see. One with a grey corner is decoded again with
     noise in front of its end marker: only a picture that still lacked data changes. A progressive
-    one must have all its passes; cut in the last, it lacks no more than the finest detail.
+    one must have begun all its passes. One cut within the last is not told from a whole one; what
+    it lacks is mostly the finest detail.
     """
     corner = image.crop((image.width - 1, image.height - 1, image.width, image.height))
     grey = all(value in (127, 128) for value in corner.tobytes())
@@ -274,7 +282,7 @@ def _refuse_cut_jpeg(image: JpegImagePlugin.JpegImageFile, shrink: int, data: by
     if n_coefficients < 64 * image.layers:
         raise PhotoError("truncated", "JPEG truncated: passes of its progressive picture lack")
     if grey:
-        probe = Image.open(io.BytesIO(data[:end] + _JPEG_TAIL), formats=("JPEG",))
+        probe = Image.open(io.BytesIO(data[:end].rstrip(b"\xff") + _JPEG_TAIL), formats=("JPEG",))
         _load_scaled(probe, shrink)
         if probe.tobytes() != image.tobytes():
             raise PhotoError("truncated", "JPEG truncated: its end marker comes too early")
@@ -329,6 +337,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         raise PhotoError("unsupported", "floating-point pixels have no defined way to RGB")
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        flat = Image.new("RGB", rgba.size, "white")
+        flat.paste(rgba, mask=rgba.getchannel("A"))
+        return flat
     return image.convert("RGB")

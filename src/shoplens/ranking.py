@@ -5,7 +5,7 @@ stand. So components are first rounded to multiples of 2^-26: their products are
 2^-52, and sums of them up to 2 (unit vectors stay below) fit float64 without any rounding, in
 whatever order they are added. The same two vectors get the same score however many others are
 ranked beside them and on every machine, and photos with equal vectors tie and stand in gallery
-order. The rounding moves a score by less than a float32 can show.
+order. The rounding moves a score by about 1e-8, at worst by 5e-7.
 """
 
 from __future__ import annotations
@@ -24,19 +24,23 @@ from shoplens._version import __version__
 from shoplens.errors import MissingError, RankingError
 from shoplens.files import replacing
 from shoplens.progress import Progress, silent
-from shoplens.vectors import Embeddings, Vectors, check_same_model
+from shoplens.records import Vectors
+from shoplens.vectors import Embeddings, check_same_model
 
 DEPTH = 1000
 """Length of a row in the challenge's answer: the metric looks no further."""
 
-BLOCK_BYTES = 256 * 2**20
+BLOCK_BYTES = 128 * 2**20
 """Size of the block of scores held at a time."""
 
-_WIDE_ROWS = 8192
-"""Vectors of a side that are held in float64 at a time."""
+_GALLERY_ROWS = 8192
+"""Gallery vectors that are compared at a time."""
 
 _GRID = 2.0**26
 """Components are rounded to multiples of 1 / _GRID, see above."""
+
+_UNIT_TOLERANCE = 1e-3
+"""How far from 1 the length of a vector may be."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +84,7 @@ class Ranking:
 
         Args:
             path: `.npz` as `save` writes it, or `.npy`: integers (q, k), or floats that hold
-                integers, row r for query r.
+                integers, row r for query r. Columns past 1000 are dropped.
             query_ids: (q,) int32, the queries the rows must be for, in order.
 
         Returns:
@@ -119,7 +123,7 @@ class Ranking:
         return cls(
             query_ids,
             _integer_ids(arrays["ids"], len(query_ids), path),
-            scores.astype(np.float32) if scores.size else None,
+            scores[:, :DEPTH].astype(np.float32) if scores.size else None,
             **told,
         )
 
@@ -178,32 +182,34 @@ def rank(
         A `Ranking` of shape (q, min(depth, n)); equal scores stand in gallery order.
 
     Raises:
-        RankingError: the vectors come from different models, or the gallery is empty.
+        RankingError: the vectors come from different models or are not of unit length, or the
+            gallery is empty.
     """
     check_same_model(queries, gallery)
     if not len(gallery):
         raise RankingError("the gallery is empty: there is nothing to rank")
     if depth < 1:
         raise RankingError(f"depth must be at least 1, got {depth}")
+    _require_unit(queries, "query")
+    _require_unit(gallery, "gallery")
+    # Vectors of unknown origin on one side: then the ranking's origin is not known either.
+    same = queries.fingerprint == gallery.fingerprint
     started = time.perf_counter()
     k = min(depth, len(gallery))
     ids = np.empty((len(queries), k), dtype=np.int32)
     scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
     present = np.flatnonzero(gallery.has_vector)
-    vectors = gallery.vectors if len(present) == len(gallery) else gallery.vectors[present]
     absent_ids = gallery.ids[~gallery.has_vector]
     ranked = min(k, len(present))
     usable = np.flatnonzero(queries.has_vector)
     ids[~queries.has_vector] = gallery.ids[:k]
-    step = min(_WIDE_ROWS, max(1, block_bytes // (4 * max(1, len(present)))))
+    step = max(1, block_bytes // (8 * min(_GALLERY_ROWS, max(1, len(present)))))
     for start in range(0, len(usable), step):
         rows = usable[start : start + step]
-        for row, similarities in zip(
-            rows, _similarities(queries.vectors[rows], vectors), strict=True
-        ):
-            best = _top(similarities, ranked)
-            ids[row, :ranked] = gallery.ids[present[best]]
-            scores[row, :ranked] = similarities[best]
+        best = _best(queries.vectors[rows], gallery.vectors, present, ranked)
+        for row, (positions, similarities) in zip(rows, best, strict=True):
+            ids[row, :ranked] = gallery.ids[positions]
+            scores[row, :ranked] = similarities
             ids[row, ranked:] = absent_ids[: k - ranked]
         progress("rank", start + len(rows), len(usable))
     return Ranking(
@@ -211,42 +217,68 @@ def rank(
         ids,
         scores,
         chain=("exact",),
-        model_name=gallery.model_name,
-        fingerprint=gallery.fingerprint,
+        model_name=gallery.model_name if same else None,
+        fingerprint=gallery.fingerprint if same else None,
         n_failed={"queries": len(queries.failures), "gallery": len(gallery.failures)},
         seconds={"rank": time.perf_counter() - started},
     )
 
 
-def _similarities(queries: Vectors, gallery: Vectors) -> Vectors:
-    """Return the dot products (q, n), computed exactly and rounded to float32."""
-    block = np.empty((len(queries), len(gallery)), dtype=np.float32)
+def _require_unit(embeddings: Embeddings, side: str) -> None:
+    lengths = np.linalg.norm(embeddings.vectors, axis=1)
+    bad = embeddings.has_vector & ~(np.abs(lengths - 1) <= _UNIT_TOLERANCE)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise RankingError(
+            f"{int(bad.sum())} {side} vectors are not of unit length, the first of them that of "
+            f"photo {embeddings.ids[row]} ({lengths[row]:g}): divide each by its length"
+        )
+
+
+_Best = tuple[npt.NDArray[np.intp], Vectors]
+"""Positions in the gallery and scores, best first, equal scores in order of position."""
+
+
+def _best(
+    queries: Vectors, gallery: Vectors, positions: npt.NDArray[np.intp], k: int
+) -> list[_Best]:
+    """Return the k most similar gallery vectors of each query, among those at `positions`."""
+    nothing = np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32)
+    best: list[_Best] = [nothing] * len(queries)
     wide = _on_grid(queries)
-    for start in range(0, len(gallery), _WIDE_ROWS):
-        chunk = _on_grid(gallery[start : start + _WIDE_ROWS])
-        block[:, start : start + len(chunk)] = wide @ chunk.T
-    return block
+    for start in range(0, len(positions), _GALLERY_ROWS):
+        part = positions[start : start + _GALLERY_ROWS]
+        block = ((wide @ _on_grid(gallery[part]).T) / _GRID**2).astype(np.float32)
+        best = [
+            _merged(known, part, similarities, k)
+            for known, similarities in zip(best, block, strict=True)
+        ]
+    return best
 
 
 def _on_grid(vectors: Vectors) -> npt.NDArray[np.float64]:
-    wide = vectors.astype(np.float64)
-    wide *= _GRID
-    np.rint(wide, out=wide)
-    wide /= _GRID
-    return wide
+    """Return the components as whole numbers of grid steps."""
+    # Scaling by a power of two and rounding to whole numbers are exact in float32.
+    return np.asarray(np.rint(vectors * np.float32(_GRID)), dtype=np.float64)
 
 
-def _top(similarities: Vectors, k: int) -> npt.NDArray[np.intp]:
-    """Return the positions of the k largest of (n,) values, equal ones in order of position."""
-    if k == 0:
-        return np.empty(0, dtype=np.intp)
-    kth = np.partition(similarities, len(similarities) - k)[len(similarities) - k]
-    shortlist = np.flatnonzero(similarities >= kth)
-    best = np.argsort(-similarities[shortlist], kind="stable")[:k]
-    return shortlist[best]
+def _merged(known: _Best, positions: npt.NDArray[np.intp], similarities: Vectors, k: int) -> _Best:
+    """Return the best k of those known and of more, which stand further down the gallery."""
+    if len(known[0]) == k:
+        # Equal to the last is not better: the one known stands before it.
+        new = np.flatnonzero(similarities > known[1][-1]) if k else np.empty(0, dtype=np.intp)
+    elif len(similarities) > k:
+        new = np.flatnonzero(similarities >= np.partition(similarities, -k)[-k])
+    else:
+        new = np.arange(len(similarities))
+    candidates = np.concatenate((known[0], positions[new]))
+    scores = np.concatenate((known[1], similarities[new]))
+    order = np.argsort(-scores, kind="stable")[:k]
+    return candidates[order], scores[order]
 
 
 def _integer_ids(array: npt.NDArray[Any], n_queries: int, path: Path) -> npt.NDArray[np.int32]:
+    """Return the first 1000 columns as int32, refusing what holds no ids."""
     if array.ndim != 2 or len(array) != n_queries:
         raise RankingError(
             f"{path} holds an array of shape {array.shape}; needed are {n_queries} rows, "
@@ -255,7 +287,9 @@ def _integer_ids(array: npt.NDArray[Any], n_queries: int, path: Path) -> npt.NDA
     if array.dtype.kind not in "iuf":
         raise RankingError(f"{path} holds {array.dtype}, needed are integer ids")
     limits = np.iinfo(np.int32)
-    if array.dtype.kind == "f":
+    array = array[:, :DEPTH]
+    kind = array.dtype
+    if kind.kind == "f":
         # A float16 or float32 cannot hold the largest int32, so could not be compared with it.
         array = array.astype(np.float64)
     with np.errstate(invalid="ignore"):
@@ -265,5 +299,10 @@ def _integer_ids(array: npt.NDArray[Any], n_queries: int, path: Path) -> npt.NDA
         raise RankingError(
             f"{path}: {int((~whole).sum())} values are no 32-bit ids, the first of them "
             f"{array[row, column]} in row {row}, column {column} (from 0)"
+        )
+    if kind.kind == "f" and np.abs(array).max(initial=0) > 2.0 ** (np.finfo(kind).nmant + 1):
+        # float32 holds integers up to 2^24 exactly, float16 up to 2^11.
+        raise RankingError(
+            f"{path} holds {kind}, which rounds ids as large as these: save integers"
         )
     return array.astype(np.int32)

@@ -35,6 +35,9 @@ REASONS = {
 }
 """Why a photo could not be used: the words failures are counted by, and what each means."""
 
+Vectors = npt.NDArray[np.float32]
+"""(n, d) float32, a row for each photo."""
+
 _INT32 = np.iinfo(np.int32)
 
 

@@ -68,8 +68,8 @@ def read_table(
     _check_mapping(columns)
     if not path.is_file():
         raise MissingError(
-            f"{path} is not there. A test set folder holds gallery.csv and queries.csv; "
-            "for a plain folder of images use `shoplens search --gallery FOLDER`."
+            f"{path} is not there; a test set folder holds gallery.csv and queries.csv "
+            "(a plain folder of images is searched with `shoplens search --gallery FOLDER`)"
         )
     reader = _TableReader(path, domain, dict(columns or {}), box_frame)
     try:
@@ -131,7 +131,7 @@ class _TableReader:
             self._read_row(
                 row,
                 {
-                    ours: fields[position[theirs]].strip()
+                    ours: fields[position[theirs]]
                     for ours, theirs in self._wanted.items()
                     if theirs in position
                 },
@@ -188,6 +188,7 @@ class _TableReader:
         if text is None:
             return len(self._rows)
         column = self._wanted[self._id_column]
+        text = text.strip()
         if not _INTEGER.fullmatch(text):
             self.fault(row, column, text, "is not an integer")
             return None

@@ -19,9 +19,7 @@ import numpy.typing as npt
 
 from shoplens.errors import MissingError, RankingError
 from shoplens.files import replacing
-from shoplens.records import Failure, PhotoSet
-
-Vectors = npt.NDArray[np.float32]
+from shoplens.records import Failure, PhotoSet, Vectors
 
 _METADATA_KEY = b"shoplens"
 _UNIT_TOLERANCE = 1e-6

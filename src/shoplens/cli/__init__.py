@@ -69,4 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ShoplensError as error:
         message(f"error: {error}")
         return error.exit_code
+    except OSError as error:
+        message(f"error: {error}")
+        return ShoplensError.exit_code
     return code if isinstance(code, int) else 0

@@ -6,7 +6,7 @@ import click
 from rich.table import Table
 
 from shoplens.checking import check as check_source
-from shoplens.cli.console import message, progress_display, results_console, write_json
+from shoplens.cli.console import message, printable, progress_display, results_console, write_json
 from shoplens.cli.options import boxes_option, columns_option, json_option, workers_option
 from shoplens.records import BoxFrame
 
@@ -40,12 +40,15 @@ def check(
         )
     console = results_console(json_file)
     if found.faults:
-        table = Table(title=f"{len(found.faults)} faults in {source}", title_justify="left")
+        table = Table(
+            title=printable(f"faults in {source}: {len(found.faults)}"), title_justify="left"
+        )
         for name in ("file", "row", "column", "value", "problem"):
             table.add_column(name, overflow="fold")
         for fault in found.faults:
             row = str(fault.row) if fault.row else ""
-            table.add_row(fault.file, row, fault.column, fault.value[:80], fault.problem)
+            cells = (fault.file, row, fault.column, fault.value[:80], fault.problem)
+            table.add_row(*map(printable, cells))
         console.print(table)
     else:
         console.print(f"{source}: no faults")

@@ -29,9 +29,14 @@ _PLAIN_INTERVAL = 10.0
 """Seconds between two lines of progress where there is no terminal."""
 
 
+def printable(text: str) -> str:
+    """Show control characters instead of sending them: names of files must not steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
 def message(text: str) -> None:
     """Tell the user something, on standard error."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def results_console(json_file: str | None) -> Console:
@@ -84,7 +89,8 @@ class _Bars:
 
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{task.finished_speed or task.speed or 0:,.0f}/s")
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f}/s" if speed else "")
 
 
 class _Lines:
@@ -98,7 +104,8 @@ class _Lines:
         if done < total and now - self._said < _PLAIN_INTERVAL:
             return
         self._said = now
-        rate = done / (now - started) if now > started else 0.0
+        # The first report starts the clock; a rate over moments would mean nothing.
+        rate = done / (now - started) if now > started + 1 else 0.0
         left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
         shown = f", {rate:,.0f}/s" if rate else ""
         message(f"{stage}: {done:,} of {total:,}{shown}{left}")

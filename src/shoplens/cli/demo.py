@@ -10,10 +10,10 @@ import click
 
 from shoplens.cli.console import message, results_console, write_json
 from shoplens.cli.evaluate import print_scores
-from shoplens.cli.job import Job, run_job
-from shoplens.cli.options import json_option, model_option, workers_option, writable
+from shoplens.cli.options import distinct, json_option, model_option, workers_option, writable
+from shoplens.cli.pipeline import PipelineOptions, run_pipeline
 from shoplens.dataset import read_dataset
-from shoplens.evaluation import evaluate
+from shoplens.evaluation import evaluate, require_ground_truth
 from shoplens.report import show_ranking, write_page
 
 
@@ -68,10 +68,12 @@ def demo(
     Example:
       shoplens demo
     """
+    distinct(output, json_file)
     with resources.as_file(resources.files("shoplens") / "sample") as sample:
         data = read_dataset(dataset if dataset is not None else sample)
-        outcome = run_job(data, Job(model, workers))
-        scores = evaluate(outcome.ranking, data)
+        require_ground_truth(data)
+        result = run_pipeline(data, PipelineOptions(model, workers))
+        scores = evaluate(result.ranking, data)
         print_scores(results_console(json_file), scores)
         best = scores["map@1000"]
         title = Path(dataset).name if dataset is not None else "sample furniture"
@@ -81,7 +83,8 @@ def demo(
             ("hit@1", f"{scores['hit@1'].value:.3f}"),
             ("queries", f"{scores.n_queries:,}"),
             ("gallery photos", f"{scores.n_gallery:,}"),
-            ("model", outcome.ranking.model_name or ""),
+            ("failed", f"{scores.n_failed:,}"),
+            ("model", result.ranking.model_name or ""),
         ]
         write_page(
             output,
@@ -90,6 +93,6 @@ def demo(
             show_ranking(scores, data, depth)[:n_shown],
         )
     message(f"wrote {output.resolve()}: open it in a browser")
-    write_json(json_file, {**scores.to_json(), **outcome.to_json(), "page": str(output)})
+    write_json(json_file, {**scores.to_json(), **result.to_json(), "page": str(output)})
     if open_page:
         webbrowser.open(output.resolve().as_uri())

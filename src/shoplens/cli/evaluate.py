@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from shoplens.cli.console import message, results_console, write_json
-from shoplens.cli.job import Job, run_job
 from shoplens.cli.options import (
     boxes_option,
     columns_option,
@@ -20,10 +19,11 @@ from shoplens.cli.options import (
     query_vectors_option,
     workers_option,
 )
+from shoplens.cli.pipeline import PipelineOptions, run_pipeline
 from shoplens.dataset import read_dataset
-from shoplens.evaluation import Scores
+from shoplens.evaluation import Scores, require_ground_truth
 from shoplens.evaluation import evaluate as evaluate_ranking
-from shoplens.ranking import Ranking
+from shoplens.ranking import DEPTH, Ranking
 from shoplens.records import BoxFrame
 
 
@@ -66,28 +66,32 @@ def evaluate(
     if ranks is not None and (gallery_vectors or query_vectors):
         raise click.UsageError("--ranks is scored as it is; it cannot go with vectors to rank")
     data = read_dataset(dataset, columns=columns, box_frame=box_frame)
+    require_ground_truth(data)
     extra: dict[str, Any] = {}
     if ranks is not None:
         ranking = Ranking.load(ranks, data.queries.ids)
     else:
-        outcome = run_job(data, Job(model, workers, gallery_vectors, query_vectors))
-        ranking, extra = outcome.ranking, outcome.to_json()
+        result = run_pipeline(data, PipelineOptions(model, workers, gallery_vectors, query_vectors))
+        ranking, extra = result.ranking, result.to_json()
     scores = evaluate_ranking(ranking, data)
-    print_scores(results_console(json_file), scores)
-    if scores.n_without_positive:
+    columns_found, full = ranking.ids.shape[1], min(DEPTH, len(data.gallery))
+    if columns_found < full:
         message(
-            f"{scores.n_without_positive:,} queries have no gallery photo of their product; they "
-            "are left out of the means"
+            f"warning: the answer has {columns_found} columns, a full one {full}; what lies beyond "
+            "counts as not found"
         )
+    print_scores(results_console(json_file), scores)
     write_json(json_file, {**scores.to_json(), **extra})
 
 
 def print_scores(console: Console, scores: Scores) -> None:
     """Print the metrics with their intervals, and what they are of."""
-    table = Table(
-        title=f"{scores.n_queries:,} queries, {scores.n_gallery:,} gallery photos",
-        title_justify="left",
-    )
+    title = f"{scores.n_queries:,} queries, {scores.n_gallery:,} gallery photos"
+    if scores.n_failed:
+        title += f", {scores.n_failed:,} photos failed"
+    if scores.n_without_positive:
+        title += f", {scores.n_without_positive:,} queries without a positive left out"
+    table = Table(title=title, title_justify="left")
     table.add_column("metric")
     table.add_column("value", justify="right")
     table.add_column("95 % interval", justify="right")

@@ -10,7 +10,7 @@ import click
 
 from shoplens.files import require_folder
 from shoplens.models import DEFAULT_MODEL
-from shoplens.tables import COLUMNS
+from shoplens.tables import COLUMNS, ROW_NUMBER
 
 
 def writable(
@@ -20,6 +20,13 @@ def writable(
     if value is not None and value != "-":
         require_folder(value)
     return value
+
+
+def distinct(*files: str | Path | None) -> None:
+    """Refuse two outputs in one file: the second would replace the first."""
+    named = [Path(file).absolute() for file in files if file is not None and str(file) != "-"]
+    if len(set(named)) < len(named):
+        raise click.UsageError(f"{named[0]} is named for two outputs")
 
 
 json_option = click.option(
@@ -89,5 +96,7 @@ def _pairs(values: Sequence[str]) -> dict[str, str]:
         if ours not in COLUMNS:
             close = difflib.get_close_matches(ours, COLUMNS, n=1) or [", ".join(COLUMNS)]
             raise click.BadParameter(f"{ours!r} is no column of the format; meant is {close[0]}?")
+        if theirs == ROW_NUMBER and not ours.endswith("_img_id"):
+            raise click.BadParameter(f"{value!r}: only ids can be row numbers")
         pairs[ours] = theirs
     return pairs

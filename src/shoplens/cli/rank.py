@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from shoplens.cli.console import message, write_json
-from shoplens.cli.job import Job, run_job
 from shoplens.cli.options import (
     boxes_option,
     columns_option,
+    distinct,
     gallery_vectors_option,
     json_option,
     model_option,
@@ -18,6 +18,7 @@ from shoplens.cli.options import (
     workers_option,
     writable,
 )
+from shoplens.cli.pipeline import PipelineOptions, run_pipeline
 from shoplens.dataset import read_dataset
 from shoplens.records import BoxFrame
 
@@ -68,11 +69,14 @@ def rank(
     Example:
       shoplens rank examples/furniture -o ranks.npy
     """
+    distinct(output, json_file)
     data = read_dataset(dataset, columns=columns, box_frame=box_frame)
     if output.suffix not in (".npy", ".npz"):
         raise click.BadParameter(f"{output} must end in .npy or .npz", param_hint="--output")
-    outcome = run_job(data, Job(model, workers, gallery_vectors, query_vectors, save_vectors))
-    ranking = outcome.ranking
+    result = run_pipeline(
+        data, PipelineOptions(model, workers, gallery_vectors, query_vectors, save_vectors)
+    )
+    ranking = result.ranking
     ranking.save(output)
     message(f"wrote {output}: {ranking.ids.shape[0]:,} x {ranking.ids.shape[1]:,} ids")
     write_json(
@@ -83,7 +87,7 @@ def rank(
             "n_queries": len(data.queries),
             "n_gallery": len(data.gallery),
             "n_failed": sum(ranking.n_failed.values()),
-            **outcome.to_json(),
+            **result.to_json(),
             "model": {"name": ranking.model_name, "fingerprint": ranking.fingerprint},
             "chain": list(ranking.chain),
             "batch_side": ranking.batch_side,

@@ -12,16 +12,17 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from shoplens.cli.console import message, progress_display, results_console, write_json
-from shoplens.cli.job import report_photos
+from shoplens.cli.console import message, printable, progress_display, results_console, write_json
 from shoplens.cli.options import (
     columns_option,
+    distinct,
     gallery_vectors_option,
     json_option,
     model_option,
     workers_option,
     writable,
 )
+from shoplens.cli.pipeline import failures_json, report_photos, warn_of_unknown_origin
 from shoplens.dataset import read_gallery
 from shoplens.embedding import embed, embed_photo
 from shoplens.errors import MissingError, PhotoError, ShoplensError
@@ -90,6 +91,7 @@ def search(
     Example:
       shoplens search snapshot.jpg --box 120,40,300,200 --gallery photos/ -k 10 --html hits.html
     """
+    distinct(html_file, json_file)
     photos = read_gallery(gallery, columns=columns)
     encoder = load_encoder(model)
     started = time.perf_counter()
@@ -99,6 +101,7 @@ def search(
     if gallery_vectors is not None:
         embedded = Embeddings.load(gallery_vectors, photos)
         check_same_model(query, embedded)
+        warn_of_unknown_origin(embedded, gallery_vectors)
     else:
         with progress_display() as progress:
             embedded = embed(photos, encoder, workers=workers, progress=progress)
@@ -109,7 +112,10 @@ def search(
         raise ShoplensError(f"none of the {len(photos)} gallery photos could be embedded")
     _print_hits(results_console(json_file), hits, len(photos))
     if html_file is not None:
-        results = [Result(found, f"{score:.3f}") for found, score in hits]
+        results = [
+            Result(found, f"{position} · {score:.3f} · {found.name}")
+            for position, (found, score) in enumerate(hits, start=1)
+        ]
         shown = Shown(Photo(0, photo.name, photo, "user", box), photo.name, results)
         title = f"Search in {len(photos):,} photos"
         write_page(html_file, title, [("model", encoder.recipe.name)], [shown])
@@ -119,6 +125,7 @@ def search(
         "exact": True,
         "n_gallery": len(photos),
         "n_failed": len(embedded.failures),
+        **failures_json({"gallery": embedded}),
         "model": {"name": encoder.recipe.name, "fingerprint": encoder.fingerprint},
         "seconds": {"query": query_seconds, **embedded.seconds, **ranking.seconds},
     }
@@ -128,15 +135,20 @@ def search(
 def _embed_query(
     photo: Path, box_text: str | None, encoder: Encoder
 ) -> tuple[Box | None, Embeddings]:
-    if not photo.is_file():
+    if not photo.exists():
         raise MissingError(f"photo {photo} is not there")
     box = None
     if box_text is not None:
-        size = read_size(read_bytes(photo))
+        try:
+            size = read_size(read_bytes(photo))
+        except PhotoError as error:
+            raise PhotoError(error.reason, f"{photo}: {error}") from error
         try:
             box = Box.parse(box_text, size)
         except PhotoError as error:
             raise click.BadParameter(str(error), param_hint="--box") from error
+        if not box.is_within(size):
+            message(f"box {box} clipped to the photo of {size[0]} x {size[1]} pixels")
     vector = embed_photo(photo, encoder, box=box)
     return box, Embeddings(
         np.zeros(1, dtype=np.int32),
@@ -161,8 +173,8 @@ def _print_hits(console: Console, hits: Sequence[Hit], n_gallery: int) -> None:
     for name in ("product", "path"):
         table.add_column(name, overflow="fold")
     for position, (found, score) in enumerate(hits, start=1):
-        product = found.product_id or ""
-        table.add_row(str(position), f"{score:.4f}", str(found.id), product, found.name)
+        cells = (str(position), f"{score:.4f}", str(found.id), found.product_id or "", found.name)
+        table.add_row(*map(printable, cells))
     console.print(table)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -10,9 +11,7 @@ import numpy.typing as npt
 
 from shoplens.errors import ModelError, PhotoError
 from shoplens.models.recipe import Recipe
-from shoplens.records import Domain
-
-Vectors = npt.NDArray[np.float32]
+from shoplens.records import Domain, Vectors
 
 
 class Encoder(Protocol):
@@ -61,15 +60,25 @@ class OnnxEncoder:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # Weights outside model.onnx would not be covered by the fingerprint, and would be looked
+        # for wherever the program happens to run: they are looked for where nothing can be.
+        options.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", os.devnull
+        )
         try:
             self._session = onnxruntime.InferenceSession(
                 weights, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's own exceptions share no public base.
             raise ModelError(
-                f"model {recipe.name}: model.onnx cannot be loaded: {error}"
+                f"model {recipe.name}: model.onnx cannot be loaded (are all weights in it?): "
+                f"{error}"
             ) from error
         self._input = self._checked_input()
+        self._centres = {
+            domain: np.asarray(centre, dtype=np.float32)
+            for domain, centre in recipe.centres.items()
+        }
 
     @property
     def recipe(self) -> Recipe:
@@ -105,11 +114,10 @@ class OnnxEncoder:
                 f"{(len(pixels), self._recipe.dimension)}"
             )
         vectors = unit(np.asarray(output, dtype=np.float32))
-        if self._recipe.centres:
-            zero = np.zeros(self._recipe.dimension, dtype=np.float32)
-            centres = {d: np.asarray(c, dtype=np.float32) for d, c in self._recipe.centres.items()}
-            vectors = unit(vectors - np.stack([centres.get(d, zero) for d in domains]))
-        return vectors
+        if not self._centres:
+            return vectors
+        zero = np.zeros(self._recipe.dimension, dtype=np.float32)
+        return unit(vectors - np.stack([self._centres.get(domain, zero) for domain in domains]))
 
     def _layout(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.generic]:
         if self._recipe.pixels == "uint8_nhwc":
@@ -128,6 +136,16 @@ class OnnxEncoder:
             raise ModelError(
                 f"model {self._recipe.name}: recipe says pixels={self._recipe.pixels}, so "
                 f"model.onnx must take one {kind}; it takes {got}"
+            )
+        size = self._recipe.input_size
+        layouts = {"uint8_nhwc": ("n", size, size, 3), "float32_nchw": ("n", 3, size, size)}
+        wanted, shape = layouts[self._recipe.pixels], inputs[0].shape
+        # Dimensions that are not fixed have names, or none.
+        fixed = [(a, b) for a, b in zip(wanted[1:], shape[1:], strict=False) if isinstance(b, int)]
+        if len(shape) != len(wanted) or any(a != b for a, b in fixed):
+            raise ModelError(
+                f"model {self._recipe.name}: recipe says pixels={self._recipe.pixels} and "
+                f"input_size={size}, so model.onnx must take {list(wanted)}; it takes {shape}"
             )
         return str(inputs[0].name)
 

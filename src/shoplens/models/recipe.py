@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from shoplens.crops import Fit
@@ -93,23 +93,32 @@ class Recipe:
             self._require(
                 len(centre) == self.dimension and all(map(math.isfinite, centre)),
                 f"centres.{domain}",
-                f"must hold {self.dimension} finite numbers, has {len(centre)}",
+                f"must hold {self.dimension} finite numbers and has {len(centre)}",
             )
 
     def _require(self, holds: bool, name: str, problem: str) -> None:
         if not holds:
-            shown = repr(getattr(self, name, None))
-            raise ModelError(f"recipe.json: {name} {problem} (got {shown[:80]})")
+            shown = f" (got {getattr(self, name)!r:.80})" if hasattr(self, name) else ""
+            raise ModelError(f"recipe.json: {name} {problem}{shown}")
 
     def fingerprint(self, weights: bytes) -> str:
-        """Return 16 hex digits over recipe and weights; equal fingerprints, equal vectors."""
-        digest = hashlib.sha256(json.dumps(self._values(), sort_keys=True).encode())
+        """Return 16 hex digits over weights and settings; equal fingerprints, equal vectors.
+
+        Words that change no vector (name, licence, sources) do not count, nor settings at their
+        default, so that a setting added later leaves the fingerprints of today as they are.
+        """
+        settings = {
+            f.name: _numbers(getattr(self, f.name))
+            for f in fields(self)
+            if f.name not in _WORDS and getattr(self, f.name) != _default(f)
+        }
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         digest.update(weights)
         return digest.hexdigest()[:16]
 
     def to_json(self, weights: bytes) -> str:
         """Return the text of `recipe.json` for this recipe and these weights."""
-        values = {**self._values(), "fingerprint": self.fingerprint(weights)}
+        values = {**asdict(self), "fingerprint": self.fingerprint(weights)}
         # One key a line: readable, and a vector of a thousand numbers stays one line.
         lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in values.items()]
         return "{\n" + ",\n".join(lines) + "\n}\n"
@@ -131,6 +140,11 @@ class Recipe:
         known = {f.name for f in fields(cls)}
         if unknown := sorted(values.keys() - known):
             raise ModelError(f"recipe.json: unknown keys {unknown}; known are {sorted(known)}")
+        needed = {
+            f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING
+        }
+        if absent := sorted(needed - values.keys()):
+            raise ModelError(f"recipe.json: keys {absent} are missing")
         try:
             recipe = cls(**{name: _frozen(value) for name, value in values.items()})
         except TypeError as error:
@@ -144,8 +158,22 @@ class Recipe:
             )
         return recipe
 
-    def _values(self) -> dict[str, Any]:
-        return asdict(self)
+
+_WORDS = ("name", "version", "licence", "sources", "pooling")
+"""Fields that say something of the model and change no vector."""
+
+
+def _default(of: Field[Any]) -> Any:
+    return of.default if of.default_factory is MISSING else of.default_factory()
+
+
+def _numbers(value: Any) -> Any:
+    """Write whole numbers as floats, for 127 and 127.0 mean the same."""
+    if isinstance(value, Mapping):
+        return {key: _numbers(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_numbers(item) for item in value]
+    return float(value) if isinstance(value, int) else value
 
 
 def _frozen(value: Any) -> Any:

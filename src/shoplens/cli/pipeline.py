@@ -14,14 +14,14 @@ from shoplens.embedding import STAGES, embed
 from shoplens.models import Encoder, load_encoder
 from shoplens.progress import Progress
 from shoplens.ranking import Ranking, rank
-from shoplens.records import Failure, PhotoSet
+from shoplens.records import REASONS, Failure, PhotoSet
 from shoplens.vectors import Embeddings, check_same_model, require_parquet
 
 SHOWN_FAILURES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class PipelineOptions:
     """How a dataset is to be ranked."""
 
     model: str
@@ -32,7 +32,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PipelineResult:
     """A ranking and what it was made from."""
 
     ranking: Ranking
@@ -43,53 +43,67 @@ class Outcome:
         """Return the counts that `rank` and `evaluate` add to their JSON."""
         return {
             "n_clipped": self.gallery.n_clipped + self.queries.n_clipped,
-            "failures": {
-                side: embeddings.failures_by_reason() for side, embeddings in self._sides()
-            },
-            "failed_photos": [
-                {"side": side, "id": f.id, "path": f.name, "reason": f.reason, "detail": f.detail}
-                for side, embeddings in self._sides()
-                for f in embeddings.failures
-            ],
+            **failures_json({"gallery": self.gallery, "queries": self.queries}),
         }
 
-    def _sides(self) -> tuple[tuple[str, Embeddings], ...]:
-        return (("gallery", self.gallery), ("queries", self.queries))
+
+def failures_json(sides: Mapping[str, Embeddings]) -> dict[str, Any]:
+    """Return failures for a command's JSON: counts by side and reason, and every photo."""
+    return {
+        "failures": {side: embedded.failures_by_reason() for side, embedded in sides.items()},
+        "failed_photos": [
+            {"side": side, "id": f.id, "path": f.name, "reason": f.reason, "detail": f.detail}
+            for side, embedded in sides.items()
+            for f in embedded.failures
+        ],
+    }
 
 
-def run_job(dataset: Dataset, job: Job) -> Outcome:
+def warn_of_unknown_origin(embedded: Embeddings, file: Path) -> None:
+    """Say that vectors without a fingerprint are about to be compared with a model's."""
+    if embedded.fingerprint is None:
+        message(
+            f"warning: {file} does not say which model made its vectors; they are compared with "
+            "this model's unchecked"
+        )
+
+
+def run_pipeline(dataset: Dataset, options: PipelineOptions) -> PipelineResult:
     """Embed (or load vectors), rank, and tell on standard error what was done."""
     # Files come first: a faulty one is told before photos are embedded, not after.
-    gallery = _loaded(dataset.gallery, job.gallery_vectors)
-    queries = _loaded(dataset.queries, job.query_vectors)
-    if job.save_vectors is not None:
+    gallery = _loaded(dataset.gallery, options.gallery_vectors)
+    queries = _loaded(dataset.queries, options.query_vectors)
+    if options.save_vectors is not None:
         require_parquet()
-        job.save_vectors.mkdir(parents=True, exist_ok=True)
+        options.save_vectors.mkdir(parents=True, exist_ok=True)
     with progress_display() as progress:
         if gallery is None or queries is None:
-            encoder = load_encoder(job.model)
+            encoder = load_encoder(options.model)
             loaded = queries if gallery is None else gallery
             if loaded is not None:
                 # Vectors of no photos say which model it is: told now, not after the work.
                 check_same_model(embed(PhotoSet([]), encoder), loaded)
+                file = options.query_vectors if gallery is None else options.gallery_vectors
+                if file is not None:
+                    warn_of_unknown_origin(loaded, file)
             if gallery is None:
-                gallery = _embedded(dataset.gallery, encoder, job, progress, "gallery")
+                gallery = _embedded(dataset.gallery, encoder, options, progress, "gallery")
             if queries is None:
-                queries = _embedded(dataset.queries, encoder, job, progress, "queries")
+                queries = _embedded(dataset.queries, encoder, options, progress, "queries")
         ranking = rank(queries, gallery, progress=progress)
     seconds: Counter[str] = Counter(ranking.seconds)
     seconds.update(gallery.seconds)
     seconds.update(queries.seconds)
-    outcome = Outcome(replace(ranking, seconds=dict(seconds)), gallery, queries)
-    report(outcome)
-    return outcome
+    result = PipelineResult(replace(ranking, seconds=dict(seconds)), gallery, queries)
+    report(result)
+    return result
 
 
-def report(outcome: Outcome) -> None:
+def report(result: PipelineResult) -> None:
     """Say what was done: counts, failures by reason, time by stage."""
-    for side, embeddings in (("gallery", outcome.gallery), ("queries", outcome.queries)):
+    for side, embeddings in (("gallery", result.gallery), ("queries", result.queries)):
         report_photos(side, embeddings)
-    report_seconds(outcome.ranking.seconds, len(outcome.gallery) + len(outcome.queries))
+    report_seconds(result.ranking.seconds, len(result.gallery) + len(result.queries))
 
 
 def report_photos(side: str, embeddings: Embeddings) -> None:
@@ -98,7 +112,7 @@ def report_photos(side: str, embeddings: Embeddings) -> None:
     clipped = f", {embeddings.n_clipped} boxes clipped" if embeddings.n_clipped else ""
     message(f"{side}: {len(embeddings) - len(failed):,} of {len(embeddings):,} photos{clipped}")
     for reason, count in embeddings.failures_by_reason().items():
-        message(f"  {count:,} failed: {reason}")
+        message(f"  {count:,} failed, {reason}: {REASONS.get(reason, reason)}")
         shown: list[Failure] = [f for f in failed if f.reason == reason][:SHOWN_FAILURES]
         for failure in shown:
             message(f"    {failure.id} {failure.name}: {failure.detail}")
@@ -121,12 +135,12 @@ def _loaded(photos: PhotoSet, file: Path | None) -> Embeddings | None:
 
 
 def _embedded(
-    photos: PhotoSet, encoder: Encoder, job: Job, progress: Progress, side: str
+    photos: PhotoSet, encoder: Encoder, options: PipelineOptions, progress: Progress, side: str
 ) -> Embeddings:
     def told(_stage: str, done: int, total: int) -> None:
         progress(f"embed {side}", done, total)
 
-    embeddings = embed(photos, encoder, workers=job.workers, progress=told)
-    if job.save_vectors is not None:
-        embeddings.save(job.save_vectors / f"{side}.parquet", photos)
+    embeddings = embed(photos, encoder, workers=options.workers, progress=told)
+    if options.save_vectors is not None:
+        embeddings.save(options.save_vectors / f"{side}.parquet", photos)
     return embeddings
