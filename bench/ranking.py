@@ -61,21 +61,28 @@ def main() -> None:
     if len(sys.argv) == 4:
         one(*(int(word) for word in sys.argv[1:]))
         return
+    # A process each, so that peak memory is its own; all of them before this process grows, for a
+    # child's peak begins at its parent's size.
+    words = [[sys.executable, __file__, *map(str, shape)] for shape in SHAPES]
+    outputs = [
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        for command in words
+    ]
     rows, runs = [], []
-    for shape in SHAPES:
-        # A process each, so that peak memory is its own.
-        words = [sys.executable, __file__, *map(str, shape)]
-        output = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+    for shape, output in zip(SHAPES, outputs, strict=True):
         seconds, peak, before = (float(word) for word in output)
         product = product_seconds(*shape)
-        runs.append({
-            "shape": shape, "seconds": seconds, "peak_mb": peak, "inputs_mb": before,
-            "product_seconds": product,
-        })  # fmt: skip
-        rows.append([
-            " x ".join(f"{v:,}" for v in shape), f"{seconds:.2f}", f"{product:.2f}",
-            f"{peak:.0f}", f"{before:.0f}",
-        ])  # fmt: skip
+        runs.append(
+            {
+                "shape": shape,
+                "seconds": seconds,
+                "peak_mb": peak,
+                "inputs_mb": before,
+                "product_seconds": product,
+            }
+        )
+        size = " x ".join(f"{v:,}" for v in shape)
+        rows.append([size, f"{seconds:.2f}", f"{product:.2f}", f"{peak:.0f}", f"{before:.0f}"])
     ap, interval = scoring_seconds()
     text = table(
         ["queries x gallery x dimensions", "rank, s", "float32 product alone, s", "peak MB",

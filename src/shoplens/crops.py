@@ -1,6 +1,6 @@
 """From a decoded photo and its box to the square of pixels a model takes.
 
-This is the one resize path of the package: training, embedding and serving all come through
+This is the one resize path to a vector: training, embedding and serving all come through
 `crop`, so that a photo gives the same vector wherever it is embedded.
 """
 

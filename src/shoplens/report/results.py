@@ -101,6 +101,7 @@ def write_page(
             zip(queries, parallel_map(_query_picture, [s.photo for s in queries]), strict=True)
         ),
         pictures=pictures,
+        boxed=any(shown.photo.box is not None for shown in queries),
         number=_numbered(gallery),
         marked=any(r.is_hit is not None for shown in queries for r in shown.results),
     )
