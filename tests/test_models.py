@@ -283,7 +283,7 @@ def test_weights_outside_the_graph_are_refused(
     onnx.save_model(graph, folder / "model.onnx")
     assert (folder / "w.bin").is_file()
     monkeypatch.chdir(folder)
-    with pytest.raises(ModelError, match="are all weights in it"):
+    with pytest.raises(ModelError, match="keeps weights in other files"):
         load_encoder(folder)
 
 

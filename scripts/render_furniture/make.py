@@ -280,6 +280,9 @@ def main() -> None:
     plans = [plan(model, catalogue[model]["size"]) for model in PRODUCTS]
     if not args.no_render:
         render(args, catalogue, [p for p in plans if not args.only or p[0]["model"] in args.only])
+    if args.only:
+        print(f"rendered to {args.raw}; run again without --only to develop photos and tables")
+        return
     made = develop(args, plans)
     write_readme(args.out, catalogue, made)
     print(f"{len(made)} products, {4 * len(made)} photos in {args.out}")

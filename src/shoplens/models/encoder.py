@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -12,6 +11,9 @@ import numpy.typing as npt
 from shoplens.errors import ModelError, PhotoError
 from shoplens.models.recipe import Recipe
 from shoplens.records import Domain, Vectors
+
+_EXTERNAL_DATA = b"\n\x08location"
+"""How a tensor with weights in another file begins to name it: key 1 of 8 bytes, in protobuf."""
 
 
 class Encoder(Protocol):
@@ -51,6 +53,11 @@ class OnnxEncoder:
     """
 
     def __init__(self, weights: bytes, recipe: Recipe) -> None:
+        if _EXTERNAL_DATA in weights:
+            raise ModelError(
+                f"model {recipe.name}: model.onnx keeps weights in other files, beyond the "
+                "fingerprint; save it with all weights inside, as onnx.save_model does by default"
+            )
         # Costs a quarter of a second: paid by those who embed, not by `shoplens --help`.
         import onnxruntime  # noqa: PLC0415
 
@@ -60,19 +67,13 @@ class OnnxEncoder:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Weights outside model.onnx would not be covered by the fingerprint, and would be looked
-        # for wherever the program happens to run: they are looked for where nothing can be.
-        options.add_session_config_entry(
-            "session.model_external_initializers_file_folder_path", os.devnull
-        )
         try:
             self._session = onnxruntime.InferenceSession(
                 weights, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's own exceptions share no public base.
             raise ModelError(
-                f"model {recipe.name}: model.onnx cannot be loaded (are all weights in it?): "
-                f"{error}"
+                f"model {recipe.name}: model.onnx cannot be loaded: {error}"
             ) from error
         self._input = self._checked_input()
         self._centres = {
