@@ -130,7 +130,7 @@ def test_blocks_change_neither_ids_nor_scores(
     places = np.random.default_rng(0).integers(40, size=500)
     queries, gallery = embeddings(random_units(60, 37, 3)), embeddings(base[places])
     expected = rank(queries, gallery)
-    monkeypatch.setattr(shoplens.ranking, "_GALLERY_ROWS", wide_rows)
+    monkeypatch.setattr(shoplens.ranking, "_WIDE_ROWS", wide_rows)
     found = rank(queries, gallery, block_bytes=block_bytes)
     np.testing.assert_array_equal(found.ids, expected.ids)
     np.testing.assert_array_equal(found.scores, expected.scores)

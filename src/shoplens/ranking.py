@@ -33,8 +33,8 @@ DEPTH = 1000
 BLOCK_BYTES = 128 * 2**20
 """Size of the block of scores held at a time."""
 
-_GALLERY_ROWS = 8192
-"""Gallery vectors that are compared at a time."""
+_WIDE_ROWS = 8192
+"""Vectors of a side that are held in float64 at a time."""
 
 _GRID = 2.0**26
 """Components are rounded to multiples of 1 / _GRID, see above."""
@@ -168,8 +168,8 @@ def rank(
 ) -> Ranking:
     """Rank the gallery for every query, exactly.
 
-    A query without a vector gets the gallery in its order with scores of -inf. Gallery photos
-    without a vector come last in every row, in gallery order, with scores of -inf.
+    A query without a vector gets the whole gallery in its order, with scores of -inf. In the rows
+    of the others, gallery photos without a vector come last, in gallery order, likewise.
 
     Args:
         queries: q vectors (q, d).
@@ -203,7 +203,7 @@ def rank(
     ranked = min(k, len(present))
     usable = np.flatnonzero(queries.has_vector)
     ids[~queries.has_vector] = gallery.ids[:k]
-    step = max(1, block_bytes // (8 * min(_GALLERY_ROWS, max(1, len(present)))))
+    step = min(_WIDE_ROWS, max(1, block_bytes // (8 * min(_WIDE_ROWS, max(1, len(present))))))
     for start in range(0, len(usable), step):
         rows = usable[start : start + step]
         best = _best(queries.vectors[rows], gallery.vectors, present, ranked)
@@ -246,8 +246,8 @@ def _best(
     nothing = np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32)
     best: list[_Best] = [nothing] * len(queries)
     wide = _on_grid(queries)
-    for start in range(0, len(positions), _GALLERY_ROWS):
-        part = positions[start : start + _GALLERY_ROWS]
+    for start in range(0, len(positions), _WIDE_ROWS):
+        part = positions[start : start + _WIDE_ROWS]
         block = ((wide @ _on_grid(gallery[part]).T) / _GRID**2).astype(np.float32)
         best = [
             _merged(known, part, similarities, k)
