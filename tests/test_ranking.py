@@ -252,6 +252,13 @@ def test_floats_too_short_for_their_ids_are_refused(
         Ranking.load(tmp_path / "r.npy", query_ids)
 
 
+def test_sums_of_products_fit_float64_without_rounding() -> None:
+    grid = shoplens.ranking._on_grid(random_units(50, 1280, 0))
+    assert (grid == np.rint(grid)).all()
+    # Whole numbers below 2^53 are exact, and no partial sum of products exceeds this (Cauchy).
+    assert (grid**2).sum(axis=1).max() < 2**53
+
+
 @pytest.mark.parametrize("bad", [[2.0, 0.0], [np.nan, 0.0], [np.inf, 0.0], [0.0, 0.0]])
 def test_vectors_that_are_not_of_unit_length_are_refused(bad: list[float]) -> None:
     good = embeddings([[1, 0], [0, 1]])
