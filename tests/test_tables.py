@@ -408,6 +408,8 @@ def test_every_fault_of_both_tables_is_in_one_error(folder: Path) -> None:
         ("1,2,3,-4", "is empty"),
         ("1,2,nan,4", "bbox_w 'nan' is not a finite number"),
         ("inf,2,3,4", "bbox_x 'inf' is not a finite number"),
+        ("1e308,2,1e308,4", "not four finite numbers"),
+        ("1e17,2,1,4", "is empty"),
         ("1,2,1e308,1e309", "bbox_h '1e309' is not a finite number"),
     ],
 )

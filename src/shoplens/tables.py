@@ -239,7 +239,11 @@ class _TableReader:
             problems.append(f"{column} {values[column]!r} {problem}")
         if problems:
             return None, PhotoError("bad_box", "; ".join(problems))
-        return Box.from_xywh(*sides), None
+        try:
+            return Box.from_xywh(*sides), None
+        except PhotoError as error:  # Numbers so large that their sum is none, or adds nothing.
+            self._photo_fault(row, "bbox_x", values["bbox_x"], f"bad_box: {error}")
+            return None, error
 
     def _photo_fault(self, row: int, column: str, value: str, problem: str) -> None:
         fault = Fault(self._path.name, row, self._wanted[column], value, problem)
