@@ -97,13 +97,14 @@ def test_a_row_with_several_faults_has_them_all(make_dataset: Callable[..., Path
     (root / "queries" / "cut.png").write_bytes((root / "queries" / "0.png").read_bytes()[:200])
     (root / "queries.csv").write_text(
         HEADER + "0,queries/none.png,nan,0,-1,x,a\n0,queries/cut.png,0,-90,9,9,a\n"
-    )
+    )  # The second row repeats an id, its box is beside its photo, and the photo is cut.
     assert sorted(places(root)) == [
         ("queries.csv", 2, "bbox_h"),
         ("queries.csv", 2, "bbox_w"),
         ("queries.csv", 2, "bbox_x"),
         ("queries.csv", 2, "img_path"),
         ("queries.csv", 3, "bbox_y"),
+        ("queries.csv", 3, "img_path"),
         ("queries.csv", 3, "user_img_id"),
     ]
 

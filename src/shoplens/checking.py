@@ -102,8 +102,7 @@ def check(
         for (photo, row), look in zip(
             places, parallel_map(_look, table.photos, workers), strict=True
         ):
-            if look.error is not None:
-                faults.append(_photo_fault(table.file, row, photo, look, columns or {}))
+            faults.extend(_photo_faults(table.file, row, photo, look, columns or {}))
             n_clipped += look.clipped
             done += 1
             progress("check", done, total)
@@ -115,37 +114,42 @@ def check(
 class _Look:
     """What one photo looks like."""
 
-    error: PhotoError | None = None
-    column: str = "img_path"
+    faults: tuple[tuple[str, PhotoError], ...] = ()
+    """What is wrong, and the column it is to be blamed on."""
     clipped: bool = False
 
 
 def _look(photo: Photo) -> _Look:
     if photo.problem is not None and photo.problem.reason == "missing":
         return _Look()  # The table's reader has said so.
+    faults: list[tuple[str, PhotoError]] = []
+    box = photo.box
     try:
         data = read_bytes(photo.path)
         try:
-            found = decode(data, box=photo.box, box_frame=photo.box_frame, target=_PROBE)
+            found = decode(data, box=box, box_frame=photo.box_frame, target=_PROBE)
+            return _Look(clipped=found.clipped)
         except PhotoError as error:
-            if photo.box is None or error.reason != "outside_box":
+            if box is None or error.reason != "outside_box":
                 raise
             width, _ = read_size(data, photo.box_frame)
-            beside = photo.box.x1 <= 0 or photo.box.x0 >= width
-            return _Look(error, "bbox_x" if beside else "bbox_y")
-        return _Look(clipped=found.clipped)
+            beside = box.x1 <= 0 or box.x0 >= width
+            faults.append(("bbox_x" if beside else "bbox_y", error))
+        # A box outside ends the work before the pixels are read: they may be damaged besides.
+        decode(data, target=_PROBE)
     except PhotoError as error:
-        return _Look(error)
+        faults.append(("img_path", error))
+    return _Look(tuple(faults))
 
 
-def _photo_fault(
+def _photo_faults(
     file: str, row: int, photo: Photo, look: _Look, columns: Mapping[str, str]
-) -> Fault:
-    # A photo of a plain folder stands in no table.
-    column = columns.get(look.column, look.column) if row else ""
-    value = photo.name if look.column == "img_path" else str(photo.box)
-    reason = "" if look.error is None else look.error.reason
-    return Fault(file, row, column, value, f"{reason}: {look.error}")
+) -> Iterator[Fault]:
+    for column, error in look.faults:
+        # A photo of a plain folder stands in no table.
+        named = columns.get(column, column) if row else ""
+        value = photo.name if column == "img_path" else str(photo.box)
+        yield Fault(file, row, named, value, f"{error.reason}: {error}")
 
 
 def _unlabelled(table: Table, column: str) -> Iterator[Fault]:

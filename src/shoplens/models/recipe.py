@@ -1,8 +1,8 @@
 """The recipe: everything about a model besides its weights, kept in the same folder.
 
 A model is a folder (or a zip of it) with `model.onnx` and `recipe.json`. Weights never travel
-without their preprocessing, and the fingerprint covers both: vectors made with another recipe are
-refused wherever they meet.
+without their preprocessing, and the fingerprint covers both: vectors made with other weights or
+settings are refused wherever they meet.
 """
 
 from __future__ import annotations
