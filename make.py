@@ -5,8 +5,9 @@
     python3 make.py test      set up and run the tests
     python3 make.py check     lint and types
     python3 make.py wheel     build the wheel and try it in an environment of its own
-    python3 make.py export    test the model's export (installs torch, in .venv-export)
-    python3 make.py model     build the built-in model again (--train-photos FOLDER)
+    python3 make.py training  test training and export (installs torch, in .venv-training)
+    python3 make.py model     train the built-in model again (--tables FOLDER)
+    python3 make.py steps     measure the steps towards the built-in model (--tables FOLDER)
     python3 make.py bench     measure and write docs/benchmarks.md
 
 Each sets up the environment it needs, in a folder beside this file, and uses it again next time.
@@ -53,20 +54,21 @@ def create(environment: Path) -> Path:
     return python_in(environment)
 
 
-def environment(name: str, groups: tuple[str, ...] = ()) -> Path:
+def environment(name: str, groups: tuple[str, ...] = (), extras: str = "") -> Path:
     """Return the interpreter of an environment with shoplens and dependency groups installed.
 
     It is made again when pyproject.toml has changed since.
     """
     folder = ROOT / name
     python = python_in(folder)
-    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest() + str(groups)
+    project = (ROOT / "pyproject.toml").read_bytes()
+    wanted = hashlib.sha256(project).hexdigest() + str(groups) + extras
     stamp = folder / "installed-for.txt"
     if python.is_file() and stamp.is_file() and stamp.read_text() == wanted:
         return python
     create(folder)
     pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "-q")
-    packages = ["-e", str(ROOT)]
+    packages = ["-e", str(ROOT) + extras]
     if groups:
         # Groups need pip 25.1, which Python 3.10 to 3.12 do not come with.
         run(*pip, "--upgrade", "pip>=25.1")
@@ -92,7 +94,9 @@ def check(arguments: list[str]) -> None:
     python = environment(".venv", ("dev",))
     run(python, "-m", "ruff", "check", ".")
     run(python, "-m", "ruff", "format", "--check", ".")
-    run(python, "-m", "mypy")
+    # What needs torch is checked where torch is: see `training`.
+    core = ("--follow-imports=silent", "--exclude=src/shoplens/training/", "src", "make.py")
+    run(python, "-m", "mypy", *core)
 
 
 def wheel(arguments: list[str]) -> None:
@@ -111,14 +115,26 @@ def wheel(arguments: list[str]) -> None:
         print(f"{built.name}: {built.stat().st_size / 1e6:.1f} MB")
 
 
-def export(arguments: list[str]) -> None:
-    """Test that the built-in model is what its script exports."""
-    run(environment(".venv-export", ("export",)), "-m", "pytest", "tests_export", *arguments)
+def training(arguments: list[str]) -> None:
+    """Type-check and test what the extras for training hold."""
+    python = training_environment()
+    run(python, "-m", "mypy", "src")
+    run(python, "-m", "pytest", "tests_training", *arguments)
 
 
 def model(arguments: list[str]) -> None:
-    """Build the built-in model again."""
-    run(environment(".venv-export", ("export",)), "scripts/build_lite2.py", *arguments)
+    """Train the built-in model again."""
+    run(training_environment(), "scripts/build_model.py", *arguments)
+
+
+def training_environment() -> Path:
+    """Return the interpreter of the environment with torch."""
+    return environment(".venv-training", ("training",), extras="[train,hub]")
+
+
+def steps(arguments: list[str]) -> None:
+    """Measure what each step towards the built-in model gained."""
+    run(training_environment(), "bench/steps.py", *arguments)
 
 
 def bench(arguments: list[str]) -> None:
@@ -126,7 +142,7 @@ def bench(arguments: list[str]) -> None:
     run(environment(".venv-bench", ("bench",)), "bench/run.py", *arguments)
 
 
-COMMANDS = {f.__name__: f for f in (demo, test, check, wheel, export, model, bench)}
+COMMANDS = {f.__name__: f for f in (demo, test, check, wheel, training, model, steps, bench)}
 
 
 def main() -> None:

@@ -18,16 +18,17 @@ import onnxruntime
 import openvino
 from measuring import finish, interleaved, table
 
-from shoplens.models import DEFAULT_MODEL
+from shoplens.models import DEFAULT_MODEL, load_encoder
 from shoplens.parallel import usable_cores
 
 PHOTOS = 48
 CORES = usable_cores()
+SIZE = load_encoder().recipe.input_size
 
 
 def timed(infer: Callable[[Any], Any], batch: int, callers: int) -> float:
     """Return photos/s of PHOTOS photos in batches, from so many calling threads."""
-    pixels = np.random.default_rng(0).integers(256, size=(batch, 260, 260, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(256, size=(batch, SIZE, SIZE, 3), dtype=np.uint8)
     started = time.perf_counter()
     with ThreadPoolExecutor(callers) as pool:
         list(pool.map(infer, [pixels] * (PHOTOS // batch)))
@@ -47,7 +48,7 @@ def openvino_way(weights: bytes, batch: int, precision: str) -> Callable[[], flo
     """OpenVINO with one stream a core, called from as many threads."""
     core = openvino.Core()
     model = core.read_model(weights)
-    model.reshape([batch, 260, 260, 3])
+    model.reshape([batch, SIZE, SIZE, 3])
     settings = {"NUM_STREAMS": str(CORES), "INFERENCE_PRECISION_HINT": precision}
     compiled = core.compile_model(model, "CPU", settings)
     local: dict[int, Any] = {}
@@ -65,7 +66,7 @@ def openvino_way(weights: bytes, batch: int, precision: str) -> Callable[[], flo
 
 def difference(weights: bytes) -> dict[str, float]:
     """Return the smallest cosine between ONNX Runtime's vector and OpenVINO's, by precision."""
-    pixels = np.random.default_rng(1).integers(256, size=(1, 260, 260, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(1).integers(256, size=(1, SIZE, SIZE, 3), dtype=np.uint8)
     session = onnxruntime.InferenceSession(weights, providers=["CPUExecutionProvider"])
     expected = session.run(None, {"pixels": pixels})[0][0]
     core = openvino.Core()

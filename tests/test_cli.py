@@ -102,6 +102,31 @@ def test_command_line_and_library_give_the_same_ranking(
         np.testing.assert_array_equal(stored["query_ids"], [9, -1, 3])
 
 
+def test_every_command_takes_the_leading_components(
+    run: Run, data: Path, make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    model = make_model("nested", nested=[12])
+    cut = load_encoder(model, dimension=12).fingerprint
+    options = ("--model", model, "--dimension", "12")
+    saved = ("-o", tmp_path / "ranks.npz", "--save-vectors", tmp_path)
+    assert run("rank", data, *saved, *options).code == 0
+    assert len(pq.read_table(tmp_path / "gallery.parquet")["vector"][0]) == 12
+    scores = run("evaluate", data, *options, "--json", "-").json
+    assert scores["model"] == {"name": "nested", "fingerprint": cut}
+    page = ("-o", tmp_path / "demo.html")
+    assert run("demo", data, *page, *options, "--json", "-").json["model"]["fingerprint"] == cut
+    search = ("search", data / "queries" / "9.png", "--gallery", data, "--json", "-")
+    assert run(*search, *options).json["model"]["fingerprint"] == cut
+    # Vectors of other dimensions are another model's.
+    stored = ("--gallery-vectors", tmp_path / "gallery.parquet")
+    assert run("evaluate", data, *options, *stored).code == 0
+    other = run("evaluate", data, "--model", model, *stored)
+    assert "different models" in other.err
+    refused = run("evaluate", data, "--model", model, "--dimension", "13")
+    assert refused.code == 1
+    assert "it offers 12, 48" in refused.err
+
+
 def test_search_finds_what_rank_does(run: Run, data: Path, toy: Path, tmp_path: Path) -> None:
     run("rank", data, "-o", tmp_path / "ranks.npz", "--model", toy)
     with np.load(tmp_path / "ranks.npz") as stored:
@@ -220,7 +245,7 @@ def test_models_are_listed(run: Run) -> None:
     assert "Apache-2.0" in table.out
     (default,) = [model for model in values["models"] if model["default"]]
     assert default["fingerprint"] == load_encoder().fingerprint
-    assert default["dimension"] == 1280
+    assert default["dimension"] == 512
 
 
 def test_demo_on_a_dataset_writes_a_page(run: Run, data: Path, toy: Path, tmp_path: Path) -> None:
@@ -772,7 +797,7 @@ def test_a_query_photo_that_fails_is_named(run: Run, data: Path, tmp_path: Path)
 
 
 def test_vectors_of_unknown_origin_are_warned_of(run: Run, data: Path, tmp_path: Path) -> None:
-    np.save(tmp_path / "g.npy", np.random.default_rng(0).normal(size=(5, 1280)))
+    np.save(tmp_path / "g.npy", np.random.default_rng(0).normal(size=(5, 512)))
     result = run("rank", data, "--gallery-vectors", tmp_path / "g.npy", "-o", tmp_path / "r.npy")
     assert result.code == 0
     assert "does not say which model made its vectors" in result.err

@@ -15,6 +15,9 @@ from shoplens.models import DEFAULT_MODEL, Encoder, list_models
 from shoplens.models.recipe import Recipe
 from shoplens.records import Domain
 
+SIZE = 384
+"""Side of the built-in model's squares."""
+
 MakeModel = Callable[..., Path]
 
 
@@ -36,14 +39,14 @@ def test_every_listed_model_loads_by_its_name() -> None:
 
 
 def test_built_in_vectors_are_of_unit_length(encoder: Encoder) -> None:
-    found = encoder.encode(squares(3, 260), ["user", "seller", "user"])
-    assert found.shape == (3, 1280)
+    found = encoder.encode(squares(3, SIZE), ["user", "seller", "user"])
+    assert found.shape == (3, 512)
     assert found.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
 
 
 def test_a_batch_gives_the_vectors_of_one_by_one(encoder: Encoder) -> None:
-    pixels = squares(4, 260)
+    pixels = squares(4, SIZE)
     domains: list[Domain] = ["user", "seller", "seller", "user"]
     batch = encoder.encode(pixels, domains)
     alone = [encoder.encode(pixels[i : i + 1], domains[i : i + 1])[0] for i in range(4)]
@@ -52,34 +55,34 @@ def test_a_batch_gives_the_vectors_of_one_by_one(encoder: Encoder) -> None:
 
 def test_the_built_in_model_knows_both_domains(encoder: Encoder) -> None:
     assert set(encoder.recipe.centres) == {"user", "seller"}
-    pixels = np.repeat(squares(1, 260), 2, axis=0)
+    pixels = np.repeat(squares(1, SIZE), 2, axis=0)
     user, seller = encoder.encode(pixels, ["user", "seller"])
     assert float(user @ seller) < 0.999
 
 
 @pytest.mark.parametrize("colour", [0, 127, 255])
 def test_plain_squares_have_a_direction(encoder: Encoder, colour: int) -> None:
-    pixels = np.full((1, 260, 260, 3), colour, dtype=np.uint8)
+    pixels = np.full((1, SIZE, SIZE, 3), colour, dtype=np.uint8)
     assert np.isfinite(encoder.encode(pixels, ["seller"])).all()
 
 
 def test_no_pixels_give_no_vectors(encoder: Encoder) -> None:
-    assert encoder.encode(squares(0, 260), []).shape == (0, 1280)
+    assert encoder.encode(squares(0, SIZE), []).shape == (0, 512)
 
 
 @pytest.mark.parametrize(
     ("shape", "domains"),
     [
         ((1, 224, 224, 3), ["user"]),
-        ((1, 3, 260, 260), ["user"]),
-        ((260, 260, 3), ["user"]),
-        ((2, 260, 260, 3), ["user"]),
+        ((1, 3, SIZE, SIZE), ["user"]),
+        ((SIZE, SIZE, 3), ["user"]),
+        ((2, SIZE, SIZE, 3), ["user"]),
     ],
 )
 def test_pixels_of_another_shape_are_refused(
     encoder: Encoder, shape: tuple[int, ...], domains: Sequence[Domain]
 ) -> None:
-    with pytest.raises(ModelError, match=r"takes \(n, 260, 260, 3\) pixels and n domains"):
+    with pytest.raises(ModelError, match=r"takes \(n, 384, 384, 3\) pixels and n domains"):
         encoder.encode(np.zeros(shape, np.uint8), domains)
 
 
@@ -145,6 +148,57 @@ def test_a_vector_without_direction_is_an_error_of_the_photo(make_model: MakeMod
     assert caught.value.reason == "no_direction"
 
 
+# The leading components alone.
+
+
+def test_leading_components_are_vectors_of_their_own(make_model: MakeModel) -> None:
+    centres = {"seller": np.linspace(-0.1, 0.1, 48).tolist()}
+    folder = make_model(centres=centres, nested=[6, 12])
+    whole, part = load_encoder(folder), load_encoder(folder, dimension=12)
+    pixels, domains = squares(3, 16), ["user", "seller", "seller"]
+    found = part.encode(pixels, domains)
+    assert found.shape == (3, part.recipe.dimension) == (3, 12)
+    expected = whole.encode(pixels, domains)[:, :12]
+    np.testing.assert_allclose(
+        found, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-6
+    )
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+    assert part.recipe.nested == (6,)
+    assert part.recipe.centres["seller"] == whole.recipe.centres["seller"][:12]
+    assert part.encode(squares(0, 16), []).shape == (0, 12)
+
+
+def test_each_dimension_has_its_fingerprint(make_model: MakeModel) -> None:
+    folder = make_model(nested=[6, 12])
+    of = {n: load_encoder(folder, dimension=n).fingerprint for n in (6, 12, 48)}
+    assert len({*of.values()}) == 3
+    assert all(len(fingerprint) == 16 for fingerprint in of.values())
+    assert of[48] == load_encoder(folder).fingerprint
+    assert of[12] == load_encoder(folder, dimension=12).fingerprint
+    # What a model offers changes no vector: it orphans none that are stored.
+    assert of[48] == load_encoder(make_model("plain")).fingerprint
+
+
+@pytest.mark.parametrize("dimension", [0, 5, 13, 49])
+def test_dimensions_that_were_not_trained_are_refused(
+    make_model: MakeModel, dimension: int
+) -> None:
+    folder = make_model(nested=[6, 12])
+    with pytest.raises(ModelError, match=f"cut to {dimension} dimensions; it offers 6, 12, 48"):
+        load_encoder(folder, dimension=dimension)
+    with pytest.raises(ModelError, match="cut to 100 dimensions; it offers 64, 128, 256, 512"):
+        load_encoder(dimension=100)
+
+
+def test_a_leading_part_without_direction_is_an_error_of_the_photo(make_model: MakeModel) -> None:
+    encoder = load_encoder(make_model(nested=[16]), dimension=16)
+    # The toy graph's first 16 components are the red channel, at 127 its zero.
+    pixels = squares(1, 16)
+    pixels[..., 0] = 127
+    with pytest.raises(PhotoError, match="zero or not finite"):
+        encoder.encode(pixels, ["user"])
+
+
 def zipped(folder: Path, path: Path, prefix: str = "", extra: Sequence[str] = ()) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("model.onnx", "recipe.json"):
@@ -199,8 +253,8 @@ def test_a_folder_without_one_of_its_files_is_missing_it(make_model: MakeModel, 
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(MissingError, match="Did you mean 'lite2-imagenet'") as caught:
-        load_encoder("lite2-imagnet")
+    with pytest.raises(MissingError, match="Did you mean 'lite2-products'") as caught:
+        load_encoder("lite2-product")
     assert caught.value.exit_code == 3
     with pytest.raises(MissingError, match="neither a built-in name"):
         load_encoder("nothing-like-it")
@@ -218,7 +272,9 @@ def stated(folder: Path) -> Path:
 
 
 def test_a_recipe_survives_writing_and_reading(make_model: MakeModel) -> None:
-    folder = make_model(centres={"user": [0.25] * 48}, pad_colour=[1, 2, 3], pooling="mean")
+    folder = make_model(
+        centres={"user": [0.25] * 48}, pad_colour=[1, 2, 3], pooling="mean", nested=[6, 12]
+    )
     before = load_encoder(folder)
     after = load_encoder(stated(folder))
     assert after.recipe == before.recipe
@@ -258,6 +314,7 @@ def test_what_changes_no_vector_leaves_the_fingerprint(make_model: MakeModel) ->
         "std": [int(v) if v == int(v) else v for v in values["std"]],
         "pad_colour": [255, 255, 255],
         "centres": {},
+        "nested": [8],
     }
     (folder / "recipe.json").write_text(json.dumps({**values, **changes}))
     assert load_encoder(folder).fingerprint == before
@@ -342,6 +399,13 @@ def test_a_recipe_without_a_key_is_refused(make_model: MakeModel, key: str) -> N
         ({"pad_colour": [0, 0, 256]}, "pad_colour must hold integers from 0 to 255"),
         ({"pad_colour": [0.5, 0, 0]}, "pad_colour must hold integers"),
         ({"sources": "mine"}, "sources must be a list of texts"),
+        ({"nested": 6}, "nested must be a list of integers between 0 and 48, ascending"),
+        ({"nested": [0, 6]}, "nested must be"),
+        ({"nested": [48]}, "nested must be"),
+        ({"nested": [12, 6]}, "nested must be"),
+        ({"nested": [6, 6]}, "nested must be"),
+        ({"nested": [6.0]}, "nested must be"),
+        ({"nested": ["6"]}, "nested must be"),
         ({"centres": [1, 2]}, "centres must be an object by domain"),
         ({"centres": {"buyer": [0.1] * 48}}, "unknown domain 'buyer'"),
         ({"centres": {"user": [0.1] * 47}}, "must hold 48 finite numbers and has 47"),

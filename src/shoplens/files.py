@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from shoplens.errors import MissingError, ShoplensError
+from shoplens.errors import DataError, MissingError, ShoplensError
 
 
 def require_folder(path: str | Path) -> None:
@@ -64,6 +64,19 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
 
 def _unwritable(target: Path, error: OSError) -> ShoplensError:
     return ShoplensError(f"cannot write {target}: {error.strerror or error}")
+
+
+def read_text(path: str | Path) -> str:
+    """Read a UTF-8 text file.
+
+    Raises `MissingError` when there is none, `DataError` when it is not UTF-8 or cannot be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise MissingError(f"no file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as UTF-8 text: {error}") from error
 
 
 def write_text(path: str | Path, text: str) -> None:

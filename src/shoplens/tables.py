@@ -23,10 +23,11 @@ from shoplens.records import Box, BoxFrame, Domain, Fault, Photo
 ROW_NUMBER = "@row"
 """As a column's name in a mapping for ids: number the rows from 0 instead of reading a column."""
 
-_BOX_COLUMNS = ("bbox_x", "bbox_y", "bbox_w", "bbox_h")
+BOX_COLUMNS = ("bbox_x", "bbox_y", "bbox_w", "bbox_h")
+"""Top-left corner and size of a box."""
 _ID_COLUMN: Mapping[Domain, str] = {"seller": "seller_img_id", "user": "user_img_id"}
 TABLE_NAMES: Mapping[Domain, str] = {"seller": "gallery.csv", "user": "queries.csv"}
-COLUMNS = ("seller_img_id", "user_img_id", "img_path", *_BOX_COLUMNS, "product_id")
+COLUMNS = ("seller_img_id", "user_img_id", "img_path", *BOX_COLUMNS, "product_id")
 """Every column name of the format; the keys a column mapping may have."""
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
@@ -143,7 +144,7 @@ class _TableReader:
 
     @property
     def _wanted(self) -> dict[str, str]:
-        boxes = _BOX_COLUMNS if self._domain == "user" else ()
+        boxes = BOX_COLUMNS if self._domain == "user" else ()
         ours = (self._id_column, "img_path", *boxes, "product_id")
         return {name: self._source.get(name, name) for name in ours}
 
@@ -221,33 +222,46 @@ class _TableReader:
         return path, PhotoError("missing", problem)
 
     def _read_box(self, row: int, values: dict[str, str]) -> tuple[Box | None, PhotoError | None]:
-        sides = []
-        problems = []
-        for column in _BOX_COLUMNS:
-            try:
-                side = float(values[column])
-            except ValueError:
-                side = math.nan
-            sides.append(side)
-            if not math.isfinite(side):
-                problem = "is not a finite number"
-            elif side <= 0 and column in ("bbox_w", "bbox_h"):
-                problem = "must be positive: the box is empty"
-            else:
-                continue
+        box, problems, error = read_box(values)
+        for column, problem in problems.items():
             self._photo_fault(row, column, values[column], f"bad_box: {problem}")
-            problems.append(f"{column} {values[column]!r} {problem}")
-        if problems:
-            return None, PhotoError("bad_box", "; ".join(problems))
-        try:
-            return Box.from_xywh(*sides), None
-        except PhotoError as error:  # Numbers so large that their sum is none, or adds nothing.
-            self._photo_fault(row, "bbox_x", values["bbox_x"], f"bad_box: {error}")
-            return None, error
+        return box, error
 
     def _photo_fault(self, row: int, column: str, value: str, problem: str) -> None:
         fault = Fault(self._path.name, row, self._wanted[column], value, problem)
         self._photo_faults.append(fault)
+
+
+def read_box(
+    values: Mapping[str, str],
+) -> tuple[Box | None, dict[str, str], PhotoError | None]:
+    """Read the box of a row.
+
+    Args:
+        values: text by column; those of `BOX_COLUMNS` are read.
+
+    Returns:
+        The box, or None with what is wrong, by column, and the photo's problem.
+    """
+    sides = []
+    problems = {}
+    for column in BOX_COLUMNS:
+        try:
+            side = float(values[column])
+        except ValueError:
+            side = math.nan
+        sides.append(side)
+        if not math.isfinite(side):
+            problems[column] = "is not a finite number"
+        elif side <= 0 and column in ("bbox_w", "bbox_h"):
+            problems[column] = "must be positive: the box is empty"
+    if problems:
+        told = (f"{column} {values[column]!r} {problem}" for column, problem in problems.items())
+        return None, problems, PhotoError("bad_box", "; ".join(told))
+    try:
+        return Box.from_xywh(*sides), {}, None
+    except PhotoError as error:  # Numbers so large that their sum is none, or adds nothing.
+        return None, {"bbox_x": str(error)}, error
 
 
 class Folder:

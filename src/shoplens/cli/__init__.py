@@ -14,9 +14,11 @@ from shoplens.cli.check import check
 from shoplens.cli.console import message
 from shoplens.cli.demo import demo
 from shoplens.cli.evaluate import evaluate
+from shoplens.cli.export import export
 from shoplens.cli.models import models
 from shoplens.cli.rank import rank
 from shoplens.cli.search import search
+from shoplens.cli.train import train
 from shoplens.errors import ShoplensError
 
 __all__ = ["main"]
@@ -43,7 +45,7 @@ def shoplens() -> None:
     """
 
 
-for _command in (check, rank, evaluate, search, demo, models):
+for _command in (check, rank, evaluate, search, demo, models, train, export):
     shoplens.add_command(_command)
 
 

@@ -10,7 +10,14 @@ import click
 
 from shoplens.cli.console import message, results_console, write_json
 from shoplens.cli.evaluate import print_scores
-from shoplens.cli.options import distinct, json_option, model_option, workers_option, writable
+from shoplens.cli.options import (
+    dimension_option,
+    distinct,
+    json_option,
+    model_option,
+    workers_option,
+    writable,
+)
 from shoplens.cli.pipeline import PipelineOptions, run_pipeline
 from shoplens.dataset import read_dataset
 from shoplens.evaluation import evaluate, require_ground_truth
@@ -47,6 +54,7 @@ from shoplens.report import show_ranking, write_page
 )
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @model_option
+@dimension_option
 @workers_option
 @json_option
 def demo(
@@ -56,6 +64,7 @@ def demo(
     n_shown: int,
     open_page: bool,
     model: str,
+    dimension: int | None,
     workers: int | None,
     json_file: str | None,
 ) -> None:
@@ -72,7 +81,7 @@ def demo(
     with resources.as_file(resources.files("shoplens") / "sample") as sample:
         data = read_dataset(dataset if dataset is not None else sample)
         require_ground_truth(data)
-        result = run_pipeline(data, PipelineOptions(model, workers))
+        result = run_pipeline(data, PipelineOptions(model, workers, dimension=dimension))
         scores = evaluate(result.ranking, data)
         print_scores(results_console(json_file), scores)
         best = scores["map@1000"]

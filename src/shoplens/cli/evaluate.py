@@ -13,6 +13,7 @@ from shoplens.cli.console import message, results_console, write_json
 from shoplens.cli.options import (
     boxes_option,
     columns_option,
+    dimension_option,
     gallery_vectors_option,
     json_option,
     model_option,
@@ -36,6 +37,7 @@ from shoplens.records import BoxFrame
     help="Score this answer (.npy, or .npz as `shoplens rank` writes it) instead of ranking.",
 )
 @model_option
+@dimension_option
 @gallery_vectors_option
 @query_vectors_option
 @boxes_option
@@ -46,6 +48,7 @@ def evaluate(
     dataset: str,
     ranks: Path | None,
     model: str,
+    dimension: int | None,
     gallery_vectors: Path | None,
     query_vectors: Path | None,
     box_frame: BoxFrame,
@@ -71,7 +74,10 @@ def evaluate(
     if ranks is not None:
         ranking = Ranking.load(ranks, data.queries.ids)
     else:
-        result = run_pipeline(data, PipelineOptions(model, workers, gallery_vectors, query_vectors))
+        options = PipelineOptions(
+            model, workers, gallery_vectors, query_vectors, dimension=dimension
+        )
+        result = run_pipeline(data, options)
         ranking, extra = result.ranking, result.to_json()
     scores = evaluate_ranking(ranking, data)
     columns_found, full = ranking.ids.shape[1], min(DEPTH, len(data.gallery))

@@ -30,7 +30,7 @@ def models(json_file: str | None) -> None:
         recipe = info.recipe
         table.add_row(
             recipe.name + (" (default)" if info.default else ""),
-            str(recipe.dimension),
+            " / ".join(str(n) for n in (recipe.dimension, *reversed(recipe.nested))),
             f"{recipe.input_size} px",
             f"{info.megabytes:.1f}",
             recipe.licence,
@@ -50,6 +50,7 @@ def models(json_file: str | None) -> None:
                     "version": info.recipe.version,
                     "default": info.default,
                     "dimension": info.recipe.dimension,
+                    "nested": list(info.recipe.nested),
                     "input_size": info.recipe.input_size,
                     "megabytes": round(info.megabytes, 3),
                     "licence": info.recipe.licence,

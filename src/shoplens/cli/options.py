@@ -46,6 +46,14 @@ model_option = click.option(
     "recipe.json.",
 )
 
+dimension_option = click.option(
+    "--dimension",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Use the leading N components of vectors, where the model was trained for it (see "
+    "`shoplens models`).",
+)
+
 boxes_option = click.option(
     "--boxes",
     "box_frame",

@@ -29,6 +29,7 @@ class PipelineOptions:
     gallery_vectors: Path | None = None
     query_vectors: Path | None = None
     save_vectors: Path | None = None
+    dimension: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def run_pipeline(dataset: Dataset, options: PipelineOptions) -> PipelineResult:
         options.save_vectors.mkdir(parents=True, exist_ok=True)
     with progress_display() as progress:
         if gallery is None or queries is None:
-            encoder = load_encoder(options.model)
+            encoder = load_encoder(options.model, dimension=options.dimension)
             loaded = queries if gallery is None else gallery
             if loaded is not None:
                 # Vectors of no photos say which model it is: told now, not after the work.

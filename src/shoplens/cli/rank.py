@@ -10,6 +10,7 @@ from shoplens.cli.console import message, write_json
 from shoplens.cli.options import (
     boxes_option,
     columns_option,
+    dimension_option,
     distinct,
     gallery_vectors_option,
     json_option,
@@ -35,6 +36,7 @@ from shoplens.records import BoxFrame
     help="ranks.npy for the answer array alone, ranks.npz with scores and the model's fingerprint.",
 )
 @model_option
+@dimension_option
 @gallery_vectors_option
 @query_vectors_option
 @click.option(
@@ -51,6 +53,7 @@ def rank(
     dataset: str,
     output: Path,
     model: str,
+    dimension: int | None,
     gallery_vectors: Path | None,
     query_vectors: Path | None,
     save_vectors: Path | None,
@@ -73,9 +76,10 @@ def rank(
     data = read_dataset(dataset, columns=columns, box_frame=box_frame)
     if output.suffix not in (".npy", ".npz"):
         raise click.BadParameter(f"{output} must end in .npy or .npz", param_hint="--output")
-    result = run_pipeline(
-        data, PipelineOptions(model, workers, gallery_vectors, query_vectors, save_vectors)
+    options = PipelineOptions(
+        model, workers, gallery_vectors, query_vectors, save_vectors, dimension
     )
+    result = run_pipeline(data, options)
     ranking = result.ranking
     ranking.save(output)
     message(f"wrote {output}: {ranking.ids.shape[0]:,} x {ranking.ids.shape[1]:,} ids")

@@ -15,6 +15,7 @@ from rich.table import Table
 from shoplens.cli.console import message, printable, progress_display, results_console, write_json
 from shoplens.cli.options import (
     columns_option,
+    dimension_option,
     distinct,
     gallery_vectors_option,
     json_option,
@@ -69,6 +70,7 @@ Hit = tuple[Photo, float]
     help="Also write the hits as a page with pictures.",
 )
 @model_option
+@dimension_option
 @gallery_vectors_option
 @columns_option
 @workers_option
@@ -80,6 +82,7 @@ def search(
     depth: int,
     html_file: Path | None,
     model: str,
+    dimension: int | None,
     gallery_vectors: Path | None,
     columns: dict[str, str],
     workers: int | None,
@@ -93,7 +96,7 @@ def search(
     """
     distinct(html_file, json_file)
     photos = read_gallery(gallery, columns=columns)
-    encoder = load_encoder(model)
+    encoder = load_encoder(model, dimension=dimension)
     started = time.perf_counter()
     # The query comes first: a bad box is told before a large gallery is embedded.
     box, query = _embed_query(photo, box_text, encoder)

@@ -12,12 +12,12 @@ from importlib import resources
 from pathlib import Path
 
 from shoplens.errors import MissingError, ModelError
-from shoplens.models.encoder import Encoder, OnnxEncoder
+from shoplens.models.encoder import Encoder, LeadingEncoder, OnnxEncoder
 from shoplens.models.recipe import Recipe
 
 __all__ = ["DEFAULT_MODEL", "Encoder", "ModelInfo", "Recipe", "list_models", "load_encoder"]
 
-DEFAULT_MODEL = "lite2-imagenet"
+DEFAULT_MODEL = "lite2-products"
 """The built-in model that is used when none is named."""
 
 
@@ -45,21 +45,27 @@ def list_models() -> list[ModelInfo]:
     return infos
 
 
-def load_encoder(model: str | Path = DEFAULT_MODEL) -> Encoder:
+def load_encoder(model: str | Path = DEFAULT_MODEL, *, dimension: int | None = None) -> Encoder:
     """Load a model for embedding.
 
     Args:
         model: the name of a built-in (`shoplens models` lists them), or the path of a model
             folder, or of a zip of one, holding `model.onnx` and `recipe.json`.
+        dimension: length of the vectors, one that the model was trained to be cut to
+            (`Recipe.nested`); None takes them whole.
 
     Returns:
         An `Encoder`; its `encode` may be called from several threads at once.
 
     Raises:
         MissingError: no such name or path, or a file of the model is not there.
-        ModelError: the recipe is faulty or does not belong to the weights.
+        ModelError: the recipe is faulty or does not belong to the weights, or the model cannot be
+            cut to `dimension`.
     """
-    return OnnxEncoder(*_read_model(model))
+    encoder = OnnxEncoder(*_read_model(model))
+    if dimension is None or dimension == encoder.recipe.dimension:
+        return encoder
+    return LeadingEncoder(encoder, dimension)
 
 
 def _read_model(model: str | Path) -> tuple[bytes, Recipe]:

@@ -51,6 +51,9 @@ class Recipe:
     centres: Mapping[Domain, tuple[float, ...]] = field(default_factory=dict)
     """Per domain, a (dimension,) vector taken from the graph's unit output before it is scaled to
     unit length again."""
+    nested: tuple[int, ...] = ()
+    """Numbers of leading components that were trained to be used alone, ascending (Kusupati et al.,
+    2022; see `shoplens.models.encoder.LeadingEncoder`)."""
 
     def __post_init__(self) -> None:
         for name in ("name", "version", "licence", "pooling"):
@@ -84,6 +87,13 @@ class Recipe:
             all(type(v) is int and 0 <= v <= 255 for v in self.pad_colour),
             "pad_colour",
             "must hold integers from 0 to 255",
+        )
+        self._require(
+            isinstance(self.nested, tuple)
+            and all(type(v) is int and 0 < v < self.dimension for v in self.nested)
+            and list(self.nested) == sorted(set(self.nested)),
+            "nested",
+            f"must be a list of integers between 0 and {self.dimension}, ascending",
         )
         self._require(isinstance(self.centres, Mapping), "centres", "must be an object by domain")
         for domain, centre in self.centres.items():
@@ -159,7 +169,7 @@ class Recipe:
         return recipe
 
 
-_WORDS = ("name", "version", "licence", "sources", "pooling")
+_WORDS = ("name", "version", "licence", "sources", "pooling", "nested")
 """Fields that say something of the model and change no vector."""
 
 

@@ -1,0 +1,195 @@
+"""What each step towards the built-in model gained: models side by side, and a plot of the choice.
+
+    python3 make.py steps --tables FOLDER
+
+Every step is a training configuration in examples/training/steps; `--tables` is the folder that
+scripts/build_model.py takes. Steps whose model is not in build/steps yet are trained and exported
+first; the others, and the built-in models, are only measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from measuring import REAL, ROOT, SAMPLE, finish, interleaved, table
+
+from shoplens import Dataset, embed, evaluate, load_encoder, rank, read_dataset
+from shoplens.models import DEFAULT_MODEL, Encoder
+from shoplens.parallel import usable_cores
+from shoplens.records import Photo, PhotoSet
+from shoplens.training.config import Holdout, Source
+from shoplens.training.photos import Product, read_products, split
+
+CONFIGS = ROOT / "examples" / "training" / "steps"
+MODELS = ROOT / "build" / "steps"
+BUILTIN = ROOT / "src" / "shoplens" / "models" / "builtin"
+RUN = ROOT / "build" / DEFAULT_MODEL
+"""What scripts/build_model.py left."""
+PLOT = ROOT / "docs" / "images" / "accuracy-by-cost.png"
+PHOTOS = 24
+
+
+@dataclass(frozen=True)
+class Step:
+    """A row of the table."""
+
+    label: str
+    config: str
+    """Name of its configuration."""
+    input_size: int
+    precision: str = "fp32"
+    shipped: bool = False
+
+    @property
+    def model(self) -> Path:
+        """Where its model folder is."""
+        if self.shipped:
+            return BUILTIN / DEFAULT_MODEL
+        return MODELS / f"{self.config}-{self.input_size}-{self.precision}"
+
+
+STEPS = (
+    Step("ImageNet Lite2, mean pooling, 512 components", "imagenet", 260),
+    Step("GeM pooling, each domain centred", "gem-centred", 260),
+    Step("head partly whitened on real photos", "head", 260),
+    Step("head fitted on renders as well", "head-renders", 260),
+    Step("at 320 px", "head-320", 320),
+    Step("at 384 px, float16 weights: lite2-products", DEFAULT_MODEL, 384, "fp16", shipped=True),
+    Step("the same in int8", DEFAULT_MODEL, 384, "int8"),
+    Step("Lite1 at 320 px", "lite1-320", 320),
+)
+
+
+def prepare(step: Step, tables: Path) -> None:
+    """Train and export a step's model where it is not there."""
+    if step.model.is_dir():
+        return
+    run = RUN if step.config == DEFAULT_MODEL else MODELS / "runs" / step.config
+    shoplens = (sys.executable, "-m", "shoplens")
+    if not (run / "model.pt").is_file():
+        config = CONFIGS / f"{step.config}.yaml"
+        command = ("train", config, "-o", run, "--tables", tables, "--resume")
+        subprocess.run([*shoplens, *map(str, command)], check=True)
+    command = (
+        "export", run, "-o", step.model, "--precision", step.precision,
+        "--input-size", str(step.input_size), "--photos", SAMPLE,
+    )  # fmt: skip
+    subprocess.run([*shoplens, *map(str, command)], check=True)
+
+
+def grocery(tables: Path) -> Dataset:
+    """Return the grocery products kept out of training, among all seller pictures of groceries."""
+    source = Source(table=tables / "train-photos" / "train.csv", sources=("grocery",))
+    products = read_products([source])
+    _, held_out = split(products, Holdout())
+
+    def photos(of: list[Product], domain: str) -> PhotoSet:
+        chosen = [(p, product.key) for product in of for p in product.photos if p.domain == domain]
+        return PhotoSet(
+            [
+                Photo(row, photo.name, photo.path, photo.domain, product_id=key)
+                for row, (photo, key) in enumerate(chosen)
+            ]
+        )
+
+    return Dataset(tables, photos(products, "seller"), photos(held_out, "user"))
+
+
+def speed(encoder: Encoder) -> float:
+    """Return photos/s of the model alone, one call a core."""
+    size = encoder.recipe.input_size
+    pixels = np.random.default_rng(0).integers(256, size=(1, size, size, 3), dtype=np.uint8)
+    started = time.perf_counter()
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        list(pool.map(lambda _: encoder.encode(pixels, ["user"]), range(PHOTOS)))
+    return PHOTOS / (time.perf_counter() - started)
+
+
+def plot(rows: list[dict[str, Any]]) -> None:
+    """Draw accuracy on the development set against milliseconds a photo."""
+    figure = Figure(figsize=(7.2, 4.4), dpi=130, layout="constrained")
+    axes = figure.subplots()
+    for row in rows:
+        cost = 1000 * usable_cores() / row["photos_per_second"]
+        score = row["scores"]["development"]
+        colour, mark = ("#d55e00", "D") if row["shipped"] else ("#0072b2", "o")
+        axes.errorbar(
+            cost, score["value"],
+            yerr=[[score["value"] - score["low"]], [score["high"] - score["value"]]],
+            color=colour, marker=mark, linestyle="", elinewidth=0.6, alpha=0.9,
+        )  # fmt: skip
+        axes.annotate(
+            str(row["number"]), (cost, score["value"]), (5, 4), textcoords="offset points"
+        )
+    axes.set_xlabel("core milliseconds a photo, model alone")
+    axes.set_ylabel("mAP@1000, open development set")
+    axes.set_title("Numbers are rows of the table; the diamond ships; bars are 95 % intervals")
+    axes.grid(alpha=0.3)
+    figure.savefig(PLOT)
+
+
+def main() -> None:
+    """Prepare, measure, print, write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--tables", type=Path, required=True, metavar="FOLDER")
+    tables = parser.parse_args().tables
+    MODELS.mkdir(parents=True, exist_ok=True)
+    for step in STEPS:
+        prepare(step, tables)
+    sets = {
+        "grocery": grocery(tables),
+        "renders": read_dataset(SAMPLE),
+        "development": read_dataset(REAL),
+    }
+    encoders = {step: load_encoder(step.model) for step in STEPS}
+    speeds = interleaved({s.label: lambda e=e: speed(e) for s, e in encoders.items()})
+    rows: list[dict[str, Any]] = []
+    for number, (step, encoder) in enumerate(encoders.items(), start=1):
+        scores = {}
+        for name, dataset in sets.items():
+            ranking = rank(embed(dataset.queries, encoder), embed(dataset.gallery, encoder))
+            best = evaluate(ranking, dataset)["map@1000"]
+            scores[name] = {"value": best.value, "low": best.low, "high": best.high}
+        rows.append(
+            {
+                "number": number,
+                "label": step.label,
+                "shipped": step.shipped,
+                "dimension": encoder.recipe.dimension,
+                "input_size": step.input_size,
+                "photos_per_second": speeds[step.label]["median"],
+                "megabytes": (step.model / "model.onnx").stat().st_size / 1e6,
+                "scores": scores,
+            }
+        )
+    plot(rows)
+    header = ["", "step", "px", "grocery", "renders", "open development set", "photos/s", "MB"]
+    text = table(header, [line(row) for row in rows])
+    text += "\n\n![Accuracy by cost](images/accuracy-by-cost.png)"
+    finish("steps", "python3 make.py steps --tables FOLDER", {"steps": rows}, text)
+
+
+def line(row: dict[str, Any]) -> list[str]:
+    """Return a row of the table as it is printed."""
+    scores = [
+        f"{score['value']:.3f} ({score['low']:.3f} .. {score['high']:.3f})"
+        for score in row["scores"].values()
+    ]
+    label = f"**{row['label']}**" if row["shipped"] else row["label"]
+    return [
+        str(row["number"]), label, str(row["input_size"]), *scores,
+        f"{row['photos_per_second']:.0f}", f"{row['megabytes']:.1f}",
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
