@@ -37,7 +37,7 @@ def main() -> None:
     step = TILE + GAP
     sheet = Image.new("RGB", ((RESULTS + 1) * step + 40, QUERIES * step + 24), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    draw.text((GAP, 4), "query, and its average precision", "black", font)
+    draw.text((GAP, 4), "query, and its AP", "black", font)
     draw.text((step + 40, 4), "best results; framed: the same product", "black", font)
     for line, row in enumerate(rows):
         top, query = 24 + line * step, dataset.queries[int(row)]
