@@ -134,3 +134,13 @@ def test_photos_that_cannot_be_read_are_counted(tiny: Config, tmp_path: Path) ->
     (tiny.photos[0].table.parent / "red-user-0.jpg").write_bytes(b"no photo")
     report = train(tiny, tmp_path / "run")
     assert report.to_json()["failures"] == {"not_an_image": 1}
+
+
+def test_a_soup_is_never_worse_than_the_last_epoch(tiny: Config, tmp_path: Path) -> None:
+    train(tiny, tmp_path / "plain")
+    soup = tiny.model_copy(update={"averaging": tiny.averaging.model_copy(update={"soup": True})})
+    report = train(soup, tmp_path / "soup")
+    assert len(list((tmp_path / "soup" / "epochs").glob("*.pt"))) == 2
+    with (tmp_path / "plain" / "curves.csv").open() as stream:
+        by_epoch = [float(r["map@1000/made"]) for r in csv.DictReader(stream) if r["map@1000/made"]]
+    assert report.scores["result"]["made"].value >= max(by_epoch) - 1e-6

@@ -218,6 +218,9 @@ class Averaging(_Section):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay a step of the moving average that is validated and kept; 0 takes the weights as
     they are."""
+    soup: bool = False
+    """Whether the weights after each epoch are mixed, best first, as long as validation gains by it
+    (greedy soup, Wortsman et al., 2022)."""
     start_share: Annotated[tuple[Share, ...], Field(min_length=1)] = (0.0,)
     """Shares of the start weights to try in the result (WiSE-FT, Wortsman et al., 2022); the one
     best in validation is kept."""

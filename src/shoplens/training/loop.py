@@ -17,12 +17,12 @@ from accelerate.utils import set_seed
 from torch import Tensor
 
 from shoplens.errors import DataError, MissingError
-from shoplens.files import write_text
+from shoplens.files import replacing, write_text
 from shoplens.metrics import Estimate
 from shoplens.progress import Progress, silent
 from shoplens.records import Domain, Failure
 from shoplens.training.augment import Augmenter
-from shoplens.training.averaging import interpolate
+from shoplens.training.averaging import greedy_soup, interpolate
 from shoplens.training.backbones import Backbone, load_backbone
 from shoplens.training.checkpoint import Checkpoint
 from shoplens.training.config import Config
@@ -257,6 +257,8 @@ class _Run:
                     scores = validate(fitting.averaged, sets, self.accelerator.device)
                     values = {f"{METRIC}/{name}": score.value for name, score in scores.items()}
                     log.add(step, step / per_epoch, values)
+                    if self.config.averaging.soup:
+                        self._keep(fitting.averaged, step // per_epoch)
                     checkpoint.save(step)
                     clock.lap("validate")
         self.report.steps = total
@@ -271,18 +273,31 @@ class _Run:
         sets: Sequence[ValidationSet],
     ) -> None:
         """Leave the best mixture of start and trained weights in the network."""
-        end = averaged.state_dict()
-        best = -1.0
-        chosen = dict(end)
-        for share in self.config.averaging.start_share:
-            mixed = interpolate(start, end, share)
-            network.load_state_dict(mixed)
+
+        def score(state: Mapping[str, Tensor]) -> float:
+            network.load_state_dict(dict(state))
             scores = validate(network, sets, self.accelerator.device)
-            mean = float(np.mean([score.value for score in scores.values()])) if scores else 0.0
-            if mean > best:
-                best, chosen, self.report.start_share = mean, mixed, share
-                self.report.scores["result"] = scores
-        network.load_state_dict(chosen)
+            return float(np.mean([each.value for each in scores.values()])) if scores else 0.0
+
+        end: Mapping[str, Tensor] = averaged.state_dict()
+        epochs = sorted((self.output / "epochs").glob("*.pt"))
+        if self.config.averaging.soup and epochs:
+            device = self.accelerator.device
+            end = greedy_soup(
+                [torch.load(file, map_location=device, weights_only=True) for file in epochs], score
+            ).state
+        mixtures = {s: interpolate(start, end, s) for s in self.config.averaging.start_share}
+        # The first of equals, so that without validation sets the first share named is taken.
+        self.report.start_share = max(mixtures, key=lambda share: score(mixtures[share]))
+        network.load_state_dict(mixtures[self.report.start_share])
+        self.report.scores["result"] = validate(network, sets, self.accelerator.device)
+
+    def _keep(self, averaged: Network, epoch: int) -> None:
+        """Keep an epoch's weights for the soup."""
+        folder = self.output / "epochs"
+        folder.mkdir(exist_ok=True)
+        with replacing(folder / f"{epoch:04}.pt") as stream:
+            torch.save(averaged.state_dict(), stream)
 
     def _save(self, network: Network, centres: Mapping[Domain, tuple[float, ...]]) -> None:
         saved = {
@@ -290,9 +305,8 @@ class _Run:
             "network": {name: value.cpu() for name, value in network.state_dict().items()},
             "centres": dict(centres),
         }
-        temporary = self.output / "model.pt.new"
-        torch.save(saved, temporary)
-        temporary.replace(self.output / "model.pt")
+        with replacing(self.output / "model.pt") as stream:
+            torch.save(saved, stream)
         write_text(self.output / "report.json", json.dumps(self.report.to_json(), indent=2) + "\n")
 
 
