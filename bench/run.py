@@ -26,7 +26,7 @@ SECTIONS = {
         "took no part, made by another renderer. The development set is validation: it chose. "
         "Photos/s: the model alone, one call a core, all models in turn, five rounds. Made by "
         "`python3 make.py steps`; what training the network itself did is in the "
-        "[model card](model-card.md#training-that-did-not-help).",
+        "[model card](model-card.md#training-the-network-itself).",
     ),
     "engines": (
         "Which engine",
