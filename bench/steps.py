@@ -24,7 +24,7 @@ from measuring import REAL, ROOT, SAMPLE, finish, interleaved, table
 
 from shoplens import Dataset, embed, evaluate, load_encoder, rank, read_dataset
 from shoplens.models import DEFAULT_MODEL, Encoder
-from shoplens.parallel import usable_cores
+from shoplens.cores import usable_cores
 from shoplens.records import Photo, PhotoSet
 from shoplens.training.config import Holdout, Source
 from shoplens.training.photos import Product, read_products, split

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoplens.parallel import parallel_map, usable_cores
+from shoplens.cores import usable_cores
+from shoplens.parallel import parallel_map
 
 
 @settings(max_examples=30)
