@@ -6,8 +6,10 @@
     python3 make.py check     lint and types
     python3 make.py wheel     build the wheel and try it in an environment of its own
     python3 make.py training  test training and export (installs torch, in .venv-training)
+    python3 make.py ray       test embedding on many machines (installs Ray, in .venv-ray)
     python3 make.py model     train the built-in model again (--tables FOLDER)
     python3 make.py steps     measure the steps towards the built-in model (--tables FOLDER)
+    python3 make.py reach     measure what more photos would give it (--tables FOLDER)
     python3 make.py bench     measure and write docs/benchmarks.md
 
 Each sets up the environment it needs, in a folder beside this file, and uses it again next time.
@@ -95,7 +97,12 @@ def check(arguments: list[str]) -> None:
     run(python, "-m", "ruff", "check", ".")
     run(python, "-m", "ruff", "format", "--check", ".")
     # What needs torch is checked where torch is: see `training`.
-    core = ("--follow-imports=silent", "--exclude=src/shoplens/training/", "src", "make.py")
+    core = (
+        "--follow-imports=silent",
+        "--exclude=src/shoplens/(training|models/hub)/",
+        "src",
+        "make.py",
+    )
     run(python, "-m", "mypy", *core)
 
 
@@ -122,6 +129,11 @@ def training(arguments: list[str]) -> None:
     run(python, "-m", "pytest", "tests_training", *arguments)
 
 
+def ray(arguments: list[str]) -> None:
+    """Test embedding on a Ray cluster of several nodes on this machine."""
+    run(environment(".venv-ray", ("ray",), extras="[ray]"), "-m", "pytest", "tests_ray", *arguments)
+
+
 def model(arguments: list[str]) -> None:
     """Train the built-in model again."""
     run(training_environment(), "scripts/build_model.py", *arguments)
@@ -137,12 +149,22 @@ def steps(arguments: list[str]) -> None:
     run(training_environment(), "bench/steps.py", *arguments)
 
 
+def reach(arguments: list[str]) -> None:
+    """Measure what more photos would give the built-in model."""
+    run(training_environment(), "bench/reach.py", *arguments)
+
+
 def bench(arguments: list[str]) -> None:
-    """Measure everything and write docs/benchmarks.md."""
+    """Measure everything and write docs/benchmarks.md.
+
+    What compares with torch is run in the environment for training, which is set up then.
+    """
     run(environment(".venv-bench", ("bench",)), "bench/run.py", *arguments)
 
 
-COMMANDS = {f.__name__: f for f in (demo, test, check, wheel, training, model, steps, bench)}
+COMMANDS = {
+    f.__name__: f for f in (demo, test, check, wheel, training, ray, model, steps, reach, bench)
+}
 
 
 def main() -> None:

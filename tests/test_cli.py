@@ -7,48 +7,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import picture
+from conftest import Run, picture
 from PIL import Image
 
 from shoplens import embed, evaluate, load_encoder, rank, read_dataset
-from shoplens.cli import main
 
-COMMANDS = ("check", "demo", "evaluate", "models", "rank", "search")
+COMMANDS = ("cache", "check", "demo", "embed", "evaluate", "models", "rank", "search")
 GALLERY = [(30, "a"), (-10, "b"), (20, "c"), (5, "a"), (7, "d")]
 QUERIES = [(9, "b", "4,4,40,30"), (-1, "a", "0,0,64,48"), (3, "d", "-3,-3,50,40")]
-
-
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process."""
-
-    def run(*words: object) -> Result:
-        code = main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return Result(code, out, err)
-
-    return run
 
 
 @pytest.fixture
@@ -603,11 +574,11 @@ def test_json_on_standard_output_stands_alone(
         command += ["--model", toy]
     alone = run(*command, "--json", "-")
     assert alone.code == 0
-    # Two runs differ in seconds only; what the file holds is what was printed.
+    # Runs differ in seconds and in what the cache served; else the file holds what was printed.
     assert run(*command, "--json", "values.json").code == 0
     written = json.loads((tmp_path / "values.json").read_text(encoding="utf-8"))
     assert written.keys() == alone.json.keys()
-    for key in set(written) - {"seconds"}:
+    for key in set(written) - {"seconds", "n_cached"}:
         assert written[key] == alone.json[key]
 
 

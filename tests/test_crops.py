@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from shoplens.crops import Fit, crop
-from shoplens.images import Decoded, decode
+from shoplens.crops import Fit, crop, crop_views, with_margin
+from shoplens.dataset import read_dataset
+from shoplens.images import Decoded, decode, read_bytes
 from shoplens.records import Box
 
 FITS: tuple[Fit, ...] = ("pad", "squash", "crop")
@@ -195,3 +197,119 @@ def test_a_padded_side_is_rounded_to_the_nearest_pixel() -> None:
     # 30 x 11 into 16: 5.87 rows, so 6; cutting the fraction off would shift every vector.
     result = crop(flat(30, 11), size=16, fit="pad", pad_colour=(255, 255, 255))
     assert (result[:, 0] == (10, 20, 30)).all(axis=1).sum() == 6
+
+
+def plain_crop(
+    photo: Decoded, size: int, fit: Fit, pad_colour: tuple[int, int, int]
+) -> npt.NDArray[np.uint8]:
+    """Spell `crop` out with Pillow alone: vectors stored by earlier versions rest on these bits."""
+    box = photo.box or Box(0, 0, *photo.size)
+    x0, y0, x1, y1 = (value * photo.scale for value in (box.x0, box.y0, box.x1, box.y1))
+    width, height = x1 - x0, y1 - y0
+    if fit == "crop":
+        side = min(width, height)
+        x0, y0 = x0 + (width - side) / 2, y0 + (height - side) / 2
+        x1, y1 = x0 + side, y0 + side
+    extent = (size, size)
+    if fit == "pad":
+        factor = size / max(width, height)
+        extent = (max(1, round(width * factor)), max(1, round(height * factor)))
+    square = Image.new("RGB", (size, size), pad_colour)
+    patch = photo.image.resize(extent, Image.Resampling.BICUBIC, box=(x0, y0, x1, y1))
+    square.paste(patch, ((size - extent[0]) // 2, (size - extent[1]) // 2))
+    return np.asarray(square)
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("size", [97, 260])
+def test_photos_give_the_same_bits_as_ever(sample: Path, fit: Fit, size: int) -> None:
+    dataset = read_dataset(sample)
+    for photo in [*dataset.gallery, *dataset.queries][::3]:
+        data = read_bytes(photo.path)
+        for target in (None, size // 4):
+            image = decode(data, box=photo.box, target=target)
+            found = crop(image, size=size, fit=fit, pad_colour=(124, 116, 104))
+            assert np.array_equal(found, plain_crop(image, size, fit, (124, 116, 104)))
+
+
+# Several views.
+
+
+def test_a_zoom_above_1_pads_what_lies_outside_the_photo() -> None:
+    (view,) = crop_views(flat(20, 20), size=16, fit="pad", zooms=[2])
+    expected = np.full((16, 16, 3), 255, np.uint8)
+    expected[4:12, 4:12] = (10, 20, 30)
+    assert np.array_equal(view, expected)
+
+
+def test_a_zoom_above_1_shows_the_boxs_surroundings_and_keeps_its_place() -> None:
+    pixels = noise(40, 30)
+    (view,) = crop_views(decoded(pixels, Box(4, 10, 12, 18)), size=16, fit="pad", zooms=[2])
+    # The doubled region is 0..16 x 6..22, wholly in the photo.
+    assert np.array_equal(view, pixels[6:22, 0:16])
+    (view,) = crop_views(decoded(pixels, Box(1, 10, 9, 18)), size=16, fit="pad", zooms=[2])
+    # Here it begins 3 pixels left of the photo.
+    assert (view[:, :3] == 255).all()
+    assert np.array_equal(view[:, 3:], pixels[6:22, 0:13])
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop"])
+def test_a_zoom_above_1_ends_where_the_photo_does(fit: Fit) -> None:
+    pixels = noise(40, 30)
+    (view,) = crop_views(decoded(pixels, Box(0, 10, 10, 20)), size=16, fit=fit, zooms=[3])
+    assert np.array_equal(view, crop(decoded(pixels, Box(0, 0, 20, 30)), size=16, fit=fit))
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_a_zoom_below_1_shows_the_middle(fit: Fit) -> None:
+    pixels = noise(40, 30)
+    (view,) = crop_views(decoded(pixels, Box(4, 2, 36, 26)), size=16, fit=fit, zooms=[0.5])
+    assert np.array_equal(view, crop(decoded(pixels, Box(12, 8, 28, 20)), size=16, fit=fit))
+
+
+def test_views_are_in_the_order_of_zooms_each_before_its_mirror_image() -> None:
+    photo = decoded(noise(16, 16))
+    views = crop_views(photo, size=8, fit="squash", zooms=[1, 0.5], flip=True)
+    assert views.shape == (4, 8, 8, 3)
+    assert np.array_equal(views[0], crop(photo, size=8, fit="squash"))
+    assert np.array_equal(views[1], views[0, :, ::-1])
+    assert np.array_equal(views[3], views[2, :, ::-1])
+    assert not np.array_equal(views[0], views[2])
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("zoom", [0.6, 1, 1.7])
+@pytest.mark.parametrize("size", [(21, 40), (22, 40), (40, 21)])
+def test_the_mirror_image_is_the_mirrored_photos_view(
+    fit: Fit, zoom: float, size: tuple[int, int]
+) -> None:
+    """With borders of odd sums too, the wider of which is on the right of both."""
+    pixels = noise(*size)
+    width = size[0]
+    photo = decoded(pixels, Box(2, 3, 17.5, 20))
+    turned = decoded(pixels[:, ::-1].copy(), Box(width - 17.5, 3, width - 2, 20))
+    views = crop_views(photo, size=24, fit=fit, zooms=[zoom], flip=True).astype(int)
+    others = crop_views(turned, size=24, fit=fit, zooms=[zoom], flip=True).astype(int)
+    assert np.abs(views - others[::-1]).max() <= 1
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_every_zoom_of_every_box_gives_squares(data: st.DataObject) -> None:
+    width, height = data.draw(st.integers(1, 60)), data.draw(st.integers(1, 60))
+    x0 = data.draw(st.floats(0, width - 0.01))
+    y0 = data.draw(st.floats(0, height - 0.01))
+    x1 = data.draw(st.floats(x0 + 0.005, width))
+    y1 = data.draw(st.floats(y0 + 0.005, height))
+    fit = data.draw(st.sampled_from(FITS))
+    size = data.draw(st.integers(1, 40))
+    zooms = data.draw(st.lists(st.floats(0.1, 10), min_size=1, max_size=3))
+    photo = decoded(Image.new("RGB", (width, height), (10, 20, 30)), Box(x0, y0, x1, y1))
+    views = crop_views(photo, size=size, fit=fit, pad_colour=(10, 20, 30), zooms=zooms, flip=True)
+    assert views.shape == (2 * len(zooms), size, size, 3)
+    assert (views == (10, 20, 30)).all()
+
+
+def test_a_margin_is_a_share_of_the_box_and_ends_with_the_photo() -> None:
+    assert with_margin(Box(20, 20, 40, 30), 0.1, (100, 100)) == Box(18, 19, 42, 31)
+    assert with_margin(Box(20, 20, 40, 30), 2, (50, 100)) == Box(0, 0, 50, 50)

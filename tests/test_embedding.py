@@ -245,6 +245,8 @@ def test_a_single_photo_that_cannot_be_read_is_an_error(
 class Brightness:
     """An encoder of one's own: three numbers, and which threads asked for them."""
 
+    batch_size = 1
+
     def __init__(self) -> None:
         self.recipe = Recipe(
             name="brightness", version="1", dimension=3, input_size=8, fit="pad",

@@ -128,6 +128,21 @@ def test_a_graph_may_take_raw_bytes(make_model: MakeModel) -> None:
     )
 
 
+def test_a_graph_for_single_photos_takes_several_one_by_one(make_model: MakeModel) -> None:
+    import onnx
+
+    graph = onnx.load_from_string(toy_graph())
+    graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    graph.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 1
+    single = load_encoder(make_model("single", weights=graph.SerializeToString()))
+    pixels, domains = squares(3, 16), ["user", "seller", "seller"]
+    np.testing.assert_allclose(
+        single.encode(pixels, domains),
+        load_encoder(make_model()).encode(pixels, domains),
+        atol=1e-6,
+    )
+
+
 def test_centres_are_taken_from_the_unit_vectors_of_their_domain(make_model: MakeModel) -> None:
     centre = np.linspace(-0.1, 0.1, 48)
     plain = load_encoder(make_model("plain"))
@@ -282,6 +297,50 @@ def test_a_recipe_survives_writing_and_reading(make_model: MakeModel) -> None:
     assert json.loads((folder / "recipe.json").read_text())["fingerprint"] == after.fingerprint
 
 
+VIEWS: dict[str, object] = {
+    "interpolation": "hamming",
+    "crop_share": 0.9,
+    "zooms": [1.0, 1.2],
+    "flip": True,
+    "margin": {"user": 0.1},
+    "trim": ["seller"],
+    "trim_tolerance": 20,
+}
+"""Another than the default of every setting of views."""
+
+
+def test_settings_of_views_survive_writing_and_reading(make_model: MakeModel) -> None:
+    before = load_encoder(make_model(**VIEWS))
+    after = load_encoder(stated(make_model("again", **{**VIEWS, "name": "toy"})))
+    assert after.recipe == before.recipe
+    assert after.recipe.zooms == (1.0, 1.2)
+    assert after.recipe.trim == ("seller",)
+
+
+@pytest.mark.parametrize("key", VIEWS)
+def test_each_setting_of_views_changes_fingerprint_and_preparation(
+    make_model: MakeModel, key: str
+) -> None:
+    plain = load_encoder(make_model())
+    changed = load_encoder(make_model("changed", **{key: VIEWS[key]}))
+    assert changed.fingerprint != plain.fingerprint
+    assert changed.recipe.preparation() != plain.recipe.preparation()
+
+
+def test_settings_of_views_at_their_default_leave_the_fingerprint(make_model: MakeModel) -> None:
+    """As it was when there were none: vectors stored then stay good."""
+    plain = load_encoder(make_model())
+    written = load_encoder(
+        make_model(
+            "written", interpolation="bicubic", crop_share=1, zooms=[1], flip=False, margin={},
+            trim=[], trim_tolerance=12,
+        )
+    )  # fmt: skip
+    assert written.fingerprint == plain.fingerprint
+    assert plain.recipe.fingerprint(b"weights") == "045d861bae394db2"
+    assert written.recipe.preparation() == plain.recipe.preparation()
+
+
 def test_changed_weights_are_noticed(make_model: MakeModel) -> None:
     folder = stated(make_model())
     weights = (folder / "model.onnx").read_bytes()
@@ -389,7 +448,32 @@ def test_a_recipe_without_a_key_is_refused(make_model: MakeModel, key: str) -> N
         ({"fit": "letterbox"}, "fit must be one of"),
         ({"fit": None}, "fit must be one of"),
         ({"pixels": "float16_nchw"}, "pixels must be one of"),
-        ({"interpolation": "bilinear"}, "interpolation must be 'bicubic'"),
+        ({"interpolation": "nearest"}, "interpolation must be one of"),
+        ({"interpolation": ["bicubic"]}, "interpolation must be one of"),
+        ({"crop_share": 0}, "crop_share must be a number above 0 and up to 1"),
+        ({"crop_share": 1.1}, "crop_share must be"),
+        ({"crop_share": "1"}, "crop_share must be"),
+        ({"crop_share": True}, "crop_share must be"),
+        ({"zooms": 1.0}, "zooms must be a list of different numbers from 0.1 to 10"),
+        ({"zooms": []}, "zooms must be"),
+        ({"zooms": [1, 1.0]}, "zooms must be"),
+        ({"zooms": [0.01]}, "zooms must be"),
+        ({"zooms": [float("nan")]}, "zooms must be"),
+        ({"zooms": ["1"]}, "zooms must be"),
+        ({"zooms": [[1]]}, "zooms must be"),
+        ({"zooms": [{"at": 1}]}, r"recipe\.json"),
+        ({"flip": 1}, "flip must be true or false"),
+        ({"flip": "yes"}, "flip must be true or false"),
+        ({"margin": 0.1}, "margin must be an object of numbers from 0 to 10 by domain"),
+        ({"margin": {"buyer": 0.1}}, "margin must be"),
+        ({"margin": {"user": -0.1}}, "margin must be"),
+        ({"margin": {"user": float("inf")}}, "margin must be"),
+        ({"margin": {"user": "0.1"}}, "margin must be"),
+        ({"trim": "seller"}, "trim must be a list of different domains"),
+        ({"trim": ["buyer"]}, "trim must be"),
+        ({"trim": ["seller", "seller"]}, "trim must be"),
+        ({"trim_tolerance": -1}, "trim_tolerance must be a number from 0 to 255"),
+        ({"trim_tolerance": None}, "trim_tolerance must be"),
         ({"mean": [1, 2]}, "mean must hold 3 numbers"),
         ({"mean": 127}, "mean must hold 3 numbers"),
         ({"mean": ["a", "b", "c"]}, r"recipe\.json"),

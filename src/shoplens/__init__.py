@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from shoplens._version import __version__
 
 if TYPE_CHECKING:
+    from shoplens.cache import VectorCache
     from shoplens.checking import check
     from shoplens.dataset import Dataset, read_dataset, read_gallery
-    from shoplens.embedding import embed, embed_photo
+    from shoplens.embedding import embed, embed_each, embed_photo
     from shoplens.errors import ShoplensError
     from shoplens.evaluation import Scores, evaluate
     from shoplens.models import load_encoder
@@ -34,8 +35,10 @@ _HOME = {
     "Ranking": "ranking",
     "Scores": "evaluation",
     "ShoplensError": "errors",
+    "VectorCache": "cache",
     "check": "checking",
     "embed": "embedding",
+    "embed_each": "embedding",
     "embed_photo": "embedding",
     "evaluate": "evaluation",
     "load_encoder": "models",
@@ -53,9 +56,11 @@ __all__ = [
     "Ranking",
     "Scores",
     "ShoplensError",
+    "VectorCache",
     "__version__",
     "check",
     "embed",
+    "embed_each",
     "embed_photo",
     "evaluate",
     "load_encoder",

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shoplens.dataset import read_gallery_table
-from shoplens.errors import MissingError, PhotoError
-from shoplens.images import decode, read_bytes, read_size
+from shoplens.dataset import has_table, open_root, read_gallery_table, read_side
+from shoplens.errors import PhotoError
+from shoplens.images import decode, read_size
 from shoplens.parallel import parallel_map
 from shoplens.progress import Progress, silent
 from shoplens.records import BoxFrame, Fault, Photo
-from shoplens.tables import TABLE_NAMES, Table, read_table
+from shoplens.sources import read_photo
+from shoplens.tables import TABLE_NAMES, Table
 
 _PROBE = 64
 """Size in pixels that photos are decoded towards: small, for only their soundness matters."""
@@ -66,32 +67,36 @@ def check(
     *,
     columns: Mapping[str, str] | None = None,
     box_frame: BoxFrame = "upright",
+    remote: bool = False,
     workers: int | None = None,
     progress: Progress = silent,
 ) -> CheckReport:
     """Read every row of a dataset and decode every photo, and list all that is wrong.
 
     Args:
-        source: a test set folder; or a CSV or folder of images, checked as a gallery alone.
+        source: a test set; or anything else that `shoplens.read_gallery` takes, checked as a
+            gallery alone.
         columns: as in `shoplens.read_dataset`.
         box_frame: as in `shoplens.read_dataset`.
+        remote: as in `shoplens.read_dataset`.
         workers: threads that decode; None takes one for each usable core.
         progress: told how many photos are done.
 
     Raises:
         MissingError: there is nothing at `source`.
     """
-    path = Path(source)
     tables: list[Table] = []
     faults: list[Fault] = []
-    if any((path / name).is_file() for name in TABLE_NAMES.values()):
+    root = open_root(source)
+    sides = [] if root is None else [side for side in TABLE_NAMES if has_table(root, side)]
+    if root is not None and sides:
         for domain, name in TABLE_NAMES.items():
-            try:
-                tables.append(read_table(path / name, domain, columns, box_frame))
-            except MissingError:
+            if domain in sides:
+                tables.append(read_side(root, domain, columns, box_frame, remote=remote))
+            else:
                 faults.append(Fault(name, 0, "", "", "is not there"))
     else:
-        tables.append(read_gallery_table(path, columns))
+        tables.append(read_gallery_table(source, columns, remote=remote))
     total = sum(len(table.photos) for table in tables)
     done = n_clipped = 0
     for table in tables:
@@ -125,7 +130,7 @@ def _look(photo: Photo) -> _Look:
     faults: list[tuple[str, PhotoError]] = []
     box = photo.box
     try:
-        data = read_bytes(photo.path)
+        data = read_photo(photo)
         try:
             found = decode(data, box=box, box_frame=photo.box_frame, target=_PROBE)
             return _Look(clipped=found.clipped)

@@ -5,6 +5,7 @@
     ShoplensError            anything shoplens refuses to go on with; exit code 1
     ├── DataError            the tables or folders handed in are faulty
     ├── PhotoError           one photo cannot be used (becomes a counted Failure in a batch)
+    ├── FailureLimitError    more photos failed than the caller allows
     ├── RankingError         an answer array or a set of vectors does not fit
     ├── ModelError           a model folder is faulty or does not match the vectors
     └── MissingError         an extra or a file that is needed is not there; exit code 3
@@ -14,11 +15,12 @@ A message says what was wrong (with the value), where, and what to do about it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from shoplens.records import Fault
+    from shoplens.records import Failure, Fault
 
 
 class ShoplensError(Exception):
@@ -51,6 +53,27 @@ class PhotoError(ShoplensError):
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
         super().__init__(message)
+
+    def __reduce__(self) -> tuple[type[PhotoError], tuple[str, str]]:
+        # A photo with a problem is sent to other processes too.
+        return type(self), (self.reason, str(self))
+
+
+class FailureLimitError(ShoplensError):
+    """More photos failed than the caller allows; `failures` holds their records.
+
+    Catch it to show what went wrong with them. What was computed before is in the cache.
+    """
+
+    def __init__(self, failures: Sequence[Failure], n_photos: int) -> None:
+        self.failures = tuple(failures)
+        reasons = Counter(failure.reason for failure in self.failures).most_common()
+        counted = ", ".join(f"{count:,} {reason}" for reason, count in reasons)
+        last = self.failures[-1]
+        super().__init__(
+            f"stopped: {len(self.failures):,} of the first {n_photos:,} photos failed ({counted}), "
+            f"more than the limit; the last was {last.name}: {last.detail}"
+        )
 
 
 class RankingError(ShoplensError):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +25,12 @@ REASONS = {
     "not_an_image": "the bytes are no image of a known format",
     "truncated": "the file ends before the picture does",
     "corrupt": "the picture's data are damaged",
-    "too_large": "more pixels than the limit (a decompression bomb?)",
+    "too_large": "more pixels or bytes than the limit (a decompression bomb?)",
     "unsupported": "a pixel type without a defined way to RGB",
     "bad_box": "the box is not four finite numbers with a positive width and height",
     "outside_box": "the box lies wholly outside the photo",
     "unreadable": "the file could not be opened (permissions, disk error)",
+    "unreachable": "the network or the service that holds the file did not give it",
     "no_direction": "the model's vector of it is zero or not finite",
     "no_vector": "the given vectors hold none for this photo",
 }
@@ -133,6 +134,25 @@ class Box:
         return Box(self.x0 * factor, self.y0 * factor, self.x1 * factor, self.y1 * factor)
 
 
+class Origin(Protocol):
+    """Where a photo's bytes come from when it is no plain file: an archive, a column, a URL.
+
+    A value: hashable, and equal to another one that means the same bytes. It may be read from
+    several threads at once, can be pickled (an engine of several processes reads it in another
+    one), and its text names the place for people.
+    """
+
+    def read(self) -> bytes:
+        """Return the photo's bytes.
+
+        Raises `PhotoError` with reason `missing`, `unreadable`, `unreachable`, `too_large` or
+        `empty`.
+        """
+
+    def __str__(self) -> str: ...
+    def __hash__(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Photo:
     """One row of a table: a photo, whose it is, and where in it the product is."""
@@ -142,7 +162,7 @@ class Photo:
     name: str
     """The path as the table writes it."""
     path: Path
-    """The file."""
+    """The file; where there is an `origin`, a path that names the photo and is not opened."""
     domain: Domain
     box: Box | None = None
     """The product's box; None means the whole photo."""
@@ -151,6 +171,9 @@ class Photo:
     """Ground truth, read as text and never interpreted; None where it is not known."""
     problem: PhotoError | None = None
     """Why the photo cannot be used, where the table alone tells (a bad box, a missing file)."""
+    origin: Origin | None = None
+    """Where its bytes come from; None means the file at `path`. `shoplens.sources.read_photo`
+    reads either."""
 
 
 class PhotoSet(Sequence[Photo]):

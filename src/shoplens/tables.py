@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import math
-import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
+from typing import BinaryIO
 
 from shoplens.errors import DataError, MissingError, PhotoError
-from shoplens.records import Box, BoxFrame, Domain, Fault, Photo
+from shoplens.records import Box, BoxFrame, Domain, Fault, Origin, Photo
+from shoplens.sources.columns import ColumnTable
+from shoplens.sources.holders import Folder, Holder, Web
+from shoplens.sources.remote import is_url
 
 ROW_NUMBER = "@row"
 """As a column's name in a mapping for ids: number the rows from 0 instead of reading a column."""
@@ -30,6 +34,8 @@ TABLE_NAMES: Mapping[Domain, str] = {"seller": "gallery.csv", "user": "queries.c
 COLUMNS = ("seller_img_id", "user_img_id", "img_path", *BOX_COLUMNS, "product_id")
 """Every column name of the format; the keys a column mapping may have."""
 
+_PHOTO_ID = "photo_id"
+"""The id column of tables of columns, as in files of vectors."""
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
@@ -41,7 +47,8 @@ class Table:
     photos: tuple[Photo, ...]
     """All whose file is known; ids are good for nothing where there are `faults`."""
     rows: tuple[int, ...]
-    """Row of each photo as a spreadsheet counts (the header is 1); 0 where there is no table."""
+    """Row of each photo as a spreadsheet counts (the header is 1, but the first row of a table of
+    columns, which has no header); 0 where there is no table."""
     faults: tuple[Fault, ...]
     """What makes the table unusable."""
     photo_faults: tuple[Fault, ...] = ()
@@ -53,6 +60,8 @@ def read_table(
     domain: Domain,
     columns: Mapping[str, str] | None = None,
     box_frame: BoxFrame = "upright",
+    *,
+    remote: bool = False,
 ) -> Table:
     """Read one CSV table; its image paths are relative to the table's own folder.
 
@@ -61,21 +70,47 @@ def read_table(
         domain: `seller` reads a gallery, `user` reads queries with boxes.
         columns: as in `read_dataset`.
         box_frame: as in `read_dataset`.
+        remote: as in `read_dataset`.
 
     Raises:
         MissingError: the file is not there.
         DataError: `columns` has a key that is no column of the format.
     """
-    _check_mapping(columns)
+    check_mapping(columns)
     if not path.is_file():
         raise MissingError(
             f"{path} is not there; a test set folder holds gallery.csv and queries.csv "
             "(a plain folder of images is searched with `shoplens search --gallery FOLDER`)"
         )
-    reader = _TableReader(path, domain, dict(columns or {}), box_frame)
+    with path.open("rb") as stream:
+        return parse_table(
+            stream, path.name, Folder(path.parent), domain, columns, box_frame, remote=remote
+        )
+
+
+def parse_table(
+    stream: BinaryIO,
+    file: str,
+    holder: Holder,
+    domain: Domain,
+    columns: Mapping[str, str] | None = None,
+    box_frame: BoxFrame = "upright",
+    *,
+    remote: bool = False,
+) -> Table:
+    """Read one CSV table from a stream.
+
+    Args:
+        stream: the table's bytes.
+        file: its name, for faults.
+        holder: finds the files that its `img_path`s mean.
+        domain: as in `read_table`; so are the others.
+    """
+    check_mapping(columns)
+    reader = _TableReader(file, holder, domain, dict(columns or {}), box_frame, remote)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader.read(csv.reader(stream, strict=True))
+        with io.TextIOWrapper(stream, newline="", encoding="utf-8-sig") as text:
+            reader.read(csv.reader(text, strict=True))
     except UnicodeDecodeError as error:
         reader.fault(0, "", "", f"is not UTF-8 text ({error.reason} at byte {error.start})")
     except csv.Error as error:
@@ -83,17 +118,42 @@ def read_table(
     return reader.table()
 
 
+def read_column_table(
+    source: ColumnTable,
+    domain: Domain,
+    columns: Mapping[str, str] | None = None,
+    box_frame: BoxFrame = "upright",
+) -> Table:
+    """Read the rows of a table whose photos are a column of bytes.
+
+    The id is the column `photo_id` or that of a CSV table; without either, rows are numbered from
+    0. A photo's name is its `img_path` or `path`, where there is such a column of text, or the path
+    beside its bytes, or the table's name and its row.
+    """
+    mapping = {k: v for k, v in (columns or {}).items() if v != source.image_column}
+    reader = _TableReader(source.name, None, domain, mapping, box_frame, remote=False)
+    reader.read_columns(source)
+    return reader.table()
+
+
 class _TableReader:
     """Goes through one table, collecting photos and faults."""
 
     def __init__(
-        self, path: Path, domain: Domain, columns: dict[str, str], box_frame: BoxFrame
+        self,
+        file: str,
+        holder: Holder | None,
+        domain: Domain,
+        columns: dict[str, str],
+        box_frame: BoxFrame,
+        remote: bool,
     ) -> None:
-        self._path = path
+        self._file = file
+        self._holder = holder
         self._domain = domain
         self._source = columns
         self._box_frame = box_frame
-        self._folder = Folder(path.parent)
+        self._remote = remote
         self._photos: list[Photo] = []
         self._rows: list[int] = []
         self._faults: list[Fault] = []
@@ -102,7 +162,7 @@ class _TableReader:
 
     def table(self) -> Table:
         return Table(
-            self._path.name,
+            self._file,
             tuple(self._photos),
             tuple(self._rows),
             tuple(self._faults),
@@ -110,7 +170,7 @@ class _TableReader:
         )
 
     def fault(self, row: int, column: str, value: str, problem: str) -> None:
-        self._faults.append(Fault(self._path.name, row, column, value, problem))
+        self._faults.append(Fault(self._file, row, column, value, problem))
 
     def read(self, lines: Iterable[list[str]]) -> None:
         numbered = enumerate(lines, start=1)
@@ -138,6 +198,24 @@ class _TableReader:
                 },
             )
 
+    def read_columns(self, source: ColumnTable) -> None:
+        if self._id_column not in self._source:
+            known = (name for name in (_PHOTO_ID, self._id_column) if name in source.columns)
+            self._source[self._id_column] = next(known, ROW_NUMBER)
+        named = [self._source.get("img_path", "img_path"), "path"]
+        self._source["img_path"] = next((n for n in named if n in source.columns), ROW_NUMBER)
+        if not self._header_is_complete(list(source.columns)):
+            return
+        present = {
+            ours: theirs for ours, theirs in self._wanted.items() if theirs in source.columns
+        }
+        wanted = list(dict.fromkeys(present.values()))
+        for row, (texts, cell, own_name) in enumerate(source.rows(wanted), start=1):
+            values = {ours: texts[theirs] for ours, theirs in present.items()}
+            name = values.get("img_path") or own_name or cell.path.name
+            photo_id = self._read_id(row, values.get(self._id_column))
+            self._add(row, photo_id, values, name, cell.path, cell, None)
+
     @property
     def _id_column(self) -> str:
         return _ID_COLUMN[self._domain]
@@ -154,20 +232,39 @@ class _TableReader:
             self.fault(1, name, "", "stands twice in the header")
             complete = False
         for ours, theirs in self._wanted.items():
-            optional = ours == "product_id" and ours not in self._source
-            numbered = ours == self._id_column and theirs == ROW_NUMBER
+            unboxed = ours in BOX_COLUMNS and not self._needs_boxes(header)
+            optional = (ours == "product_id" or unboxed) and ours not in self._source
+            may_number = ours == self._id_column or self._holder is None
+            numbered = may_number and theirs == ROW_NUMBER
             if theirs in header or optional or numbered:
                 continue
             self.fault(1, theirs, "", f"column is missing{_hint(theirs, header)}")
             complete = False
         return complete
 
+    def _needs_boxes(self, header: Sequence[str]) -> bool:
+        """Whether there must be columns of boxes: a table of columns may have none at all."""
+        named = {self._source.get(name, name) for name in BOX_COLUMNS}
+        return self._holder is not None or not named.isdisjoint(header)
+
     def _read_row(self, row: int, values: dict[str, str]) -> None:
         photo_id = self._read_id(row, values.get(self._id_column))
         name = values["img_path"]
-        path, problem = self._read_path(row, name)
+        path, origin, problem = self._read_path(row, name)
+        self._add(row, photo_id, values, name, path, origin, problem)
+
+    def _add(
+        self,
+        row: int,
+        photo_id: int | None,
+        values: dict[str, str],
+        name: str,
+        path: Path | None,
+        origin: Origin | None,
+        problem: PhotoError | None,
+    ) -> None:
         box = None
-        if self._domain == "user":
+        if self._domain == "user" and BOX_COLUMNS[0] in values:
             box, box_problem = self._read_box(row, values)
             problem = problem or box_problem
         if path is None:
@@ -181,6 +278,7 @@ class _TableReader:
             box_frame=self._box_frame,
             product_id=values.get("product_id") or None,
             problem=problem,
+            origin=origin,
         )
         self._photos.append(photo)
         self._rows.append(row)
@@ -204,22 +302,24 @@ class _TableReader:
             return None
         return number
 
-    def _read_path(self, row: int, name: str) -> tuple[Path | None, PhotoError | None]:
+    def _read_path(
+        self, row: int, name: str
+    ) -> tuple[Path | None, Origin | None, PhotoError | None]:
+        holder = Web(self._remote) if is_url(name) or self._holder is None else self._holder
         try:
-            path = self._folder.find(name)
-            is_there = path.is_file()
+            path, origin, is_there = holder.locate(name)
         except ValueError as error:
             self.fault(row, self._wanted["img_path"], name, str(error))
-            return None, None
+            return None, None, None
         except OSError as error:
             problem = f"cannot be a path here ({error.strerror})"
             self.fault(row, self._wanted["img_path"], name[:80], problem)
-            return None, None
+            return None, None, None
         if is_there:
-            return path, None
-        problem = f"no file {name} in {self._folder.root}"
+            return path, origin, None
+        problem = f"no file {name} in {holder}"
         self._photo_fault(row, "img_path", name, f"missing: {problem}")
-        return path, PhotoError("missing", problem)
+        return path, origin, PhotoError("missing", problem)
 
     def _read_box(self, row: int, values: dict[str, str]) -> tuple[Box | None, PhotoError | None]:
         box, problems, error = read_box(values)
@@ -228,7 +328,7 @@ class _TableReader:
         return box, error
 
     def _photo_fault(self, row: int, column: str, value: str, problem: str) -> None:
-        fault = Fault(self._path.name, row, self._wanted[column], value, problem)
+        fault = Fault(self._file, row, self._wanted[column], value, problem)
         self._photo_faults.append(fault)
 
 
@@ -264,48 +364,8 @@ def read_box(
         return None, {"bbox_x": str(error)}, error
 
 
-class Folder:
-    """Turns `img_path`s into files and refuses those that leave the folder."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._real_root = os.path.realpath(root)
-        self._inside: dict[str, bool] = {}
-
-    def find(self, name: str) -> Path:
-        """Return the file `name` means; raises ValueError when it is unsafe or empty."""
-        if not name:
-            raise ValueError("is empty")
-        if "\0" in name:
-            raise ValueError("holds a NUL character")
-        if name.startswith(("/", "\\")) or PureWindowsPath(name).drive:
-            raise ValueError("is absolute; write it relative to the table's folder")
-        relative = os.path.normpath(name)
-        if relative.startswith(os.pardir + os.sep) or relative == os.pardir:
-            raise ValueError("leaves the folder through '..'")
-        if relative == os.curdir:
-            raise ValueError("is the folder itself")
-        path = self.root / relative
-        if not os.path.lexists(path) and os.path.lexists(self.root / "data" / relative):
-            path = self.root / "data" / relative
-        if not self._is_inside(path):
-            raise ValueError("leaves the folder through a symbolic link")
-        return path
-
-    def _is_inside(self, path: Path) -> bool:
-        if path.is_symlink():
-            return self._contains(os.path.realpath(path))
-        # Thousands of photos share a few folders: the costly part is done once for each.
-        parent = str(path.parent)
-        if parent not in self._inside:
-            self._inside[parent] = self._contains(os.path.realpath(parent))
-        return self._inside[parent]
-
-    def _contains(self, real: str) -> bool:
-        return os.path.commonpath([self._real_root, real]) == self._real_root
-
-
-def _check_mapping(columns: Mapping[str, str] | None) -> None:
+def check_mapping(columns: Mapping[str, str] | None) -> None:
+    """Raise `DataError` when a column mapping has a key that is no column of the format."""
     for name in columns or {}:
         if name not in COLUMNS:
             raise DataError(f"column mapping: {name!r} is no column{_hint(name, COLUMNS)}")

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shoplens.arrow import arrow
 from shoplens.errors import MissingError, RankingError
-from shoplens.files import replacing
 from shoplens.records import Failure, PhotoSet, Vectors
+from shoplens.vector_parts import PartFolder
+from shoplens.vector_writer import METADATA_KEY, VectorFileInfo, writing_vectors
 
-_METADATA_KEY = b"shoplens"
 _UNIT_TOLERANCE = 1e-6
 """Rows this near to unit length are kept bit for bit: saved and loaded again, they rank alike."""
-_PARQUET_EXTRA = "Parquet files need pyarrow: pip install 'shoplens[parquet]'"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +46,8 @@ class Embeddings:
     """Of each photo's file, in hex; None where it could not be read. Empty when not known."""
     n_clipped: int = 0
     """Photos whose box lay partly outside and was clipped."""
+    n_cached: int = 0
+    """Photos that had been computed before."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall-clock seconds of the whole (`embed`) and core seconds of each stage."""
 
@@ -74,9 +76,10 @@ class Embeddings:
         """Read the vectors of a photo set.
 
         Args:
-            path: a `.parquet` in shoplens' format, its rows in any order, matched by `photo_id`; or
-                a `.npy`, float16/32/64 (n, d), one row a photo in table order, a row of NaN for a
-                photo without a vector.
+            path: a `.parquet` in shoplens' format, its rows in any order, matched by `photo_id`, or
+                a folder of them that `shoplens embed --engine ray` wrote; or a `.npy`,
+                float16/32/64 (n, d), one row a photo in table order, a row of NaN for a photo
+                without a vector.
             photos: whose vectors they are. Photos that a Parquet file does not hold are failures
                 (`no_vector`); rows of photos not in the set are left out.
 
@@ -88,6 +91,8 @@ class Embeddings:
             RankingError: the file does not fit the photo set.
         """
         path = Path(path)
+        if path.is_dir():
+            return _from_parquet(path, photos)
         if not path.is_file():
             raise MissingError(f"vectors {path} are not there")
         if path.suffix == ".npy":
@@ -105,20 +110,14 @@ class Embeddings:
             RankingError: another suffix, or these are not the vectors of `photos`.
             MissingError: Parquet without the extra.
         """
-        path = Path(path)
         _require_ids(photos, self.ids, str(path))
-        if path.suffix == ".npy":
-            rows = self.vectors.copy()
-            rows[~self.has_vector] = np.nan
-            with replacing(path) as stream:
-                np.save(stream, rows)
-        elif path.suffix == ".parquet":
-            table = _to_table(photos, self)
-            parquet = _pyarrow_parquet()
-            with replacing(path) as stream:
-                parquet.write_table(table, stream)
-        else:
-            raise RankingError(f"{path}: vectors are written as .parquet or .npy")
+        info = VectorFileInfo(len(photos), self.vectors.shape[1], self.model_name, self.fingerprint)
+        reasons = {failure.row: failure.reason for failure in self.failures}
+        with writing_vectors(path, info) as writer:
+            for row, photo in enumerate(photos):
+                reason = reasons.get(row, "")
+                sha256 = self.sha256[row] if self.sha256 else None
+                writer.add(photo, None if reason else self.vectors[row], sha256, reason)
 
 
 def check_same_model(queries: Embeddings, gallery: Embeddings) -> None:
@@ -136,11 +135,6 @@ def check_same_model(queries: Embeddings, gallery: Embeddings) -> None:
             f"query vectors were made by {queries.model_name} ({queries.fingerprint}), gallery "
             f"vectors by {gallery.model_name} ({gallery.fingerprint}): embed both with one model"
         )
-
-
-def require_parquet() -> None:
-    """Raise `MissingError` when Parquet files cannot be written here."""
-    _pyarrow()
 
 
 def _from_npy(path: Path, photos: PhotoSet) -> Embeddings:
@@ -161,11 +155,7 @@ def _from_npy(path: Path, photos: PhotoSet) -> Embeddings:
 
 
 def _from_parquet(path: Path, photos: PhotoSet) -> Embeddings:
-    parquet = _pyarrow_parquet()
-    try:
-        table = parquet.read_table(path)
-    except (OSError, ValueError) as error:  # pyarrow's errors derive from these.
-        raise RankingError(f"{path} is not a Parquet file: {error}") from error
+    table = PartFolder(path).read_all() if path.is_dir() else _read_table(path)
     if missing := [name for name in ("photo_id", "vector") if name not in table.column_names]:
         raise RankingError(f"{path}: columns {missing} are missing, there are {table.column_names}")
     ids = _column_ids(path, table["photo_id"])
@@ -184,11 +174,18 @@ def _from_parquet(path: Path, photos: PhotoSet) -> Embeddings:
     rows = np.zeros((len(photos), stored.shape[1]), dtype=stored.dtype)
     rows[~absent] = stored[source[~absent]]
     try:
-        meta = json.loads((table.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
+        meta = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
         model_name, fingerprint = meta.get("model"), meta.get("fingerprint")
     except (ValueError, AttributeError) as error:
         raise RankingError(f"{path}: metadata 'shoplens' is no JSON object: {error}") from error
     return _checked(path, photos, rows, absent, model_name, fingerprint, reasons)
+
+
+def _read_table(path: Path) -> Any:
+    try:
+        return arrow("pyarrow.parquet").read_table(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors derive from these.
+        raise RankingError(f"{path} is not a Parquet file: {error}") from error
 
 
 def _column_ids(path: Path, column: Any) -> npt.NDArray[np.int64]:
@@ -255,45 +252,6 @@ def _checked(
     return Embeddings(photos.ids, vectors, tuple(failures), model_name, fingerprint)
 
 
-def _to_table(photos: PhotoSet, embeddings: Embeddings) -> Any:
-    arrow = _pyarrow()
-    reason = {failure.row: failure.reason for failure in embeddings.failures}
-    columns = {
-        "photo_id": arrow.array(embeddings.ids),
-        "product_id": arrow.array([p.product_id for p in photos], arrow.string()),
-        "path": arrow.array([_utf8(p.name) for p in photos], arrow.string()),
-        "sha256": arrow.array(embeddings.sha256 or [None] * len(photos), arrow.string()),
-        "domain": arrow.array([p.domain for p in photos], arrow.string()),
-        # Failed photos have zeros: many versions of pyarrow cannot write null lists of fixed size.
-        "vector": arrow.FixedSizeListArray.from_arrays(
-            arrow.array(embeddings.vectors.ravel()), embeddings.vectors.shape[1]
-        ),
-        "failure": arrow.array([reason.get(row) for row in range(len(photos))], arrow.string()),
-    }
-    meta = {"model": embeddings.model_name, "fingerprint": embeddings.fingerprint}
-    return arrow.table(columns).replace_schema_metadata({_METADATA_KEY: json.dumps(meta)})
-
-
-def _utf8(name: str) -> str:
-    """Return a file name as text that can be stored: on Linux one may hold any bytes."""
-    return name.encode(errors="backslashreplace").decode()
-
-
 def _require_ids(photos: PhotoSet, ids: npt.NDArray[np.int32], where: str) -> None:
     if not np.array_equal(photos.ids, ids):
         raise RankingError(f"{where}: these vectors belong to other photos")
-
-
-def _pyarrow() -> Any:
-    try:
-        import pyarrow  # noqa: PLC0415
-    except ImportError:
-        raise MissingError(_PARQUET_EXTRA) from None
-    return pyarrow
-
-
-def _pyarrow_parquet() -> Any:
-    _pyarrow()
-    import pyarrow.parquet  # noqa: PLC0415
-
-    return pyarrow.parquet

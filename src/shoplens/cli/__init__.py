@@ -10,9 +10,11 @@ from collections.abc import Sequence
 import click
 
 from shoplens._version import __version__
+from shoplens.cli.cache import cache
 from shoplens.cli.check import check
 from shoplens.cli.console import message
 from shoplens.cli.demo import demo
+from shoplens.cli.embed import embed
 from shoplens.cli.evaluate import evaluate
 from shoplens.cli.export import export
 from shoplens.cli.models import models
@@ -45,7 +47,7 @@ def shoplens() -> None:
     """
 
 
-for _command in (check, rank, evaluate, search, demo, models, train, export):
+for _command in (check, embed, rank, evaluate, search, demo, models, cache, train, export):
     shoplens.add_command(_command)
 
 

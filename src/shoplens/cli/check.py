@@ -7,7 +7,13 @@ from rich.table import Table
 
 from shoplens.checking import check as check_source
 from shoplens.cli.console import message, printable, progress_display, results_console, write_json
-from shoplens.cli.options import boxes_option, columns_option, json_option, workers_option
+from shoplens.cli.options import (
+    boxes_option,
+    columns_option,
+    json_option,
+    remote_option,
+    workers_option,
+)
 from shoplens.records import BoxFrame
 
 
@@ -15,12 +21,14 @@ from shoplens.records import BoxFrame
 @click.argument("source", metavar="DATASET")
 @boxes_option
 @columns_option
+@remote_option
 @workers_option
 @json_option
 def check(
     source: str,
     box_frame: BoxFrame,
     columns: dict[str, str],
+    remote: bool,
     workers: int | None,
     json_file: str | None,
 ) -> int:
@@ -36,7 +44,12 @@ def check(
     """
     with progress_display() as progress:
         found = check_source(
-            source, columns=columns, box_frame=box_frame, workers=workers, progress=progress
+            source,
+            columns=columns,
+            box_frame=box_frame,
+            remote=remote,
+            workers=workers,
+            progress=progress,
         )
     console = results_console(json_file)
     if found.faults:

@@ -11,11 +11,10 @@ import click
 from shoplens.cli.console import message, results_console, write_json
 from shoplens.cli.evaluate import print_scores
 from shoplens.cli.options import (
-    dimension_option,
+    EmbeddingOptions,
     distinct,
+    embedding_options,
     json_option,
-    model_option,
-    workers_option,
     writable,
 )
 from shoplens.cli.pipeline import PipelineOptions, run_pipeline
@@ -53,9 +52,7 @@ from shoplens.report import show_ranking, write_page
     help="How many queries to show.",
 )
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
-@model_option
-@dimension_option
-@workers_option
+@embedding_options
 @json_option
 def demo(
     dataset: str | None,
@@ -63,9 +60,7 @@ def demo(
     depth: int,
     n_shown: int,
     open_page: bool,
-    model: str,
-    dimension: int | None,
-    workers: int | None,
+    embedding: EmbeddingOptions,
     json_file: str | None,
 ) -> None:
     """Search, score, and write a page with each query, its box and its results, hits marked.
@@ -81,7 +76,7 @@ def demo(
     with resources.as_file(resources.files("shoplens") / "sample") as sample:
         data = read_dataset(dataset if dataset is not None else sample)
         require_ground_truth(data)
-        result = run_pipeline(data, PipelineOptions(model, workers, dimension=dimension))
+        result = run_pipeline(data, PipelineOptions(embedding))
         scores = evaluate(result.ranking, data)
         print_scores(results_console(json_file), scores)
         best = scores["map@1000"]

@@ -11,14 +11,14 @@ from rich.table import Table
 
 from shoplens.cli.console import message, results_console, write_json
 from shoplens.cli.options import (
+    EmbeddingOptions,
     boxes_option,
     columns_option,
-    dimension_option,
+    embedding_options,
     gallery_vectors_option,
     json_option,
-    model_option,
     query_vectors_option,
-    workers_option,
+    remote_option,
 )
 from shoplens.cli.pipeline import PipelineOptions, run_pipeline
 from shoplens.dataset import read_dataset
@@ -36,24 +36,22 @@ from shoplens.records import BoxFrame
     metavar="FILE",
     help="Score this answer (.npy, or .npz as `shoplens rank` writes it) instead of ranking.",
 )
-@model_option
-@dimension_option
 @gallery_vectors_option
 @query_vectors_option
 @boxes_option
 @columns_option
-@workers_option
+@remote_option
+@embedding_options
 @json_option
 def evaluate(
     dataset: str,
     ranks: Path | None,
-    model: str,
-    dimension: int | None,
+    embedding: EmbeddingOptions,
     gallery_vectors: Path | None,
     query_vectors: Path | None,
     box_frame: BoxFrame,
     columns: dict[str, str],
-    workers: int | None,
+    remote: bool,
     json_file: str | None,
 ) -> None:
     """Score a ranking of a dataset with ground truth: mAP@1000 and more, with intervals.
@@ -68,15 +66,13 @@ def evaluate(
     """
     if ranks is not None and (gallery_vectors or query_vectors):
         raise click.UsageError("--ranks is scored as it is; it cannot go with vectors to rank")
-    data = read_dataset(dataset, columns=columns, box_frame=box_frame)
+    data = read_dataset(dataset, columns=columns, box_frame=box_frame, remote=remote)
     require_ground_truth(data)
     extra: dict[str, Any] = {}
     if ranks is not None:
         ranking = Ranking.load(ranks, data.queries.ids)
     else:
-        options = PipelineOptions(
-            model, workers, gallery_vectors, query_vectors, dimension=dimension
-        )
+        options = PipelineOptions(embedding, gallery_vectors, query_vectors)
         result = run_pipeline(data, options)
         ranking, extra = result.ranking, result.to_json()
     scores = evaluate_ranking(ranking, data)

@@ -2,31 +2,60 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from shoplens.cli.console import results_console, write_json
+from shoplens.cli.console import message, results_console, write_json
 from shoplens.cli.options import json_option
-from shoplens.models import list_models
+from shoplens.models import ModelInfo, list_models
+from shoplens.models.zoo import (
+    Precision,
+    Score,
+    ZooModel,
+    convert,
+    converted_folder,
+    is_converted,
+    is_hub_name,
+    list_zoo,
+    write_model,
+)
+
+_AT_HAND = {
+    "converted": "at hand",
+    "downloaded": "its weights are here, to be converted on first use",
+    "no": "to be downloaded or brought",
+}
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @json_option
-def models(json_file: str | None) -> None:
+@click.pass_context
+def models(context: click.Context, json_file: str | None) -> None:
     """List the models that can be named with --model.
 
-    A folder or zip with model.onnx and recipe.json can be given instead of a name.
+    Those that ship, and a choice of those of other libraries (timm, open_clip, transformers), any
+    of which can be named. A folder or zip with model.onnx and recipe.json can be given instead of
+    a name.
 
     \b
     Example:
       shoplens models --json -
+      shoplens models convert timm:vit_small_patch14_dinov2.lvd142m
     """
-    found = list_models()
+    if context.invoked_subcommand is not None:
+        if json_file is not None:
+            raise click.UsageError("--json goes after the name of the subcommand")
+        return
+    shipped, others = list_models(), list_zoo()
+    console = results_console(json_file)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for name in ("name", "dims", "input", "MB", "licence"):
         table.add_column(name, no_wrap=True)
-    for info in found:
+    for info in shipped:
         recipe = info.recipe
         table.add_row(
             recipe.name + (" (default)" if info.default else ""),
@@ -35,29 +64,161 @@ def models(json_file: str | None) -> None:
             f"{info.megabytes:.1f}",
             recipe.licence,
         )
-    console = results_console(json_file)
     console.print(table)
-    for info in found:
-        console.print(f"{info.recipe.name}, fingerprint {info.fingerprint}")
-        for source in info.recipe.sources:
-            console.print(f"  {source}")
+    for info in shipped:
+        console.print(f"{info.recipe.name}, fingerprint {info.fingerprint}", soft_wrap=True)
+        size = "" if info.parameters is None else f"{info.parameters / 1e6:.1f} M parameters; "
+        for line in (f"{size}{_score(info.score)}", *info.recipe.sources):
+            console.print(f"  {line}", soft_wrap=True)
+    console.print("\nOf other libraries: a choice; any of theirs can be named.")
+    for model in others:
+        console.print(f"{model.name}: {_AT_HAND[model.at_hand]}", soft_wrap=True)
+        size = f"{model.parameters / 1e6:.1f} M parameters, {model.dimension} dims"
+        texts = "; also embeds texts" if model.texts else ""
+        for line in (
+            f"{model.about}; {size}, {model.input_size} px; {model.licence}{texts}",
+            _score(model.score),
+            model.source,
+        ):
+            console.print(f"  {line}", soft_wrap=True)
+    write_json(
+        json_file,
+        {"models": [_shipped(info) for info in shipped], "zoo": [_other(m) for m in others]},
+    )
+
+
+@models.command(name="convert")
+@click.argument("name", metavar="NAME")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="The model folder to write, for --model FOLDER; by default the cache, where --model NAME "
+    "finds it (in fp32).",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="fp16: half the size, the same speed.",
+)
+@click.option("--force", is_flag=True, help="Convert again, and replace what is in the folder.")
+@json_option
+def convert_command(
+    name: str, output: Path | None, precision: Precision, force: bool, json_file: str | None
+) -> None:
+    """Convert a model of another library ahead: timm:..., open_clip:..., hf:...
+
+    Needs the library (extras [timm], [open-clip], [hf]) and its weights; using what comes out needs
+    neither. The vectors are held against the library's on photos first: nothing is written when
+    they differ.
+
+    \b
+    Example:
+      shoplens models convert hf:google/siglip2-base-patch16-224 -o models/siglip2
+      shoplens evaluate examples/furniture --model models/siglip2
+    """
+    if not is_hub_name(name):
+        raise click.BadParameter(
+            f"{name!r} does not begin with timm:, open_clip: or hf:", param_hint="NAME"
+        )
+    folder = converted_folder(name, precision) if output is None else output
+    if folder.exists() and not force:
+        if output is None and is_converted(name, precision):
+            message(f"converted before: {folder}; --force converts it again")
+            write_json(json_file, {"output": str(folder), "name": name, "converted": False})
+            return
+        if output is not None:
+            raise click.BadParameter(
+                f"{folder} is there already; --force replaces it", param_hint="--output"
+            )
+    message(f"converting {name}")
+    conversion = convert(name, precision)
+    write_model(folder, conversion, replace=True)
+    recipe, congruence = conversion.recipe, conversion.congruence
+    console = results_console(json_file)
+    console.print(
+        f"{recipe.name}, {precision}: {len(conversion.weights) / 1e6:.1f} MB, "
+        f"{recipe.input_size} px, {recipe.dimension} dimensions, licence: {recipe.licence}",
+        soft_wrap=True,
+    )
+    console.print(
+        f"on {congruence.n_photos} photos: lowest cosine with the library's vectors "
+        f"{conversion.lowest_cosine:.5f}; pixels differ from the library's own by "
+        f"{congruence.mean:.2f} grey levels in the mean, {congruence.largest:.0f} at most",
+        soft_wrap=True,
+    )
+    used = name if output is None and precision == "fp32" else folder
+    message(f"wrote {folder}: use it with --model {used}")
     write_json(
         json_file,
         {
-            "models": [
-                {
-                    "name": info.recipe.name,
-                    "version": info.recipe.version,
-                    "default": info.default,
-                    "dimension": info.recipe.dimension,
-                    "nested": list(info.recipe.nested),
-                    "input_size": info.recipe.input_size,
-                    "megabytes": round(info.megabytes, 3),
-                    "licence": info.recipe.licence,
-                    "fingerprint": info.fingerprint,
-                    "sources": list(info.recipe.sources),
-                }
-                for info in found
-            ]
+            "output": str(folder),
+            "name": recipe.name,
+            "converted": True,
+            "precision": precision,
+            "fingerprint": recipe.fingerprint(conversion.weights),
+            "dimension": recipe.dimension,
+            "input_size": recipe.input_size,
+            "megabytes": round(len(conversion.weights) / 1e6, 3),
+            "licence": recipe.licence,
+            "check": {
+                "n_photos": congruence.n_photos,
+                "cosine_lowest": conversion.lowest_cosine,
+                "pixels_mean": congruence.mean,
+                "pixels_largest": congruence.largest,
+            },
         },
     )
+
+
+def _score(score: Score | None) -> str:
+    if score is None:
+        return "score: not measured"
+    return f"{score.metric} {score.value} ({score.of}): {score.source}"
+
+
+def _score_json(score: Score | None) -> dict[str, Any] | None:
+    if score is None:
+        return None
+    return {
+        "metric": score.metric,
+        "value": score.value,
+        "of": score.of,
+        "source": score.source,
+    }
+
+
+def _shipped(info: ModelInfo) -> dict[str, Any]:
+    return {
+        "name": info.recipe.name,
+        "version": info.recipe.version,
+        "default": info.default,
+        "dimension": info.recipe.dimension,
+        "nested": list(info.recipe.nested),
+        "input_size": info.recipe.input_size,
+        "megabytes": round(info.megabytes, 3),
+        "licence": info.recipe.licence,
+        "fingerprint": info.fingerprint,
+        "sources": list(info.recipe.sources),
+        "parameters": info.parameters,
+        "expected_score": _score_json(info.score),
+        "at_hand": "built in",
+    }
+
+
+def _other(model: ZooModel) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "about": model.about,
+        "source": model.source,
+        "dimension": model.dimension,
+        "input_size": model.input_size,
+        "parameters": model.parameters,
+        "texts": model.texts,
+        "licence": model.licence,
+        "expected_score": _score_json(model.score),
+        "at_hand": model.at_hand,
+    }

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from shoplens.files import require_folder
-from shoplens.models import DEFAULT_MODEL
+from shoplens.models import DEFAULT_MODEL, Encoder, load_encoder
+from shoplens.models.devices import CPU
 from shoplens.tables import COLUMNS, ROW_NUMBER
 
 
@@ -35,23 +39,6 @@ json_option = click.option(
     metavar="FILE",
     callback=writable,
     help="Write the result as JSON to FILE; - is standard output (then nothing else goes there).",
-)
-
-model_option = click.option(
-    "--model",
-    default=DEFAULT_MODEL,
-    metavar="NAME_OR_PATH",
-    show_default=True,
-    help="A built-in model (see `shoplens models`), or a folder or zip with model.onnx and "
-    "recipe.json.",
-)
-
-dimension_option = click.option(
-    "--dimension",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Use the leading N components of vectors, where the model was trained for it (see "
-    "`shoplens models`).",
 )
 
 boxes_option = click.option(
@@ -80,6 +67,12 @@ workers_option = click.option(
     help="Threads that work side by side; by default one for each usable core.",
 )
 
+remote_option = click.option(
+    "--remote",
+    is_flag=True,
+    help="Let a table's img_path name URLs, and fetch them (extra [remote]).",
+)
+
 gallery_vectors_option = click.option(
     "--gallery-vectors",
     type=click.Path(path_type=Path),
@@ -92,6 +85,117 @@ query_vectors_option = click.option(
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Take the queries' vectors from a .parquet or .npy file instead of embedding.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingOptions:
+    """How a command embeds photos."""
+
+    model: str
+    dimension: int | None
+    device: str
+    workers: int | None
+    use_cache: bool
+    retry_failed: bool
+    max_failures: tuple[float, bool] | None
+    """A number and whether it is a share of the photos in percent."""
+
+    def load_encoder(self) -> Encoder:
+        """Load the model."""
+        return load_encoder(self.model, dimension=self.dimension, device=self.device)
+
+    def failure_limit(self, n_photos: int) -> int | None:
+        """Return how many of so many photos may fail; None where any number may."""
+        if self.max_failures is None:
+            return None
+        number, is_percent = self.max_failures
+        return int(n_photos * number / 100) if is_percent else int(number)
+
+
+def embedding_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of commands that embed; they reach the command as `embedding`."""
+
+    @functools.wraps(command)
+    def collected(
+        model: str,
+        dimension: int | None,
+        device: str,
+        workers: int | None,
+        use_cache: bool,
+        retry_failed: bool,
+        max_failures: tuple[float, bool] | None,
+        **others: Any,
+    ) -> None:
+        embedding = EmbeddingOptions(
+            model, dimension, device, workers, use_cache, retry_failed, max_failures
+        )
+        command(embedding=embedding, **others)
+
+    for option in reversed(_EMBEDDING_OPTIONS):
+        collected = option(collected)
+    return collected
+
+
+def _failure_limit(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> tuple[float, bool] | None:
+    if value is None:
+        return None
+    is_percent = value.endswith("%")
+    try:
+        number = float(value.removesuffix("%")) if is_percent else int(value)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= (100 if is_percent else float("inf")):
+        raise click.BadParameter(f"{value!r} is neither a number of photos (100) nor a share (5%)")
+    return number, is_percent
+
+
+_EMBEDDING_OPTIONS = (
+    click.option(
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="NAME_OR_PATH",
+        show_default=True,
+        help="A model by name (see `shoplens models`), or a folder or zip with model.onnx and "
+        "recipe.json.",
+    ),
+    click.option(
+        "--dimension",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Use the leading N components of vectors, where the model was trained for it (see "
+        "`shoplens models`).",
+    ),
+    click.option(
+        "--device",
+        default=CPU,
+        metavar="NAME",
+        show_default=True,
+        help="cpu, cuda, cuda:1, or several graphics processors: cuda:0,1 (needs onnxruntime-gpu "
+        "in place of onnxruntime).",
+    ),
+    workers_option,
+    click.option(
+        "--cache/--no-cache",
+        "use_cache",
+        default=True,
+        show_default=True,
+        help="Keep vectors, and take those of photos that were embedded before (see `shoplens "
+        "cache`).",
+    ),
+    click.option(
+        "--retry-failed",
+        is_flag=True,
+        help="Decode again the photos that the cache says cannot be used.",
+    ),
+    click.option(
+        "--max-failures",
+        metavar="N|P%",
+        callback=_failure_limit,
+        help="Stop when more than N photos, or P % of them, have failed.",
+    ),
 )
 
 

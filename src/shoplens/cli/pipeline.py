@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from shoplens.cache import VectorCache
 from shoplens.cli.console import message, progress_display
+from shoplens.cli.options import EmbeddingOptions
 from shoplens.dataset import Dataset
 from shoplens.embedding import STAGES, embed
-from shoplens.models import Encoder, load_encoder
+from shoplens.models import Encoder
 from shoplens.progress import Progress
 from shoplens.ranking import Ranking, rank
 from shoplens.records import REASONS, Failure, PhotoSet
-from shoplens.vectors import Embeddings, check_same_model, require_parquet
+from shoplens.vector_writer import require_vector_file
+from shoplens.vectors import Embeddings, check_same_model
 
 SHOWN_FAILURES = 5
 
@@ -24,12 +28,10 @@ SHOWN_FAILURES = 5
 class PipelineOptions:
     """How a dataset is to be ranked."""
 
-    model: str
-    workers: int | None = None
+    embedding: EmbeddingOptions
     gallery_vectors: Path | None = None
     query_vectors: Path | None = None
     save_vectors: Path | None = None
-    dimension: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class PipelineResult:
         """Return the counts that `rank` and `evaluate` add to their JSON."""
         return {
             "n_clipped": self.gallery.n_clipped + self.queries.n_clipped,
+            "n_cached": self.gallery.n_cached + self.queries.n_cached,
             **failures_json({"gallery": self.gallery, "queries": self.queries}),
         }
 
@@ -75,11 +78,11 @@ def run_pipeline(dataset: Dataset, options: PipelineOptions) -> PipelineResult:
     gallery = _loaded(dataset.gallery, options.gallery_vectors)
     queries = _loaded(dataset.queries, options.query_vectors)
     if options.save_vectors is not None:
-        require_parquet()
+        require_vector_file(options.save_vectors / "gallery.parquet")
         options.save_vectors.mkdir(parents=True, exist_ok=True)
     with progress_display() as progress:
         if gallery is None or queries is None:
-            encoder = load_encoder(options.model, dimension=options.dimension)
+            encoder = options.embedding.load_encoder()
             loaded = queries if gallery is None else gallery
             if loaded is not None:
                 # Vectors of no photos say which model it is: told now, not after the work.
@@ -111,10 +114,18 @@ def report_photos(side: str, embeddings: Embeddings) -> None:
     """Say how many photos were embedded, and which were not and why."""
     failed = embeddings.failures
     clipped = f", {embeddings.n_clipped} boxes clipped" if embeddings.n_clipped else ""
-    message(f"{side}: {len(embeddings) - len(failed):,} of {len(embeddings):,} photos{clipped}")
-    for reason, count in embeddings.failures_by_reason().items():
+    cached = f", {embeddings.n_cached} from the cache" if embeddings.n_cached else ""
+    message(
+        f"{side}: {len(embeddings) - len(failed):,} of {len(embeddings):,} photos{clipped}{cached}"
+    )
+    report_failures(failed)
+
+
+def report_failures(failures: Sequence[Failure]) -> None:
+    """Say how many photos failed by reason, and name a few of each."""
+    for reason, count in Counter(failure.reason for failure in failures).most_common():
         message(f"  {count:,} failed, {reason}: {REASONS.get(reason, reason)}")
-        shown: list[Failure] = [f for f in failed if f.reason == reason][:SHOWN_FAILURES]
+        shown = [failure for failure in failures if failure.reason == reason][:SHOWN_FAILURES]
         for failure in shown:
             message(f"    {failure.id} {failure.name}: {failure.detail}")
         if count > len(shown):
@@ -131,6 +142,34 @@ def report_seconds(seconds: Mapping[str, float], n_photos: int) -> None:
         message(f"embedding: {rate:.1f} photos/s; core ms a photo: {stages}")
 
 
+def embed_photos(
+    photos: PhotoSet, encoder: Encoder, options: EmbeddingOptions, progress: Progress
+) -> Embeddings:
+    """Embed photos as a command's options say."""
+    with open_cache(encoder, options) as cache:
+        return embed(
+            photos,
+            encoder,
+            cache=cache,
+            retry_failed=options.retry_failed,
+            max_failures=options.failure_limit(len(photos)),
+            workers=options.workers,
+            progress=progress,
+        )
+
+
+@contextmanager
+def open_cache(encoder: Encoder, options: EmbeddingOptions) -> Iterator[VectorCache | None]:
+    """Open the model's cache where the options want one; say at the end if it could not be kept."""
+    if not options.use_cache:
+        yield None
+        return
+    with VectorCache(encoder.fingerprint) as cache:
+        yield cache
+    if cache.trouble is not None:
+        message(f"warning: vectors were not kept for the next run: {cache.trouble}")
+
+
 def _loaded(photos: PhotoSet, file: Path | None) -> Embeddings | None:
     return None if file is None else Embeddings.load(file, photos)
 
@@ -141,7 +180,7 @@ def _embedded(
     def told(_stage: str, done: int, total: int) -> None:
         progress(f"embed {side}", done, total)
 
-    embeddings = embed(photos, encoder, workers=options.workers, progress=told)
+    embeddings = embed_photos(photos, encoder, options.embedding, told)
     if options.save_vectors is not None:
         embeddings.save(options.save_vectors / f"{side}.parquet", photos)
     return embeddings

@@ -8,15 +8,15 @@ import click
 
 from shoplens.cli.console import message, write_json
 from shoplens.cli.options import (
+    EmbeddingOptions,
     boxes_option,
     columns_option,
-    dimension_option,
     distinct,
+    embedding_options,
     gallery_vectors_option,
     json_option,
-    model_option,
     query_vectors_option,
-    workers_option,
+    remote_option,
     writable,
 )
 from shoplens.cli.pipeline import PipelineOptions, run_pipeline
@@ -35,8 +35,6 @@ from shoplens.records import BoxFrame
     callback=writable,
     help="ranks.npy for the answer array alone, ranks.npz with scores and the model's fingerprint.",
 )
-@model_option
-@dimension_option
 @gallery_vectors_option
 @query_vectors_option
 @click.option(
@@ -47,19 +45,19 @@ from shoplens.records import BoxFrame
 )
 @boxes_option
 @columns_option
-@workers_option
+@remote_option
+@embedding_options
 @json_option
 def rank(
     dataset: str,
     output: Path,
-    model: str,
-    dimension: int | None,
+    embedding: EmbeddingOptions,
     gallery_vectors: Path | None,
     query_vectors: Path | None,
     save_vectors: Path | None,
     box_frame: BoxFrame,
     columns: dict[str, str],
-    workers: int | None,
+    remote: bool,
     json_file: str | None,
 ) -> None:
     """Rank a dataset's gallery for each of its queries.
@@ -73,12 +71,10 @@ def rank(
       shoplens rank examples/furniture -o ranks.npy
     """
     distinct(output, json_file)
-    data = read_dataset(dataset, columns=columns, box_frame=box_frame)
+    data = read_dataset(dataset, columns=columns, box_frame=box_frame, remote=remote)
     if output.suffix not in (".npy", ".npz"):
         raise click.BadParameter(f"{output} must end in .npy or .npz", param_hint="--output")
-    options = PipelineOptions(
-        model, workers, gallery_vectors, query_vectors, save_vectors, dimension
-    )
+    options = PipelineOptions(embedding, gallery_vectors, query_vectors, save_vectors)
     result = run_pipeline(data, options)
     ranking = result.ranking
     ranking.save(output)

@@ -14,21 +14,26 @@ from rich.table import Table
 
 from shoplens.cli.console import message, printable, progress_display, results_console, write_json
 from shoplens.cli.options import (
+    EmbeddingOptions,
     columns_option,
-    dimension_option,
     distinct,
+    embedding_options,
     gallery_vectors_option,
     json_option,
-    model_option,
-    workers_option,
+    remote_option,
     writable,
 )
-from shoplens.cli.pipeline import failures_json, report_photos, warn_of_unknown_origin
+from shoplens.cli.pipeline import (
+    embed_photos,
+    failures_json,
+    report_photos,
+    warn_of_unknown_origin,
+)
 from shoplens.dataset import read_gallery
-from shoplens.embedding import embed, embed_photo
+from shoplens.embedding import embed_photo
 from shoplens.errors import MissingError, PhotoError, ShoplensError
 from shoplens.images import read_bytes, read_size
-from shoplens.models import Encoder, load_encoder
+from shoplens.models import Encoder
 from shoplens.ranking import Ranking, rank
 from shoplens.records import Box, Photo, PhotoSet
 from shoplens.report import Result, Shown, write_page
@@ -69,11 +74,10 @@ Hit = tuple[Photo, float]
     callback=writable,
     help="Also write the hits as a page with pictures.",
 )
-@model_option
-@dimension_option
 @gallery_vectors_option
 @columns_option
-@workers_option
+@remote_option
+@embedding_options
 @json_option
 def search(
     photo: Path,
@@ -81,11 +85,10 @@ def search(
     gallery: str,
     depth: int,
     html_file: Path | None,
-    model: str,
-    dimension: int | None,
+    embedding: EmbeddingOptions,
     gallery_vectors: Path | None,
     columns: dict[str, str],
-    workers: int | None,
+    remote: bool,
     json_file: str | None,
 ) -> None:
     """Search a gallery for the product in PHOTO.
@@ -95,8 +98,8 @@ def search(
       shoplens search snapshot.jpg --box 120,40,300,200 --gallery photos/ -k 10 --html hits.html
     """
     distinct(html_file, json_file)
-    photos = read_gallery(gallery, columns=columns)
-    encoder = load_encoder(model, dimension=dimension)
+    photos = read_gallery(gallery, columns=columns, remote=remote)
+    encoder = embedding.load_encoder()
     started = time.perf_counter()
     # The query comes first: a bad box is told before a large gallery is embedded.
     box, query = _embed_query(photo, box_text, encoder)
@@ -107,7 +110,7 @@ def search(
         warn_of_unknown_origin(embedded, gallery_vectors)
     else:
         with progress_display() as progress:
-            embedded = embed(photos, encoder, workers=workers, progress=progress)
+            embedded = embed_photos(photos, encoder, embedding, progress)
     report_photos("gallery", embedded)
     ranking = rank(query, embedded, depth=depth)
     hits = _hits(ranking, photos)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import difflib
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from shoplens.errors import MissingError, ModelError
+from shoplens.models.devices import CPU, cuda_numbers
 from shoplens.models.encoder import Encoder, LeadingEncoder, OnnxEncoder
+from shoplens.models.ensemble import ENSEMBLE_FILE, Ensemble, Folder, read_ensemble
 from shoplens.models.recipe import Recipe
+from shoplens.models.replicas import Replicas
+from shoplens.models.zoo import Precision, Score, converted, is_hub_name, load_on_cuda
 
 __all__ = ["DEFAULT_MODEL", "Encoder", "ModelInfo", "Recipe", "list_models", "load_encoder"]
 
@@ -23,13 +27,31 @@ DEFAULT_MODEL = "lite2-products"
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A model that can be used by name."""
+    """A model that ships; `shoplens.models.zoo.ZooModel` tells of those of other libraries."""
 
     recipe: Recipe
     fingerprint: str
     megabytes: float
     """Size of the weights, in 10^6 bytes."""
     default: bool
+    parameters: int | None
+    score: Score | None
+    """None: not measured."""
+
+
+_MEASURED = {
+    "lite2-products": (
+        5_437_896,
+        Score(
+            "map@1000",
+            0.2442,
+            "as it is",
+            "open development set of the Visual Product Recognition Challenge 2023: "
+            "docs/benchmarks.md",
+        ),
+    ),
+}
+"""Parameters and score of the models that ship."""
 
 
 def list_models() -> list[ModelInfo]:
@@ -39,36 +61,78 @@ def list_models() -> list[ModelInfo]:
         weights, recipe = _read_model(name)
         infos.append(
             ModelInfo(
-                recipe, recipe.fingerprint(weights), len(weights) / 1e6, name == DEFAULT_MODEL
+                recipe,
+                recipe.fingerprint(weights),
+                len(weights) / 1e6,
+                name == DEFAULT_MODEL,
+                *_MEASURED.get(name, (None, None)),
             )
         )
     return infos
 
 
-def load_encoder(model: str | Path = DEFAULT_MODEL, *, dimension: int | None = None) -> Encoder:
+def load_encoder(
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    dimension: int | None = None,
+    precision: Precision = "fp32",
+    device: str = CPU,
+) -> Encoder:
     """Load a model for embedding.
 
     Args:
-        model: the name of a built-in (`shoplens models` lists them), or the path of a model
-            folder, or of a zip of one, holding `model.onnx` and `recipe.json`.
+        model: the name of a built-in (`shoplens models` lists them); the path of a model folder,
+            or of a zip of one, holding `model.onnx` and `recipe.json`, or `ensemble.json` (see
+            `shoplens.models.ensemble`); or a model of another library: `timm:...`,
+            `open_clip:...`, `hf:...` (see `shoplens.models.zoo`), which is converted and kept on
+            its first use.
         dimension: length of the vectors, one that the model was trained to be cut to
             (`Recipe.nested`); None takes them whole.
+        precision: how the weights of a converted model of another library are stored.
+        device: `cpu`, or graphics processors: `cuda` (the first), `cuda:1`, `cuda:0,1`. Models of
+            other libraries run there on torch, compiled, in bfloat16; so their vectors are not
+            compared with those of the converted model.
 
     Returns:
         An `Encoder`; its `encode` may be called from several threads at once.
 
     Raises:
-        MissingError: no such name or path, or a file of the model is not there.
+        MissingError: no such name or path, or a file of the model, an extra or a device is not
+            there.
         ModelError: the recipe is faulty or does not belong to the weights, or the model cannot be
             cut to `dimension`.
     """
-    encoder = OnnxEncoder(*_read_model(model))
+    cuda = cuda_numbers(device)
+    if is_hub_name(model) and cuda:
+        encoder = load_on_cuda(str(model), cuda)
+    else:
+        if is_hub_name(model):
+            model = converted(str(model), precision)
+        encoder = _load_ensemble(model, cuda) or _load_single(model, cuda)
     if dimension is None or dimension == encoder.recipe.dimension:
         return encoder
     return LeadingEncoder(encoder, dimension)
 
 
-def _read_model(model: str | Path) -> tuple[bytes, Recipe]:
+def _load_single(model: str | Folder, cuda: Sequence[int]) -> Encoder:
+    weights, recipe = _read_model(model)
+    if len(cuda) > 1:
+        return Replicas([OnnxEncoder(weights, recipe, cuda=number) for number in cuda])
+    return OnnxEncoder(weights, recipe, cuda=cuda[0] if cuda else None)
+
+
+def _load_ensemble(model: str | Path, cuda: Sequence[int]) -> Ensemble | None:
+    """Load the ensemble in a folder or zip; None where it holds none."""
+    try:
+        with _model_folder(model) as folder:
+            if not (folder / ENSEMBLE_FILE).is_file():
+                return None
+            return read_ensemble(folder, lambda member: _load_single(member, cuda))
+    except (ModelError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        raise ModelError(f"model {model}: {error}") from error
+
+
+def _read_model(model: str | Folder) -> tuple[bytes, Recipe]:
     """Return the weights and the checked recipe."""
     try:
         with _model_folder(model) as folder:
@@ -80,12 +144,14 @@ def _read_model(model: str | Path) -> tuple[bytes, Recipe]:
         raise ModelError(f"model {model}: {error}") from error
 
 
-# What both a Path and a folder inside a zip offer.
-_Folder = Path | zipfile.Path
-
-
 @contextmanager
-def _model_folder(model: str | Path) -> Iterator[_Folder]:
+def _model_folder(model: str | Folder) -> Iterator[Folder]:
+    if isinstance(model, zipfile.Path):
+        yield model
+        return
+    if is_hub_name(model):  # A member of an ensemble.
+        yield converted(str(model))
+        return
     builtin = resources.files(__name__) / "builtin"
     if isinstance(model, str) and model in _builtin_names():
         with resources.as_file(builtin / model) as folder:
@@ -121,7 +187,7 @@ def _root_of(archive: zipfile.ZipFile) -> zipfile.Path:
     return root
 
 
-def _read(folder: _Folder, name: str) -> bytes:
+def _read(folder: Folder, name: str) -> bytes:
     file = folder / name
     if not file.is_file():
         raise MissingError(

@@ -10,12 +10,16 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.errors import ModelError, PhotoError
+from shoplens.errors import MissingError, ModelError, PhotoError
+from shoplens.models.devices import providers
 from shoplens.models.recipe import Recipe
 from shoplens.records import Domain, Vectors
 
 _EXTERNAL_DATA = b"\n\x08location"
 """How a tensor with weights in another file begins to name it: key 1 of 8 bytes, in protobuf."""
+
+_CUDA_BATCH = 32
+"""Photos a call on a graphics processor: enough to fill one, little enough for its memory."""
 
 
 class Encoder(Protocol):
@@ -28,6 +32,11 @@ class Encoder(Protocol):
     @property
     def fingerprint(self) -> str:
         """What its vectors are compared by: equal fingerprints, equal vectors."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many photos a call should embed: many for a graphics processor; 1 where one call
+        takes one core, and the others are kept busy by calls from other threads."""
 
     def encode(self, pixels: npt.NDArray[np.uint8], domains: Sequence[Domain]) -> Vectors:
         """Embed prepared photos; must be safe to call from several threads at once.
@@ -47,14 +56,23 @@ class Encoder(Protocol):
 class OnnxEncoder:
     """A model folder's graph on ONNX Runtime.
 
-    One call runs on one thread: callers that want all cores call `encode` from several threads,
-    which keeps every core busy without the barriers of threads inside an operator
+    On processor cores one call runs on one thread: callers that want all cores call `encode` from
+    several threads, which keeps every core busy without the barriers of threads inside an operator
     (`bench/engines.py` compares the two).
-
-    Raises `ModelError` when the graph cannot be loaded or does not fit its recipe.
     """
 
-    def __init__(self, weights: bytes, recipe: Recipe) -> None:
+    def __init__(self, weights: bytes, recipe: Recipe, *, cuda: int | None = None) -> None:
+        """Load a graph.
+
+        Args:
+            weights: the ONNX file.
+            recipe: what is said of it.
+            cuda: number of the graphics processor to run on; None for the processor's cores.
+
+        Raises:
+            ModelError: the graph cannot be loaded or does not fit its recipe.
+            MissingError: this ONNX Runtime cannot use graphics processors.
+        """
         if _EXTERNAL_DATA in weights:
             raise ModelError(
                 f"model {recipe.name}: model.onnx keeps weights in other files, beyond the "
@@ -73,13 +91,17 @@ class OnnxEncoder:
         options.add_session_config_entry("session.x64quantprecision", "1")
         try:
             self._session = onnxruntime.InferenceSession(
-                weights, options, providers=["CPUExecutionProvider"]
+                weights, options, providers=providers(onnxruntime, cuda)
             )
+        except MissingError:
+            raise
         except Exception as error:  # ONNX Runtime's own exceptions share no public base.
             raise ModelError(
                 f"model {recipe.name}: model.onnx cannot be loaded: {error}"
             ) from error
         self._input = self._checked_input()
+        self._takes_one = self._session.get_inputs()[0].shape[0] == 1
+        self.batch_size = 1 if cuda is None or self._takes_one else _CUDA_BATCH
         self._centres = {
             domain: np.asarray(centre, dtype=np.float32)
             for domain, centre in recipe.centres.items()
@@ -109,6 +131,15 @@ class OnnxEncoder:
             )
         if not len(pixels):
             return np.empty((0, self._recipe.dimension), dtype=np.float32)
+        parts = np.split(pixels, len(pixels)) if self._takes_one else [pixels]
+        output = np.concatenate([self._run(part) for part in parts])
+        vectors = unit(output)
+        if not self._centres:
+            return vectors
+        zero = np.zeros(self._recipe.dimension, dtype=np.float32)
+        return unit(vectors - np.stack([self._centres.get(domain, zero) for domain in domains]))
+
+    def _run(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
         try:
             output = self._session.run(None, {self._input: self._layout(pixels)})[0]
         except Exception as error:  # As above.
@@ -118,11 +149,7 @@ class OnnxEncoder:
                 f"model {self._recipe.name} returned {output.shape}, its recipe promises "
                 f"{(len(pixels), self._recipe.dimension)}"
             )
-        vectors = unit(np.asarray(output, dtype=np.float32))
-        if not self._centres:
-            return vectors
-        zero = np.zeros(self._recipe.dimension, dtype=np.float32)
-        return unit(vectors - np.stack([self._centres.get(domain, zero) for domain in domains]))
+        return np.asarray(output, dtype=np.float32)
 
     def _layout(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.generic]:
         if self._recipe.pixels == "uint8_nhwc":
@@ -192,9 +219,26 @@ class LeadingEncoder:
         """16 hex digits over the whole model's and the dimension."""
         return self._fingerprint
 
+    @property
+    def batch_size(self) -> int:
+        """The whole model's."""
+        return self._whole.batch_size
+
+    @property
+    def whole(self) -> Encoder:
+        """The encoder whose vectors are cut."""
+        return self._whole
+
     def encode(self, pixels: npt.NDArray[np.uint8], domains: Sequence[Domain]) -> Vectors:
         """Embed prepared photos (see `Encoder.encode`)."""
-        return unit(self._whole.encode(pixels, domains)[:, : self._recipe.dimension])
+        return self.cut(self._whole.encode(pixels, domains))
+
+    def cut(self, vectors: Vectors) -> Vectors:
+        """Cut vectors of the whole model: (n, its dimension), to (n, dimension) of unit length.
+
+        Raises `PhotoError` (reason `no_direction`) when a leading part is zero.
+        """
+        return unit(vectors[:, : self._recipe.dimension])
 
 
 def unit(vectors: Vectors) -> Vectors:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from shoplens.crops import Fit
+from shoplens.crops import Fit, Interpolation
 from shoplens.errors import ModelError
 from shoplens.records import Domain
 
@@ -45,7 +45,25 @@ class Recipe:
     sources: tuple[str, ...]
     """Where weights and fitted numbers come from."""
     pad_colour: tuple[int, int, int] = (255, 255, 255)
-    interpolation: str = "bicubic"
+    interpolation: Interpolation = "bicubic"
+    """The resize's filter (see `shoplens.crops.Interpolation`)."""
+    crop_share: float = 1.0
+    """Share of the region's sides that is kept about its centre, in (0, 1]: with `fit` "crop" of
+    the shorter side, as timm's `crop_pct`."""
+    zooms: tuple[float, ...] = (1.0,)
+    """At each of these a view is taken, the region's sides multiplied by it about its centre (see
+    `shoplens.crops.crop_views`); the vector is the mean of the views' unit vectors, scaled to unit
+    length."""
+    flip: bool = False
+    """Whether the mirror image of each view counts as another view."""
+    margin: Mapping[Domain, float] = field(default_factory=dict)
+    """Per domain, the share of a box's width and height that is added on each side, where the photo
+    has it. Photos without a box have none."""
+    trim: tuple[Domain, ...] = ()
+    """Domains whose photos, where they have no box, are cut to what is inside their plain border
+    (see `shoplens.borders`)."""
+    trim_tolerance: float = 12.0
+    """Grey levels by which a plain border may differ from its own colour."""
     pooling: str = ""
     """In words; the pooling itself is in the graph."""
     centres: Mapping[Domain, tuple[float, ...]] = field(default_factory=dict)
@@ -73,8 +91,12 @@ class Recipe:
             "pixels",
             f"must be one of {get_args(PixelLayout)}",
         )
-        # One resize path in the package: a recipe that asks for another cannot be honoured.
-        self._require(self.interpolation == "bicubic", "interpolation", "must be 'bicubic'")
+        self._require(
+            self.interpolation in get_args(Interpolation),
+            "interpolation",
+            f"must be one of {get_args(Interpolation)}",
+        )
+        self._check_views()
         for name in ("mean", "std", "pad_colour"):
             values = getattr(self, name)
             self._require(
@@ -106,10 +128,51 @@ class Recipe:
                 f"must hold {self.dimension} finite numbers and has {len(centre)}",
             )
 
+    def _check_views(self) -> None:
+        self._require(
+            _is_number(self.crop_share) and 0 < self.crop_share <= 1,
+            "crop_share",
+            "must be a number above 0 and up to 1",
+        )
+        self._require(
+            isinstance(self.zooms, tuple)
+            and all(_is_number(v) and 0.1 <= v <= 10 for v in self.zooms)
+            and 0 < len(set(self.zooms)) == len(self.zooms),
+            "zooms",
+            "must be a list of different numbers from 0.1 to 10",
+        )
+        self._require(isinstance(self.flip, bool), "flip", "must be true or false")
+        self._require(
+            isinstance(self.margin, Mapping)
+            and all(domain in get_args(Domain) for domain in self.margin)
+            and all(_is_number(v) and 0 <= v <= 10 for v in self.margin.values()),
+            "margin",
+            f"must be an object of numbers from 0 to 10 by domain {get_args(Domain)}",
+        )
+        self._require(
+            isinstance(self.trim, tuple)
+            and all(domain in get_args(Domain) for domain in self.trim)
+            and len(set(self.trim)) == len(self.trim),
+            "trim",
+            f"must be a list of different domains {get_args(Domain)}",
+        )
+        self._require(
+            _is_number(self.trim_tolerance) and 0 <= self.trim_tolerance <= 255,
+            "trim_tolerance",
+            "must be a number from 0 to 255",
+        )
+
     def _require(self, holds: bool, name: str, problem: str) -> None:
         if not holds:
             shown = f" (got {getattr(self, name)!r:.80})" if hasattr(self, name) else ""
             raise ModelError(f"recipe.json: {name} {problem}{shown}")
+
+    def preparation(self) -> str:
+        """Return the settings that decide what pixels the model is shown, as a text to compare by.
+
+        Models of equal preparation can be shown the same pixels.
+        """
+        return json.dumps({name: _numbers(getattr(self, name)) for name in _PREPARATION})
 
     def fingerprint(self, weights: bytes) -> str:
         """Return 16 hex digits over weights and settings; equal fingerprints, equal vectors.
@@ -171,6 +234,24 @@ class Recipe:
 
 _WORDS = ("name", "version", "licence", "sources", "pooling", "nested")
 """Fields that say something of the model and change no vector."""
+
+
+_PREPARATION = (
+    "input_size",
+    "fit",
+    "pad_colour",
+    "interpolation",
+    "crop_share",
+    "zooms",
+    "flip",
+    "margin",
+    "trim",
+    "trim_tolerance",
+)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and type(value) is not bool and math.isfinite(value)
 
 
 def _default(of: Field[Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from shoplens.dataset import Dataset
 from shoplens.errors import PhotoError
 from shoplens.evaluation import Scores
 from shoplens.files import write_text
-from shoplens.images import Decoded, decode, read_bytes
+from shoplens.images import Decoded, decode
 from shoplens.parallel import parallel_map
 from shoplens.records import Photo
+from shoplens.sources import read_photo
 
 _QUERY_SIDE = 240
 _RESULT_SIDE = 150
@@ -85,7 +86,7 @@ def write_page(
         MissingError: the page's folder is not there.
         ShoplensError: the page cannot be written.
     """
-    gallery = {r.photo.path: r.photo for shown in queries for r in shown.results}
+    gallery = {_key(r.photo): r.photo for shown in queries for r in shown.results}
     pictures = dict(zip(gallery, parallel_map(_result_picture, gallery.values()), strict=True))
     environment = Environment(
         loader=PackageLoader("shoplens.report", "."),
@@ -103,13 +104,19 @@ def write_page(
         pictures=pictures,
         boxed=any(shown.photo.box is not None for shown in queries),
         number=_numbered(gallery),
+        key=_key,
         marked=any(r.is_hit is not None for shown in queries for r in shown.results),
     )
     write_text(path, text)
 
 
-def _numbered(gallery: Mapping[Path, Photo]) -> dict[Path, int]:
-    return {path: number for number, path in enumerate(gallery)}
+def _key(photo: Photo) -> Hashable:
+    """Return what tells a photo's bytes from another's: their origin, or the file."""
+    return photo.origin or photo.path
+
+
+def _numbered(gallery: Mapping[Hashable, Photo]) -> dict[Hashable, int]:
+    return {key: number for number, key in enumerate(gallery)}
 
 
 def _result_picture(photo: Photo) -> _Thumbnail:
@@ -125,7 +132,7 @@ def _thumbnail(photo: Photo, side: int) -> _Thumbnail:
         return _Thumbnail(problem=str(photo.problem))
     try:
         decoded = decode(
-            read_bytes(photo.path),
+            read_photo(photo),
             box=photo.box,
             box_frame=photo.box_frame,
             target=None if photo.box else side,

@@ -118,6 +118,8 @@ class ExportReport:
 class TorchEncoder:
     """A network as an encoder, to hold its exported model against."""
 
+    batch_size = 1
+
     def __init__(self, network: Network, recipe: Recipe) -> None:
         self._network = network.eval()
         self._recipe = recipe
@@ -308,7 +310,8 @@ def make_recipe(
         std=backbone.std,
         pooling=f"{pooling[settings.pooling]}; linear to {settings.dimension}",
         licence=config.licence,
-        sources=(*backbone.sources, *config.credits, *_SOURCES[precision]),
+        # A backbone that was itself exported names some of these already.
+        sources=tuple(dict.fromkeys((*backbone.sources, *config.credits, *_SOURCES[precision]))),
         centres=dict(trained.centres),
         nested=tuple(sorted(set(settings.nested))),
     )

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -23,6 +22,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
 from shoplens.errors import ModelError
+from shoplens.models.hub.precision import halve
 from shoplens.training.network import Network
 from shoplens.training.tracing import INPUT, trace
 
@@ -70,33 +70,10 @@ def to_onnx(network: Network, input_size: int) -> bytes:
 def to_fp16(weights: bytes) -> bytes:
     """Return the same graph with its weights stored as float16: half the size, the same speed.
 
-    Each weight is followed by a cast to float32, which ONNX Runtime computes once, when it loads
-    the graph. Computing in float16 as well would be slower and less exact: ONNX Runtime has few
-    such kernels for CPUs (lite2-imagenet on one thread of an EPYC: 49.9 photos/s in float32, 50.1
-    so, 42.9 in float16).
-
-    Raises `ModelError` when a weight is beyond float16.
+    Raises `ModelError` when a weight is beyond float16 (see `shoplens.models.hub.precision`).
     """
     model = onnx.load_from_string(weights)
-    scales = {
-        name
-        for node in model.graph.node
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear")
-        for name in node.input
-    }
-    casts = []
-    for weight in model.graph.initializer:
-        if weight.data_type != TensorProto.FLOAT or weight.name in scales:
-            continue
-        values = numpy_helper.to_array(weight)
-        if np.abs(values).max(initial=0) > float(np.finfo(np.float16).max):
-            raise ModelError(f"weights {weight.name} are too large for float16")
-        name, stored = weight.name, f"{weight.name}.fp16"
-        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), stored))
-        casts.append(helper.make_node("Cast", [stored], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    halve(model)
     return bytes(model.SerializeToString())
 
 

@@ -15,7 +15,8 @@ from shoplens.dataset import read_dataset
 from shoplens.errors import DataError, PhotoError
 from shoplens.files import read_text
 from shoplens.records import Box, Domain, Fault
-from shoplens.tables import BOX_COLUMNS, Folder, read_box
+from shoplens.sources.holders import Folder
+from shoplens.tables import BOX_COLUMNS, read_box
 from shoplens.training.config import Holdout, Source
 
 COLUMNS = ("img_path", "source", "domain", "product_id", "category")

@@ -1,0 +1,35 @@
+"""`shoplens cache`."""
+
+from __future__ import annotations
+
+import click
+
+from shoplens.cache import clear_cache, measure_cache
+from shoplens.cli.console import results_console, write_json
+from shoplens.cli.options import json_option
+
+
+@click.command()
+@click.option("--clear", is_flag=True, help="Remove it all. Nothing is lost but time.")
+@json_option
+def cache(clear: bool, json_file: str | None) -> None:
+    """Show where vectors of photos and converted models are kept, and how much there is.
+
+    The environment variable SHOPLENS_CACHE names another place.
+
+    \b
+    Example:
+      shoplens cache --clear
+    """
+    held = clear_cache() if clear else measure_cache()
+    text = f"{held.folder}: {held.n_files:,} files, {held.megabytes:,.1f} MB"
+    results_console(json_file).print(text + (" removed" if clear else ""), soft_wrap=True)
+    write_json(
+        json_file,
+        {
+            "folder": str(held.folder),
+            "n_files": held.n_files,
+            "megabytes": round(held.megabytes, 3),
+            "cleared": clear,
+        },
+    )

@@ -1,0 +1,131 @@
+"""Going through photos: all of them, and a single one."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from shoplens.cache import VectorCache
+from shoplens.embedding.batches import embed_in_batches
+from shoplens.embedding.outcome import Embedded, Tally
+from shoplens.embedding.single import embed_one
+from shoplens.errors import PhotoError
+from shoplens.models.encoder import Encoder
+from shoplens.parallel import parallel_map
+from shoplens.progress import Progress, silent
+from shoplens.records import Box, Domain, Photo, PhotoSet, Vectors
+from shoplens.vectors import Embeddings
+
+
+def embed_each(
+    photos: Iterable[Photo],
+    encoder: Encoder,
+    *,
+    cache: VectorCache | None = None,
+    retry_failed: bool = False,
+    workers: int | None = None,
+) -> Generator[Embedded, None, None]:
+    """Yield what becomes of each photo, in their order, as soon as it is known.
+
+    Memory holds a few photos a worker (and a few batches, where the encoder wants batches), however
+    many there are.
+
+    Args:
+        photos: taken as they are needed; one with a box is cropped to it.
+        encoder: the model.
+        cache: of this model; what it holds is not computed again.
+        retry_failed: decode and infer again what the cache says has failed. (Whether a file is
+            there and can be read is looked at each time.)
+        workers: threads that embed side by side; None takes one for each core this process may
+            use. Results do not depend on it.
+    """
+
+    def embedded(photo: Photo) -> Embedded:
+        return embed_one(photo, encoder, cache, retry_failed)
+
+    if encoder.batch_size > 1:
+        return embed_in_batches(photos, encoder, cache, retry_failed, workers)
+    return parallel_map(embedded, photos, workers)
+
+
+def embed(
+    photos: PhotoSet,
+    encoder: Encoder,
+    *,
+    cache: VectorCache | None = None,
+    retry_failed: bool = False,
+    max_failures: int | None = None,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> Embeddings:
+    """Embed every photo; photos that cannot be used become failures and shift nothing.
+
+    Args:
+        photos: what to embed; a photo with a box is cropped to it.
+        encoder: the model.
+        cache: see `embed_each`.
+        retry_failed: see `embed_each`.
+        max_failures: stop when more photos than this have failed; None never stops.
+        workers: see `embed_each`.
+        progress: told how many photos are done.
+
+    Returns:
+        `Embeddings` with n = len(photos) rows: (n, dimension) float32 of unit length, zero where a
+        photo failed.
+
+    Raises:
+        FailureLimitError: more than `max_failures` photos failed.
+    """
+    tally = Tally(max_failures)
+    vectors = np.zeros((len(photos), encoder.recipe.dimension), dtype=np.float32)
+    digests: list[str | None] = []
+    results = embed_each(photos, encoder, cache=cache, retry_failed=retry_failed, workers=workers)
+    with closing(results):
+        for row, (photo, result) in enumerate(zip(photos, results, strict=True)):
+            if result.computed.vector is not None:
+                vectors[row] = result.computed.vector
+            digests.append(result.sha256)
+            tally.add(row, photo, result)
+            progress("embed", row + 1, len(photos))
+    return Embeddings(
+        ids=photos.ids,
+        vectors=vectors,
+        failures=tuple(tally.failures),
+        model_name=encoder.recipe.name,
+        fingerprint=encoder.fingerprint,
+        sha256=tuple(digests),
+        n_clipped=tally.n_clipped,
+        n_cached=tally.n_cached,
+        seconds=tally.seconds(),
+    )
+
+
+def embed_photo(
+    source: str | Path,
+    encoder: Encoder,
+    *,
+    box: Box | None = None,
+    domain: Domain = "user",
+) -> Vectors:
+    """Embed one photo, by the same path as `embed`.
+
+    Args:
+        source: the file.
+        encoder: the model.
+        box: region in pixels of the upright photo; None for the whole photo.
+        domain: `user` for a shopper's photo, `seller` for a catalogue's.
+
+    Returns:
+        (dimension,) float32 of unit length.
+
+    Raises:
+        PhotoError: the photo or its box cannot be used.
+    """
+    path = Path(source)
+    computed = embed_one(Photo(0, path.name, path, domain, box), encoder).computed
+    if computed.vector is None:
+        raise PhotoError(computed.reason, f"{path}: {computed.detail}")
+    return computed.vector

@@ -1,0 +1,78 @@
+"""One photo the whole way: read, decode, crop, infer, on the thread that asks.
+
+On processor cores this beats stages that hand photos on: every core is busy from the first photo
+to the last, and memory holds no more than a few photos a core (`bench/threads.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from shoplens.cache import Computed, VectorCache, content_key
+from shoplens.embedding.outcome import Embedded, StageClock
+from shoplens.errors import PhotoError
+from shoplens.images import decode
+from shoplens.models.encoder import Encoder
+from shoplens.models.views import Prepared, decode_target, prepare, vectors_of
+from shoplens.records import Photo
+from shoplens.sources import read_photo
+
+
+def embed_one(
+    photo: Photo, encoder: Encoder, cache: VectorCache | None = None, retry_failed: bool = False
+) -> Embedded:
+    """Embed a photo, or find what it came to before."""
+    clock = StageClock()
+    try:
+        data = bytes_of(photo)
+    except PhotoError as error:
+        return Embedded(failed(error))
+    sha256 = hashlib.sha256(data).hexdigest()
+    clock.lap("read")
+
+    def compute() -> Computed:
+        try:
+            prepared, clipped = prepared_from(data, photo, encoder, clock)
+            vector = vectors_of([prepared], [photo.domain], encoder)[0]
+        except PhotoError as error:
+            return failed(error)
+        clock.lap("infer")
+        return Computed(vector, clipped)
+
+    if cache is None:
+        return Embedded(compute(), sha256, seconds=clock.seconds)
+    key = content_key(sha256, photo)
+    computed, cached = cache.remember(key, compute, retry_failed=retry_failed)
+    return Embedded(computed, sha256, cached, clock.seconds)
+
+
+def bytes_of(photo: Photo) -> bytes:
+    """Return a photo's bytes.
+
+    Raises `PhotoError` when they cannot be read, or the table alone tells that they are no use.
+    """
+    if photo.problem is not None:
+        raise photo.problem
+    return read_photo(photo)
+
+
+def prepared_from(
+    data: bytes, photo: Photo, encoder: Encoder, clock: StageClock
+) -> tuple[Prepared, bool]:
+    """Return what the encoder is shown of a photo, and whether its box was clipped.
+
+    Raises `PhotoError` when the bytes or the box cannot be used.
+    """
+    target, side = decode_target(encoder, photo.domain)
+    decoded = decode(
+        data, box=photo.box, box_frame=photo.box_frame, target=target, target_side=side
+    )
+    clock.lap("decode")
+    prepared = prepare(decoded, photo.domain, encoder)
+    clock.lap("crop")
+    return prepared, decoded.clipped
+
+
+def failed(error: PhotoError) -> Computed:
+    """Return the record of an error."""
+    return Computed(None, reason=error.reason, detail=str(error))

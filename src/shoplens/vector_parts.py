@@ -1,0 +1,281 @@
+"""A folder of vectors in parts, each written whole or not at all, perhaps by another machine.
+
+::
+
+    part-000000.parquet             rows of the first partition, a table as `vector_writer` writes
+    part-000001.parquet             and so on: the rows of a table in their order
+    _records/part-000000.json       what became of a partition; written after its part
+    _manifest.json                  of the whole; written last, so that its being there says that
+                                    every part is
+
+Names follow from a partition's place alone: a partition that is computed twice, because a machine
+died when it had just finished, is still there once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from shoplens.arrow import arrow
+from shoplens.errors import RankingError, ShoplensError
+from shoplens.files import replacing
+from shoplens.vector_writer import VectorFileInfo, VectorWriter, writing_vectors
+
+MANIFEST = "_manifest.json"
+RECORDS = "_records"
+FORMAT = 1
+"""Of the manifest and the records."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PART = re.compile(r"part-([0-9]{6,})\.parquet")
+_RECORD = re.compile(r"part-([0-9]{6,})\.json")
+
+
+def part_name(number: int) -> str:
+    """Return the file name of a partition: its number, counted from 0."""
+    return f"part-{number:06}.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRow:
+    """A photo of a partition that has no vector."""
+
+    row: int
+    """In its partition, from 0."""
+    id: int
+    name: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartRecord:
+    """What became of a partition."""
+
+    number: int
+    fingerprint: str
+    """Of the model."""
+    photos: str
+    """A hash of the rows of the table that it was made from."""
+    n_photos: int
+    n_bytes: int
+    """Of the part's file."""
+    n_clipped: int
+    failures: tuple[FailedRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a folder of parts says of itself once it is complete."""
+
+    n_photos: int
+    n_parts: int
+    n_failed: int
+    dimension: int
+    model: str
+    fingerprint: str
+    format: int = FORMAT
+
+
+class PartFolder:
+    """A folder of parts, on a disk that all machines share or in an object store.
+
+    It can be pickled. Every method raises `ShoplensError` when the folder cannot be read or
+    written.
+
+    Args:
+        location: a path, or a URL of a kind that pyarrow writes to (`s3://`, `gs://`, `file://`).
+    """
+
+    def __init__(self, location: str | Path) -> None:
+        text = str(location)
+        self._location = text if _URL.match(text) else str(Path(text).absolute())
+
+    def __str__(self) -> str:
+        return self._location
+
+    def begin(self) -> None:
+        """Make the folder ready to be written to; from now on it is incomplete.
+
+        Raises `ShoplensError` when it holds anything that is no part of such a folder.
+        """
+        with self._told("write"):
+            files, root = self._files()
+            files.create_dir(f"{root}/{RECORDS}")
+            strangers = [
+                name
+                for name in self._names("")
+                if name not in (MANIFEST, RECORDS)
+                and not _PART.fullmatch(name)
+                and not (name.startswith(".part-") and name.endswith(".part"))
+            ]
+            if strangers:
+                raise ShoplensError(
+                    f"{self} holds {strangers[0]}, which is no part of vectors; name an empty "
+                    "folder, a new one, or that of an earlier run"
+                )
+            self._remove(MANIFEST)
+
+    def finish(self, manifest: Manifest) -> None:
+        """Remove what a run with more partitions left, and say that the folder is complete."""
+        with self._told("write"):
+            for name in self._names(""):
+                found = _PART.fullmatch(name)
+                of_killed_writer = name.startswith(".part-")
+                if of_killed_writer or (found and int(found[1]) >= manifest.n_parts):
+                    self._remove(name)
+            for name in self._names(RECORDS):
+                found = _RECORD.fullmatch(name)
+                if found and int(found[1]) >= manifest.n_parts:
+                    self._remove(f"{RECORDS}/{name}")
+            self._write(MANIFEST, _json(manifest))
+
+    def manifest(self) -> Manifest | None:
+        """Return the manifest; None where the folder is not complete."""
+        with self._told("read"):
+            data = self._read(MANIFEST)
+        try:
+            return None if data is None else Manifest(**json.loads(data))
+        except (ValueError, TypeError) as error:
+            raise RankingError(f"{self}/{MANIFEST} is no manifest: {error}") from error
+
+    def record(self, number: int) -> PartRecord | None:
+        """Return what became of a partition; None where it or its part is not there, or damaged."""
+        with self._told("read"):
+            data = self._read(_record_name(number))
+            if data is None:
+                return None
+            try:
+                values = json.loads(data)
+                if values.pop("format") != FORMAT:
+                    return None
+                failures = tuple(FailedRow(**row) for row in values.pop("failures"))
+                record = PartRecord(**values, failures=failures)
+            except (ValueError, TypeError, KeyError, AttributeError):
+                return None
+            files, root = self._files()
+            info = files.get_file_info(f"{root}/{part_name(number)}")
+            return record if info.is_file and info.size == record.n_bytes else None
+
+    def put_record(self, record: PartRecord) -> None:
+        """Write what became of a partition."""
+        with self._told("write"):
+            self._write(_record_name(record.number), _json(record, format=FORMAT))
+
+    def drop_record(self, number: int) -> None:
+        """Forget what became of a partition."""
+        with self._told("write"):
+            self._remove(_record_name(number))
+
+    @contextmanager
+    def writing_part(self, number: int, info: VectorFileInfo) -> Iterator[VectorWriter]:
+        """Write a part, which is there once it is complete; another machine may do so as well."""
+        name = part_name(number)
+        if not _URL.match(self._location):
+            with writing_vectors(Path(self._location, name), info) as writer:
+                yield writer
+            return
+        with tempfile.TemporaryDirectory(prefix="shoplens") as scratch:
+            file = Path(scratch, name)
+            with writing_vectors(file, info) as writer:
+                yield writer
+            with self._told("write"):
+                self._write(name, file.read_bytes())
+
+    def size_of_part(self, number: int) -> int:
+        """Return a part's length in bytes."""
+        with self._told("read"):
+            files, root = self._files()
+            return int(files.get_file_info(f"{root}/{part_name(number)}").size)
+
+    def read_part(self, number: int) -> Any:
+        """Return a part as an Arrow table.
+
+        Raises `RankingError` when it is not there or damaged.
+        """
+        files, root = self._files()
+        try:
+            return arrow("pyarrow.parquet").read_table(
+                f"{root}/{part_name(number)}", filesystem=files
+            )
+        except (OSError, ValueError) as error:  # pyarrow's errors derive from these.
+            raise RankingError(f"{self}/{part_name(number)} cannot be read: {error}") from error
+
+    def read_all(self) -> Any:
+        """Return all parts as one Arrow table, its rows in their order.
+
+        Raises `RankingError` when the folder is not complete, or holds parts of different runs.
+        """
+        manifest = self.manifest()
+        if manifest is None:
+            raise RankingError(
+                f"{self} holds no {MANIFEST}: the run that writes it is not done yet, or was "
+                "stopped; run the same command again"
+            )
+        tables = [self.read_part(number) for number in range(manifest.n_parts)]
+        table = arrow().concat_tables(tables)
+        metadata = {tuple(sorted((t.schema.metadata or {}).items())) for t in tables}
+        if len(metadata) > 1 or len(table) != manifest.n_photos:
+            raise RankingError(
+                f"{self}: the parts are not those of its {MANIFEST} ({len(table)} rows of "
+                f"{manifest.n_photos}, by {len(metadata)} models); run the command again"
+            )
+        return table
+
+    def _files(self) -> tuple[Any, str]:
+        filesystem = arrow("pyarrow.fs")
+        if _URL.match(self._location):
+            files, root = filesystem.FileSystem.from_uri(self._location)
+            return files, str(root).rstrip("/")
+        return filesystem.LocalFileSystem(), self._location
+
+    def _names(self, folder: str) -> list[str]:
+        files, root = self._files()
+        selector = arrow("pyarrow.fs").FileSelector(f"{root}/{folder}".rstrip("/"))
+        return sorted(str(info.base_name) for info in files.get_file_info(selector))
+
+    def _read(self, name: str) -> bytes | None:
+        files, root = self._files()
+        try:
+            with files.open_input_stream(f"{root}/{name}") as stream:
+                return bytes(stream.read())
+        except FileNotFoundError:
+            return None
+
+    def _write(self, name: str, data: bytes) -> None:
+        """Write a file in one step: a rename on disk, a single upload in an object store."""
+        if not _URL.match(self._location):
+            with replacing(Path(self._location, name)) as stream:
+                stream.write(data)
+            return
+        files, root = self._files()
+        with files.open_output_stream(f"{root}/{name}") as stream:
+            stream.write(data)
+
+    def _remove(self, name: str) -> None:
+        files, root = self._files()
+        with suppress(FileNotFoundError):
+            files.delete_file(f"{root}/{name}")
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:  # pyarrow's errors derive from these.
+            raise ShoplensError(f"cannot {what} {self}: {error}") from error
+
+
+def _record_name(number: int) -> str:
+    return f"{RECORDS}/part-{number:06}.json"
+
+
+def _json(value: Manifest | PartRecord, **more: object) -> bytes:
+    text = json.dumps({**more, **asdict(value)}, indent=1, ensure_ascii=True)
+    return text.encode() + b"\n"

@@ -1,0 +1,151 @@
+"""Writing vectors to a file, a row at a time, so that memory holds a few of them only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+
+from shoplens.arrow import arrow
+from shoplens.errors import RankingError
+from shoplens.files import replacing
+from shoplens.records import Photo, Vectors
+
+METADATA_KEY = b"shoplens"
+"""Under which a Parquet file's metadata name the model."""
+_BLOCK = 2048
+"""Rows of a Parquet row group."""
+
+
+@dataclass(frozen=True, slots=True)
+class VectorFileInfo:
+    """What a vector file says of all its rows."""
+
+    n_photos: int
+    dimension: int
+    model_name: str | None
+    fingerprint: str | None
+
+
+class VectorWriter(Protocol):
+    """Takes the rows of a file, in table order."""
+
+    def add(self, photo: Photo, vector: Vectors | None, sha256: str | None, reason: str) -> None:
+        """Write a row.
+
+        Args:
+            photo: whose it is.
+            vector: (dimension,) float32; None where the photo failed.
+            sha256: of the photo's bytes; None where not known.
+            reason: why it failed; empty where it did not.
+        """
+
+
+@contextmanager
+def writing_vectors(path: str | Path, info: VectorFileInfo) -> Iterator[VectorWriter]:
+    """Write a `.parquet` or `.npy` file of vectors (by suffix), which is there once it is complete.
+
+    A `.npy` holds float32 (n, dimension), a row of NaN where the photo failed.
+
+    Raises:
+        RankingError: another suffix, or fewer or more rows than announced.
+        MissingError: Parquet without the extra.
+    """
+    path = Path(path)
+    require_vector_file(path)
+    with replacing(path) as stream:
+        writer = (_NpyWriter if path.suffix == ".npy" else _ParquetWriter)(stream, info)
+        try:
+            yield writer
+        finally:
+            writer.finish()
+        if writer.n_rows != info.n_photos:
+            raise RankingError(f"{path}: {writer.n_rows} rows of {info.n_photos} were written")
+
+
+def require_vector_file(path: Path) -> None:
+    """Check that vectors can be written to a file of this name, before the work for it begins.
+
+    Raises as `writing_vectors`.
+    """
+    if path.suffix not in (".npy", ".parquet"):
+        raise RankingError(f"{path}: vectors are written as .parquet or .npy")
+    if path.suffix == ".parquet":
+        arrow("pyarrow.parquet")
+
+
+class _NpyWriter:
+    def __init__(self, stream: IO[bytes], info: VectorFileInfo) -> None:
+        self.n_rows = 0
+        self._stream = stream
+        self._absent = np.full(info.dimension, np.nan, dtype="<f4")
+        header = {"descr": "<f4", "fortran_order": False, "shape": (info.n_photos, info.dimension)}
+        np.lib.format.write_array_header_1_0(stream, header)
+
+    def add(self, photo: Photo, vector: Vectors | None, sha256: str | None, reason: str) -> None:
+        row = self._absent if vector is None else vector.astype("<f4")
+        self._stream.write(row.tobytes())
+        self.n_rows += 1
+
+    def finish(self) -> None:
+        pass
+
+
+class _ParquetWriter:
+    def __init__(self, stream: IO[bytes], info: VectorFileInfo) -> None:
+        self.n_rows = 0
+        self._rows: list[tuple[Photo, Vectors | None, str | None, str]] = []
+        self._dimension = info.dimension
+        pyarrow = arrow()
+        meta = {"model": info.model_name, "fingerprint": info.fingerprint}
+        fields = [
+            ("photo_id", pyarrow.int32()),
+            ("product_id", pyarrow.string()),
+            ("path", pyarrow.string()),
+            ("sha256", pyarrow.string()),
+            ("domain", pyarrow.string()),
+            # Failed photos have zeros: many versions of pyarrow cannot write null fixed-size lists.
+            ("vector", pyarrow.list_(pyarrow.float32(), info.dimension)),
+            ("failure", pyarrow.string()),
+        ]
+        self._schema = pyarrow.schema(fields, metadata={METADATA_KEY: json.dumps(meta)})
+        self._writer: Any = arrow("pyarrow.parquet").ParquetWriter(stream, self._schema)
+
+    def add(self, photo: Photo, vector: Vectors | None, sha256: str | None, reason: str) -> None:
+        self._rows.append((photo, vector, sha256, reason))
+        self.n_rows += 1
+        if len(self._rows) == _BLOCK:
+            self._write()
+
+    def finish(self) -> None:
+        # A table without rows still has its columns.
+        if self._rows or not self.n_rows:
+            self._write()
+        self._writer.close()
+
+    def _write(self) -> None:
+        pyarrow = arrow()
+        rows, self._rows = self._rows, []
+        zero = np.zeros(self._dimension, dtype=np.float32)
+        vectors = [zero if vector is None else vector for _, vector, _, _ in rows]
+        flat = np.concatenate(vectors) if vectors else zero[:0]
+        columns = [
+            pyarrow.array([photo.id for photo, *_ in rows], pyarrow.int32()),
+            pyarrow.array([photo.product_id for photo, *_ in rows], pyarrow.string()),
+            pyarrow.array([_utf8(photo.name) for photo, *_ in rows], pyarrow.string()),
+            pyarrow.array([sha256 for *_, sha256, _ in rows], pyarrow.string()),
+            pyarrow.array([photo.domain for photo, *_ in rows], pyarrow.string()),
+            pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(flat), self._dimension),
+            pyarrow.array([reason or None for *_, reason in rows], pyarrow.string()),
+        ]
+        self._writer.write_table(pyarrow.table(columns, schema=self._schema))
+
+
+def _utf8(name: str) -> str:
+    """Return a file name as text that can be stored: on Linux one may hold any bytes."""
+    return name.encode(errors="backslashreplace").decode()

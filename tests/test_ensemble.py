@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from shoplens import load_encoder
+from shoplens.errors import MissingError, ModelError
+from shoplens.models.ensemble import Ensemble, Member
+
+MakeModel = Callable[..., Path]
+
+
+def squares(n: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(256, size=(n, 16, 16, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def two(make_model: MakeModel) -> tuple[Path, Path]:
+    """Two models of one size that differ in what they subtract."""
+    return make_model("a"), make_model("b", mean=[90.0, 127.0, 160.0], licence="MIT")
+
+
+@pytest.fixture
+def write(tmp_path: Path, two: tuple[Path, Path]) -> Callable[..., Path]:
+    """Write an ensemble beside its two members; returns its folder."""
+
+    def make(*members: dict[str, object], **values: object) -> Path:
+        folder = tmp_path / "models"
+        entries = members or ({"model": "a", "weight": 3}, {"model": "b", "weight": 1})
+        text = json.dumps({"name": "both", "members": entries, **values})
+        (folder / "ensemble.json").write_text(text, encoding="utf-8")
+        return folder
+
+    return make
+
+
+def test_cosines_are_the_weighted_mean_of_the_members(two: tuple[Path, Path]) -> None:
+    first, second = (load_encoder(path) for path in two)
+    both = Ensemble("both", [Member(first, 3), Member(second, 1)])
+    pixels = squares(5)
+    vectors = both.encode(pixels, ["user"] * 5)
+    assert vectors.shape == (5, 96)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    a, b = (encoder.encode(pixels, ["user"] * 5) for encoder in (first, second))
+    np.testing.assert_allclose(vectors @ vectors.T, 0.75 * a @ a.T + 0.25 * b @ b.T, atol=1e-6)
+
+
+def test_an_ensembles_recipe_speaks_for_its_members(two: tuple[Path, Path]) -> None:
+    both = Ensemble("both", [Member(load_encoder(path), 1) for path in two])
+    recipe = both.recipe
+    assert (recipe.name, recipe.dimension, recipe.input_size) == ("both", 96, 16)
+    assert recipe.licence == "CC0-1.0 AND MIT"
+    assert recipe.sources == ("made by the tests",)
+    assert not recipe.centres
+    assert not recipe.nested
+    assert [member.weight for member in both.members] == [0.5, 0.5]
+
+
+def test_the_fingerprint_is_of_members_and_weights(two: tuple[Path, Path]) -> None:
+    a, b = (load_encoder(path) for path in two)
+
+    def fingerprint(*members: tuple[object, float], name: str = "both") -> str:
+        return Ensemble(name, [Member(*member) for member in members]).fingerprint  # type: ignore[arg-type]
+
+    same = fingerprint((a, 3), (b, 1))
+    assert len(same) == 16
+    assert same == fingerprint((a, 0.75), (b, 0.25)) == fingerprint((a, 3), (b, 1), name="other")
+    others = [fingerprint((a, 1), (b, 1)), fingerprint((b, 1), (a, 3)), fingerprint((a, 1))]
+    assert len({same, a.fingerprint, b.fingerprint, *others}) == 6
+
+
+@pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf"), "1", None, True])
+def test_impossible_weights_are_refused(two: tuple[Path, Path], weight: float) -> None:
+    with pytest.raises(ModelError, match="weight of a must be a number above 0"):
+        Member(load_encoder(two[0]), weight)
+
+
+def test_an_ensemble_needs_members_that_are_none(two: tuple[Path, Path]) -> None:
+    with pytest.raises(ModelError, match="both has no members"):
+        Ensemble("both", [])
+    inner = Ensemble("inner", [Member(load_encoder(two[0]), 1)])
+    with pytest.raises(ModelError, match="member inner is an ensemble"):
+        Ensemble("both", [Member(inner, 1)])
+
+
+def test_members_that_prepare_differently_cannot_share_pixels(make_model: MakeModel) -> None:
+    members = [Member(load_encoder(make_model(fit, fit=fit)), 1) for fit in ("pad", "crop")]
+    with pytest.raises(ModelError, match=r"different ways.*models\.views"):
+        Ensemble("both", members).encode(squares(1), ["user"])
+
+
+# From folders and zips.
+
+
+def test_a_folder_with_its_members_is_an_ensemble(
+    write: Callable[..., Path], two: tuple[Path, Path]
+) -> None:
+    found = load_encoder(write())
+    a, b = (load_encoder(path) for path in two)
+    expected = Ensemble("both", [Member(a, 3), Member(b, 1)])
+    assert found.recipe == expected.recipe
+    assert found.fingerprint == expected.fingerprint
+    pixels = squares(2)
+    domains = ["user", "seller"]
+    np.testing.assert_array_equal(
+        found.encode(pixels, domains),  # type: ignore[arg-type]
+        expected.encode(pixels, domains),  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize("prefix", ["", "both/"])
+def test_a_zip_of_an_ensemble_is_the_same_model(
+    tmp_path: Path, write: Callable[..., Path], prefix: str
+) -> None:
+    folder = write()
+    with zipfile.ZipFile(tmp_path / "both.zip", "w") as archive:
+        for path in sorted(folder.rglob("*.*")):
+            archive.write(path, prefix + path.relative_to(folder).as_posix())
+    zipped = load_encoder(tmp_path / "both.zip")
+    assert zipped.fingerprint == load_encoder(folder).fingerprint
+
+
+def test_members_may_be_named_and_weights_left_out(write: Callable[..., Path]) -> None:
+    found = load_encoder(write({"model": "lite2-products"}, {"model": "a"}, version="7"))
+    assert isinstance(found, Ensemble)
+    assert [m.encoder.recipe.name for m in found.members] == ["lite2-products", "a"]
+    assert [m.weight for m in found.members] == [0.5, 0.5]
+    assert found.recipe.input_size == 384
+    assert found.recipe.version == "7"
+
+
+def test_a_member_may_be_a_zip_beside(
+    tmp_path: Path, write: Callable[..., Path], two: tuple[Path, Path]
+) -> None:
+    with zipfile.ZipFile(tmp_path / "models" / "a.zip", "w") as archive:
+        for path in two[0].iterdir():
+            archive.write(path, path.name)
+    zipped = load_encoder(write({"model": "a.zip"}, {"model": "b"}))
+    assert zipped.fingerprint == load_encoder(write({"model": "a"}, {"model": "b"})).fingerprint
+
+
+def test_a_member_that_is_not_there_is_missing(write: Callable[..., Path]) -> None:
+    with pytest.raises(MissingError, match="no model 'lite2-product'"):
+        load_encoder(write({"model": "lite2-product"}))
+
+
+def test_an_ensemble_cannot_be_a_member_of_itself(write: Callable[..., Path]) -> None:
+    with pytest.raises(MissingError, match=r"no model\.onnx"):
+        load_encoder(write({"model": "."}))
+
+
+def test_an_ensemble_cannot_be_cut(write: Callable[..., Path]) -> None:
+    with pytest.raises(ModelError, match="cannot be cut to 48 dimensions; it offers 96"):
+        load_encoder(write(), dimension=48)
+    assert load_encoder(write(), dimension=96).recipe.dimension == 96
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "is not JSON"),
+        ("[]", "must hold one JSON object"),
+        ('{"name": "x"}', r"must hold the keys name and members .*\['name'\]"),
+        ('{"name": "x", "members": [], "kind": 1}', "must hold the keys"),
+        ('{"name": "x", "members": []}', "x has no members"),
+        ('{"name": "", "members": [{"model": "a"}]}', "name must not be empty"),
+        ('{"name": 5, "members": [{"model": "a"}]}', "name must be text"),
+        ('{"name": "x", "members": {"a": 1}}', "members must be a list"),
+        ('{"name": "x", "members": ["a"]}', "members must be a list"),
+        ('{"name": "x", "members": [{"weight": 1}]}', "members must be a list"),
+        ('{"name": "x", "members": [{"model": 5}]}', "members must be a list"),
+        ('{"name": "x", "members": [{"model": "a", "share": 1}]}', "members must be a list"),
+        ('{"name": "x", "members": [{"model": "a", "weight": 0}]}', "weight of a must be"),
+        ('{"name": "x", "members": [{"model": "a", "weight": null}]}', "weight of a must be"),
+    ],
+)
+def test_a_faulty_ensemble_is_refused(write: Callable[..., Path], text: str, problem: str) -> None:
+    folder = write()
+    (folder / "ensemble.json").write_text(text)
+    with pytest.raises(ModelError, match=problem) as caught:
+        load_encoder(folder)
+    assert str(folder) in str(caught.value)
