@@ -1,0 +1,93 @@
+"""Catalogues that no machine lists as a whole: a folder of Parquet files, each a partition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from shoplens.arrow import arrow
+from shoplens.distributed.partitions import OneFile, Partition
+from shoplens.errors import DataError, MissingError, PhotoError
+from shoplens.parallel import parallel_map
+from shoplens.sources.kinds import recognise
+from shoplens.sources.places import DiskFile, Place
+from shoplens.sources.remote import RemoteFolder, as_whole
+
+_ID_COLUMNS = ("photo_id", "seller_img_id")
+_MOST_ROWS = 2**31
+_SIDE_BY_SIDE = 16
+"""Files whose ends are read at once: in an object store each takes a while."""
+
+
+def cut_by_file(
+    source: str | Path, columns: Mapping[str, str] | None = None, *, remote: bool = False
+) -> list[Partition]:
+    """Return a partition for each Parquet file of a folder, in order of their paths.
+
+    Of each file only its end is read here; rows are listed where they are embedded. Ids are those
+    of the column `photo_id` (or `seller_img_id`, or what `columns` names), and must differ
+    between files as within them; where there is no such column, rows are numbered from 0 through
+    all files, as `shoplens.dataset.read_gallery` numbers those of the folder.
+
+    Args:
+        source: the folder, here or behind an `s3://` or `gs://` URL; all machines must reach it.
+        columns: as in `read_gallery`.
+        remote: as in `read_gallery`.
+
+    Raises:
+        MissingError: there is no such folder.
+        DataError: it holds no Parquet files, or one of them is damaged.
+    """
+    files = _files(source)
+    if not files:
+        raise DataError(f"{source} holds no Parquet file; partitions by file need some")
+    chosen = (columns or {}).get("seller_img_id")
+    id_columns = _ID_COLUMNS if chosen is None else (chosen,)
+    partitions: list[Partition] = []
+    first_row = 0
+    counted = parallel_map(lambda file: _count(file[1]), files, _SIDE_BY_SIDE)
+    with closing(counted):
+        for (name, _), (n_rows, names) in zip(files, counted, strict=True):
+            first_id = None if names.intersection(id_columns) else first_row
+            photos = OneFile(name, first_id, dict(columns or {}), remote)
+            partitions.append(Partition(len(partitions), first_row, n_rows, photos))
+            first_row += n_rows
+    if first_row > _MOST_ROWS:
+        raise DataError(f"{source} has {first_row:,} rows; ids of 32 bits number {_MOST_ROWS:,}")
+    return partitions
+
+
+def _files(source: str | Path) -> list[tuple[str, Place]]:
+    """Return the Parquet files of a folder with what `read_gallery` finds each by."""
+    folder = recognise(source).folder
+    if folder is None:
+        raise DataError(f"{source} is no folder; partitions by file need one of Parquet files")
+    if isinstance(folder, RemoteFolder):
+        names = sorted(name for name in folder.list() if _is_part(name))
+        return [(folder.file(name).url, folder.file(name)) for name in names]
+    root = folder.absolute()
+    paths = [path for path in root.rglob("*") if _is_part(path.relative_to(root).as_posix())]
+    return [(str(path), DiskFile(path)) for path in sorted(paths, key=lambda path: path.as_posix())]
+
+
+def _is_part(name: str) -> bool:
+    path = PurePosixPath(name)
+    hidden = any(part.startswith((".", "_")) for part in path.parts)
+    return path.suffix.lower() in (".parquet", ".pq") and not hidden
+
+
+def _count(place: Place) -> tuple[int, set[str]]:
+    """Return how many rows a Parquet file has, and its columns."""
+    parquet: Any = arrow("pyarrow.parquet")
+    try:
+        with place.open() as stream:
+            metadata = parquet.read_metadata(stream)
+    except PhotoError as error:
+        raise as_whole(place, error) from error
+    except MissingError:
+        raise
+    except (OSError, ValueError) as error:  # pyarrow's errors derive from these.
+        raise DataError(f"{place} is not a Parquet file, or is damaged: {error}") from error
+    return metadata.num_rows, set(metadata.schema.to_arrow_schema().names)

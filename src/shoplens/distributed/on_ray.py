@@ -1,0 +1,214 @@
+"""Partitions spread over a Ray cluster; where Ray is imported (extra `shoplens[ray]`).
+
+A partition is one row of a Ray dataset, and one task of one core: it lists its photos, embeds them
+and writes its part; what comes back to the driver is a record of a few hundred bytes. A task whose
+machine dies is run again on another at once. (Of a pool of actors, the dead one's partitions wait:
+it is started anew only when another actor gives up its core, and that is when the work is done.) A
+process runs many tasks and loads the model once.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import pickle
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from shoplens.distributed.packing import PackedModel
+from shoplens.distributed.partitions import Partition, PartitionResult, compute
+from shoplens.errors import FailureLimitError, MissingError, ShoplensError
+from shoplens.models import Encoder
+from shoplens.progress import Progress, silent
+from shoplens.records import Failure
+from shoplens.vector_parts import Manifest, PartFolder
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run over all partitions came to."""
+
+    n_photos: int = 0
+    n_parts: int = 0
+    n_kept: int = 0
+    """Photos whose vectors an earlier run had left."""
+    n_clipped: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    core_seconds: Counter[str] = field(default_factory=Counter)
+    """By stage, over all machines."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What every task is told."""
+
+    model: Any
+    """Ray's reference to a `PackedModel`."""
+    fingerprint: str
+    folder: PartFolder
+    retry_failed: bool
+
+
+def embed_on_ray(
+    partitions: Iterable[Partition],
+    model: PackedModel,
+    dimension: int,
+    folder: PartFolder,
+    *,
+    name: str,
+    address: str | None = None,
+    max_tasks: int | None = None,
+    retry_failed: bool = False,
+    max_failures: int | None = None,
+    progress: Progress = silent,
+) -> Summary:
+    """Embed partitions on a Ray cluster, and write their parts.
+
+    Stopped at any moment and called again, it goes on: parts that are complete are not computed
+    again. A session of Ray that this process is connected to already is used and left open.
+
+    Args:
+        partitions: the pieces, see `shoplens.distributed.partitions.cut`.
+        model: what to embed with, see `shoplens.distributed.packing.pack_model`.
+        dimension: of the model's vectors.
+        folder: where parts, records and at last the manifest go; all machines must reach it.
+        name: the model's name.
+        address: of the cluster, as `ray.init` takes it; None takes the one that this machine or the
+            environment (`RAY_ADDRESS`) knows, or else starts Ray on this machine alone.
+        max_tasks: how many partitions may be under way at once, one core each; None: as many as the
+            cluster has cores.
+        retry_failed: see `shoplens.distributed.partitions.compute`.
+        max_failures: stop when more photos than this have failed. They are counted a partition at
+            a time, and partitions that are under way meanwhile are not counted.
+        progress: told how many photos are done, a partition at a time.
+
+    Raises:
+        MissingError: Ray is not installed.
+        FailureLimitError: more than `max_failures` photos failed.
+        ShoplensError: the cluster cannot be reached, or a partition cannot be computed.
+    """
+    ray = _ray()
+    pieces = list(partitions)
+    total = sum(piece.n_photos for piece in pieces)
+    first_rows = [piece.first_row for piece in pieces]
+    summary = Summary(n_parts=len(pieces))
+    folder.begin()
+    if pieces:
+        with _session(ray, address):
+            job = _Job(ray.put(model), model.fingerprint, folder, retry_failed)
+            rows = [{"partition": ray.cloudpickle.dumps(piece)} for piece in pieces]
+            del pieces
+            for result in _results(ray, rows, job, max_tasks):
+                _count(summary, result, first_rows[result.record.number])
+                progress("embed", summary.n_photos, total)
+                if max_failures is not None and len(summary.failures) > max_failures:
+                    raise FailureLimitError(summary.failures, summary.n_photos)
+    summary.failures.sort(key=lambda failure: failure.row)
+    folder.finish(
+        Manifest(
+            n_photos=summary.n_photos,
+            n_parts=summary.n_parts,
+            n_failed=len(summary.failures),
+            dimension=dimension,
+            model=name,
+            fingerprint=model.fingerprint,
+        )
+    )
+    return summary
+
+
+def _ray() -> Any:
+    # Ray reports the use of it to its makers unless told not to.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray  # noqa: PLC0415
+        import ray.data  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingError(
+            f"many machines need Ray: pip install 'shoplens[ray]' ({error})"
+        ) from error
+    return ray
+
+
+@contextmanager
+def _session(ray: Any, address: str | None) -> Iterator[None]:
+    """Connect to a cluster for the time of a block."""
+    # Its warnings are of settings made here; what fails is raised.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    shown = (context.enable_progress_bars, context.print_on_execution_start)
+    context.enable_progress_bars = context.print_on_execution_start = False
+    mine = not ray.is_initialized()
+    try:
+        if mine:
+            _connect(ray, address)
+        yield
+    finally:
+        context.enable_progress_bars, context.print_on_execution_start = shown
+        if mine:
+            ray.shutdown()
+
+
+def _connect(ray: Any, address: str | None) -> None:
+    try:
+        ray.init(
+            address=address,
+            logging_level=logging.WARNING,
+            log_to_driver=False,
+            **({} if address else {"include_dashboard": False}),
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ShoplensError(f"cannot reach the Ray cluster {address or ''}: {error}") from error
+
+
+def _results(
+    ray: Any, rows: list[dict[str, bytes]], job: _Job, max_tasks: int | None
+) -> Iterator[PartitionResult]:
+    """Yield what comes of each partition, as soon as it is known."""
+    # A block a row, so that a row is a task; the only thing its machine's death can cost.
+    dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+        _run, fn_kwargs={"job": job}, num_cpus=1, compute=ray.data.TaskPoolStrategy(max_tasks)
+    )
+    try:
+        for row in dataset.iter_rows():
+            result = pickle.loads(row["result"])
+            if isinstance(result, ShoplensError):
+                raise result
+            yield result
+    except ray.exceptions.RayError as error:
+        raise ShoplensError(f"a partition could not be computed: {error}") from error
+
+
+def _run(row: Mapping[str, bytes], job: _Job) -> dict[str, bytes]:
+    """Compute a partition; runs on any machine of the cluster."""
+    try:
+        encoder = _encoder(job.fingerprint, job.model)
+        partition: Partition = pickle.loads(row["partition"])
+        result = compute(partition, encoder, job.folder, retry_failed=job.retry_failed)
+    except ShoplensError as error:
+        # As an exception it would reach the driver wrapped in traces of Ray.
+        return {"result": pickle.dumps(error)}
+    return {"result": pickle.dumps(result)}
+
+
+@functools.lru_cache(maxsize=1)
+def _encoder(fingerprint: str, model: Any) -> Encoder:
+    """Return the model, loaded once a process."""
+    packed: PackedModel = _ray().get(model)
+    return packed.load()
+
+
+def _count(summary: Summary, result: PartitionResult, first_row: int) -> None:
+    record = result.record
+    summary.n_photos += record.n_photos
+    summary.n_kept += result.n_kept
+    summary.n_clipped += record.n_clipped
+    summary.core_seconds.update(result.seconds)
+    summary.failures += (
+        Failure(first_row + failed.row, failed.id, failed.name, failed.reason, failed.detail)
+        for failed in record.failures
+    )

@@ -1,0 +1,113 @@
+"""A model as a value: it is sent to machines that do not have its files."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import platform
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from shoplens.errors import ModelError
+from shoplens.models import DEFAULT_MODEL, Encoder, list_models, load_encoder
+from shoplens.models.ensemble import ENSEMBLE_FILE
+from shoplens.models.zoo import converted, is_hub_name
+
+_DECIDING = ("shoplens", "numpy", "onnxruntime", "PIL")
+"""Packages whose versions may change a vector."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackedModel:
+    """A model that can be loaded on another machine, and what it must come to there."""
+
+    model: str
+    """Its name, or that of its folder or zip among the `files`."""
+    files: Mapping[str, bytes]
+    """By path; none for a model that ships."""
+    dimension: int | None
+    fingerprint: str
+    versions: Mapping[str, str]
+    """Of the packages where it was packed."""
+
+    def load(self) -> Encoder:
+        """Load the model.
+
+        Raises `ModelError` when packages are of other versions here, or the model is another one.
+        """
+        here = installed_versions()
+        different = [
+            f"{name} {here[name]} instead of {wanted}"
+            for name, wanted in self.versions.items()
+            if here[name] != wanted
+        ]
+        if different:
+            raise ModelError(
+                f"on {platform.node()} there is {', '.join(different)}: vectors could differ from "
+                "those of the other machines; install the same versions on all of them"
+            )
+        with tempfile.TemporaryDirectory(prefix="shoplens") as scratch:
+            for name, data in self.files.items():
+                file = Path(scratch, name)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(data)
+            model = Path(scratch, self.model) if self.files else self.model
+            encoder = load_encoder(model, dimension=self.dimension)
+        if encoder.fingerprint != self.fingerprint:
+            raise ModelError(
+                f"on {platform.node()} the model {self.model} is {encoder.fingerprint}, not "
+                f"{self.fingerprint}: install the same shoplens on all machines"
+            )
+        return encoder
+
+
+def pack_model(
+    model: str | Path = DEFAULT_MODEL, *, dimension: int | None = None
+) -> tuple[PackedModel, Encoder]:
+    """Return a model as a value, and loaded.
+
+    A model that ships travels by its name; the files of any other travel along, those of the
+    members of an ensemble too.
+
+    Args:
+        model: as `shoplens.models.load_encoder` takes it.
+        dimension: as there.
+
+    Raises as `load_encoder`.
+    """
+    encoder = load_encoder(model, dimension=dimension)
+    files: dict[str, bytes] = {}
+    name = _pack(model, "model", files)
+    packed = PackedModel(name, files, dimension, encoder.fingerprint, installed_versions())
+    return packed, encoder
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the versions here of the packages that may change a vector."""
+    return {name: importlib.import_module(name).__version__ for name in _DECIDING}
+
+
+def _pack(model: str | Path, name: str, files: dict[str, bytes]) -> str:
+    """Put a model's files below `name`; return what it is loaded by."""
+    if any(info.recipe.name == model for info in list_models()):
+        return str(model)
+    if isinstance(model, str) and is_hub_name(model):
+        model = converted(model)
+    path = Path(model)
+    if path.is_file():
+        files[f"{name}.zip"] = path.read_bytes()
+        return f"{name}.zip"
+    if not (path / ENSEMBLE_FILE).is_file():
+        for file in ("model.onnx", "recipe.json"):
+            files[f"{name}/{file}"] = (path / file).read_bytes()
+        return name
+    ensemble = json.loads((path / ENSEMBLE_FILE).read_text(encoding="utf-8"))
+    for number, member in enumerate(ensemble["members"]):
+        beside = path / member["model"]
+        source: str | Path = beside if beside.exists() else member["model"]
+        place = _pack(source, f"{name}/member-{number}", files)
+        member["model"] = place.removeprefix(f"{name}/")
+    files[f"{name}/{ENSEMBLE_FILE}"] = json.dumps(ensemble).encode()
+    return name
