@@ -23,8 +23,8 @@ from matplotlib.figure import Figure
 from measuring import REAL, ROOT, SAMPLE, finish, interleaved, table
 
 from shoplens import Dataset, embed, evaluate, load_encoder, rank, read_dataset
-from shoplens.models import DEFAULT_MODEL, Encoder
 from shoplens.cores import usable_cores
+from shoplens.models import DEFAULT_MODEL, Encoder
 from shoplens.records import Photo, PhotoSet
 from shoplens.training.config import Holdout, Source
 from shoplens.training.photos import Product, read_products, split
@@ -63,7 +63,14 @@ STEPS = (
     Step("head partly whitened on real photos", "head", 260),
     Step("head fitted on renders as well", "head-renders", 260),
     Step("at 320 px", "head-320", 320),
-    Step("at 384 px, float16 weights: lite2-products", DEFAULT_MODEL, 384, "fp16", shipped=True),
+    Step("at 384 px", "head-384", 384),
+    Step(
+        "late stages tuned, mixed with their start, float16: lite2-products",
+        DEFAULT_MODEL,
+        384,
+        "fp16",
+        shipped=True,
+    ),
     Step("the same in int8", DEFAULT_MODEL, 384, "int8"),
     Step("Lite1 at 320 px", "lite1-320", 320),
 )

@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = ROOT / "examples" / "training" / "lite2-products.yaml"
+CONFIGS = ROOT / "examples" / "training"
+BUILD = ROOT / "build"
 MODEL = ROOT / "src" / "shoplens" / "models" / "builtin" / "lite2-products"
 
 
@@ -24,7 +25,8 @@ def run(*command: str | Path) -> None:
     """Run a command and stop when it fails."""
     shown = [str(word) for word in command]
     print("+", " ".join(shown), flush=True)
-    if code := subprocess.run(shown, check=False).returncode:
+    # The second configuration names the first one's model relative to here.
+    if code := subprocess.run(shown, check=False, cwd=ROOT).returncode:
         raise SystemExit(code)
 
 
@@ -33,18 +35,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tables", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--output", type=Path, default=MODEL)
-    parser.add_argument("--run", type=Path, default=ROOT / "build" / "lite2-products")
     arguments = parser.parse_args()
+    tables, output = arguments.tables.resolve(), arguments.output.resolve()
     sample = ROOT / "examples" / "furniture"
-    renders = arguments.tables / "renders"
     run(
-        sys.executable, ROOT / "scripts" / "render_bulk" / "make.py", renders,
+        sys.executable, ROOT / "scripts" / "render_bulk" / "make.py", tables / "renders",
         "--exclude-products", sample,
     )  # fmt: skip
     shoplens = (sys.executable, "-m", "shoplens")
-    run(*shoplens, "train", CONFIG, "-o", arguments.run, "--tables", arguments.tables, "--resume")
+    for name in ("lite2-tuned", "lite2-products"):
+        config, folder = CONFIGS / f"{name}.yaml", BUILD / name
+        if not (folder / "model.pt").is_file():
+            run(*shoplens, "train", config, "-o", folder, "--tables", tables, "--resume")
+        if name == "lite2-tuned" and not (folder / "model").is_dir():
+            run(*shoplens, "export", folder, "-o", folder / "model", "--photos", sample)
     run(
-        *shoplens, "export", arguments.run, "-o", arguments.output, "--precision", "fp16",
+        *shoplens, "export", BUILD / "lite2-products", "-o", output, "--precision", "fp16",
         "--evaluate-on", sample, "--force",
     )  # fmt: skip
 
