@@ -18,8 +18,8 @@ import onnxruntime
 import openvino
 from measuring import finish, interleaved, table
 
+from shoplens.cores import usable_cores
 from shoplens.models import DEFAULT_MODEL, load_encoder
-from shoplens.parallel import usable_cores
 
 PHOTOS = 48
 CORES = usable_cores()
