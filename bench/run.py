@@ -24,9 +24,20 @@ SECTIONS = {
         "configurations in `examples/training`. Groceries: user photos of products kept out of "
         "the fit, among all seller pictures of groceries. Renders: the sample data, whose products "
         "took no part, made by another renderer. The development set is validation: it chose. "
-        "Photos/s: the model alone, one call a core, all models in turn, five rounds. Made by "
+        "Photos/s: the model alone, one call a core, the models of one run (last column) in turn, "
+        "five rounds. Made by "
         "`python3 make.py steps`; what training the network itself did is in the "
         "[model card](model-card.md#training-the-network-itself).",
+    ),
+    "reach": (
+        "What more photos would give",
+        "ImageNet's Lite2 at 384 px, pooled features as they are, and a head fitted to more and "
+        "more products: ours (groceries, garments, renders: what may train the model), and, as a "
+        "bound, those of the marketplace that are not searched for (half of the development "
+        "set's products; the other half is searched for, five draws). Components: as the built-in "
+        "model's head is fitted, whose photos they are plays no part. Within-class: what varies "
+        "between photos of one product is whitened away. Nothing fitted to the development set "
+        "ships. Made by `python3 make.py reach`.",
     ),
     "starter_kit_way": (
         "Against the starter kit's way",
@@ -70,6 +81,12 @@ SECTIONS = {
         "`shoplens embed` of the same photos twice with the built-in model: the second decodes "
         "and infers nothing.",
     ),
+    "distributed": (
+        "On Ray",
+        "The same photos by the local engine and by `--engine ray` on the same cores, in turn. "
+        "What follows from it for large catalogues is in [distributed.md](distributed.md). Made "
+        "by `bench/distributed.py`.",
+    ),
     "engines": (
         "Which engine",
         "The built-in model alone, every way in turn in one process, five rounds.",
@@ -78,7 +95,11 @@ SECTIONS = {
     "install": ("Installing", "A plain `pip install shoplens` in an empty environment."),
 }
 
-ELSEWHERE = {"steps": "make.py steps"}
+ELSEWHERE = {
+    "steps": "make.py steps",
+    "reach": "make.py reach",
+    "distributed": ".venv-ray/bin/python bench/distributed.py",
+}
 """What has a command of its own: here its results are only shown."""
 WITH_TORCH = ("starter_kit_way", "precision")
 """What is run in the environment for training."""

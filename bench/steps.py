@@ -4,12 +4,14 @@
 
 Every step is a training configuration in examples/training/steps; `--tables` is the folder that
 scripts/build_model.py takes. Steps whose model is not in build/steps yet are trained and exported
-first; the others, and the built-in models, are only measured.
+first; the others, and the built-in models, are only measured. `--only CONFIG` measures the steps of
+some configurations and keeps the other rows of the last result.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import time
@@ -20,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from measuring import REAL, ROOT, SAMPLE, finish, interleaved, table
+from measuring import REAL, RESULTS, ROOT, SAMPLE, finish, interleaved, table
 
 from shoplens import Dataset, embed, evaluate, load_encoder, rank, read_dataset
 from shoplens.cores import usable_cores
@@ -148,41 +150,54 @@ def main() -> None:
     """Prepare, measure, print, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tables", type=Path, required=True, metavar="FOLDER")
-    tables = parser.parse_args().tables
+    parser.add_argument("--only", nargs="+", metavar="CONFIG", choices={s.config for s in STEPS})
+    arguments = parser.parse_args()
+    tables: Path = arguments.tables
+    steps = [s for s in STEPS if arguments.only is None or s.config in arguments.only]
+    kept = {row["label"]: row for row in last_rows()} if arguments.only else {}
     MODELS.mkdir(parents=True, exist_ok=True)
-    for step in STEPS:
+    for step in steps:
         prepare(step, tables)
     sets = {
         "grocery": grocery(tables),
         "renders": read_dataset(SAMPLE),
         "development": read_dataset(REAL),
     }
-    encoders = {step: load_encoder(step.model) for step in STEPS}
+    encoders = {step: load_encoder(step.model) for step in steps}
     speeds = interleaved({s.label: lambda e=e: speed(e) for s, e in encoders.items()})
-    rows: list[dict[str, Any]] = []
-    for number, (step, encoder) in enumerate(encoders.items(), start=1):
+    for step, encoder in encoders.items():
         scores = {}
         for name, dataset in sets.items():
             ranking = rank(embed(dataset.queries, encoder), embed(dataset.gallery, encoder))
             best = evaluate(ranking, dataset)["map@1000"]
             scores[name] = {"value": best.value, "low": best.low, "high": best.high}
-        rows.append(
-            {
-                "number": number,
-                "label": step.label,
-                "shipped": step.shipped,
-                "dimension": encoder.recipe.dimension,
-                "input_size": step.input_size,
-                "photos_per_second": speeds[step.label]["median"],
-                "megabytes": (step.model / "model.onnx").stat().st_size / 1e6,
-                "scores": scores,
-            }
-        )
+        kept[step.label] = {
+            "label": step.label,
+            "shipped": step.shipped,
+            "dimension": encoder.recipe.dimension,
+            "input_size": step.input_size,
+            "photos_per_second": speeds[step.label]["median"],
+            "megabytes": (step.model / "model.onnx").stat().st_size / 1e6,
+            "scores": scores,
+            "measured": time.strftime("%Y-%m-%d %H:%M"),
+        }
+    rows: list[dict[str, Any]] = [kept[step.label] for step in STEPS if step.label in kept]
+    for number, row in enumerate(rows, start=1):
+        row["number"] = number
     plot(rows)
     header = ["", "step", "px", "grocery", "renders", "open development set", "photos/s", "MB"]
-    text = table(header, [line(row) for row in rows])
+    text = table([*header, "run"], [line(row) for row in rows])
     text += "\n\n![Accuracy by cost](images/accuracy-by-cost.png)"
     finish("steps", "python3 make.py steps --tables FOLDER", {"steps": rows}, text)
+
+
+def last_rows() -> list[dict[str, Any]]:
+    """Return the rows of the last result."""
+    file = RESULTS / "steps.json"
+    rows: list[dict[str, Any]] = []
+    if file.is_file():
+        rows = json.loads(file.read_text(encoding="utf-8"))["steps"]
+    return rows
 
 
 def line(row: dict[str, Any]) -> list[str]:
@@ -195,6 +210,7 @@ def line(row: dict[str, Any]) -> list[str]:
     return [
         str(row["number"]), label, str(row["input_size"]), *scores,
         f"{row['photos_per_second']:.0f}", f"{row['megabytes']:.1f}",
+        row.get("measured", "earlier"),
     ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from conftest import Run
+from conftest import ROOT, Run
 from onnx import numpy_helper
 
 from shoplens.cache import cache_folder
@@ -218,3 +218,13 @@ def test_json_of_the_listing_is_json(tmp_path: Path, run: Run) -> None:
     assert run("models", "--json", file).code == 0
     assert json.loads(file.read_text())["zoo"]
     assert run("models", "--json", file, "convert", "timm:x").code == 2
+
+
+def test_the_shipped_models_score_is_the_measured_one() -> None:
+    file = ROOT / "bench" / "results" / "end_to_end.json"
+    runs = json.loads(file.read_text(encoding="utf-8"))["runs"]
+    run = runs["challenge, open development set"]
+    (shipped,) = (info for info in list_models() if info.default)
+    assert shipped.score is not None
+    assert shipped.score.value == pytest.approx(run["metrics"]["map@1000"]["value"], abs=5e-5)
+    assert run["model"] == {"name": shipped.recipe.name, "fingerprint": shipped.fingerprint}

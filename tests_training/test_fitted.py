@@ -96,3 +96,16 @@ def test_centres_weigh_sources_alike(network: Network) -> None:
     with torch.no_grad():
         means = [functional.normalize(network.head(x)).mean(dim=0).numpy() for x in (many, few)]
     assert np.allclose(centres["user"], np.mean(means, axis=0), atol=1e-6)
+
+
+def test_directions_in_which_nothing_varies_are_not_blown_up(network: Network) -> None:
+    torch.manual_seed(0)
+    before = network.head.weight.detach().clone()
+    # Ten photos in two groups: centred, they vary in eight directions.
+    features = functional.normalize(torch.rand(10, 1280))
+    fit_head(network, groups_of(features), whitening=0.5)
+    assert torch.equal(network.head.weight[8:], before[8:])
+    assert network.head.weight[:8].norm(dim=1).max() < 3
+    with torch.no_grad():
+        other = functional.normalize(torch.rand(4, 1280))
+        assert network.head(other).abs().max() < 3

@@ -18,6 +18,8 @@ from shoplens.training.validation import PlainViews, spread_out
 from shoplens.training.views import EarlyStages
 
 _BATCH = 64
+_LEAST_SPREAD = 1e-3
+"""Of the first component's: what varies less is rounding."""
 
 Group = tuple[str, Domain]
 """A source and a domain."""
@@ -77,21 +79,23 @@ def fit_head(network: Network, groups: Mapping[Group, Tensor], whitening: float)
 
     Args:
         network: whose head is set.
-        groups: (n, channels) pooled features by source and domain; fewer in all than the head's
-            dimension leave its remaining rows as they are.
+        groups: (n, channels) pooled features by source and domain. Few photos have few components:
+            then the head's remaining rows stay as they are.
         whitening: power by which components are divided by their spread, 0 to 1.
     """
     units = list(groups.values())
     centre = torch.stack([unit.mean(dim=0) for unit in units]).mean(dim=0)
     centred = [functional.normalize(unit - unit.mean(dim=0)) / len(unit) ** 0.5 for unit in units]
     _, spread, components = torch.linalg.svd(torch.cat(centred), full_matrices=False)
-    used = components[: network.head.out_features]
+    # Centring leaves directions in which nothing varies: dividing by that would blow up noise.
+    n_used = min(network.head.out_features, int((spread > _LEAST_SPREAD * spread[0]).sum()))
+    used = components[:n_used]
     # Signs of singular vectors are arbitrary: fix them so that runs agree.
     signs = used.gather(1, used.abs().argmax(dim=1, keepdim=True)).sign()
-    scales = (spread[: len(used)] / spread[0]).clamp(min=1e-6) ** -whitening
+    scales = (spread[:n_used] / spread[0]) ** -whitening
     used = used * signs * scales[:, None]
-    network.head.weight[: len(used)] = used
-    network.head.bias[: len(used)] = -(used @ centre)
+    network.head.weight[:n_used] = used
+    network.head.bias[:n_used] = -(used @ centre)
 
 
 @torch.no_grad()
