@@ -290,3 +290,10 @@ def test_the_file_is_plain_sqlite() -> None:
     database = sqlite3.connect(cache.file)
     assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     database.close()
+
+
+def test_a_row_takes_little_more_than_its_vector() -> None:
+    with VectorCache("f") as cache:
+        for i in range(1000):
+            cache.put(b"%032d" % i, Computed(np.full(512, i, np.float32)))
+    assert 2048 < cache.file.stat().st_size / 1000 < 2500

@@ -223,6 +223,8 @@ class VectorCache:
     def _connected(self) -> sqlite3.Connection:
         database = sqlite3.connect(self.file, timeout=_BUSY_TIMEOUT, check_same_thread=False)
         try:
+            # Of smaller pages a row of 2 KB would take a whole one.
+            database.execute("PRAGMA page_size = 32768")
             database.execute("PRAGMA journal_mode = WAL")
             # Safe against a kill of this process; a power cut may lose the last moments' rows.
             database.execute("PRAGMA synchronous = NORMAL")

@@ -11,6 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from shoplens.models.hub.padding import fold_padding
+
 INPUT, OUTPUT = "pixels", "features"
 _OPSET = 17
 
@@ -39,7 +41,7 @@ def trace(module: nn.Module, input_size: int) -> bytes:
             dynamo=False,
             opset_version=_OPSET,
         )
-    return bytes(stream.getvalue())
+    return fold_padding(bytes(stream.getvalue()), {INPUT: pixels.cpu().numpy()})
 
 
 class Traced:

@@ -20,6 +20,7 @@ from shoplens.errors import ModelError
 from shoplens.images import Decoded, decode
 from shoplens.models.encoder import OnnxEncoder, unit
 from shoplens.models.hub.congruence import Congruence, compare_preparation
+from shoplens.models.hub.padding import fold_padding
 from shoplens.models.hub.precision import halve
 from shoplens.models.hub.tower import ImageTower, load_tower
 from shoplens.models.recipe import Recipe
@@ -173,7 +174,8 @@ def _graph(tower: ImageTower, precision: Precision) -> tuple[bytes, int]:
         graph = onnx.load(file)
     if precision == "fp16":
         halve(graph)
-    return bytes(graph.SerializeToString()), dimension
+    weights = bytes(graph.SerializeToString())
+    return fold_padding(weights, {"pixels": pixels.numpy()}), dimension
 
 
 @contextmanager
