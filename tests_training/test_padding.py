@@ -73,6 +73,38 @@ def test_other_padding_stays(weights: bytes) -> None:
     np.testing.assert_array_equal(run(folded, x=x), run(weights, x=x))
 
 
+def test_what_a_branch_takes_stays() -> None:
+    """`late` is made before a choice, and only a branch of it takes it."""
+    model = onnx.load_from_string(graph([0, 0, 0, 0, 0, 0, 1, 1]))
+    kind = onnx.TensorProto.FLOAT
+    gives = helper.make_tensor_value_info("chosen", kind, None)
+    branches = [
+        helper.make_graph([helper.make_node("Identity", [name], ["chosen"])], name, [], [gives])
+        for name in ("late", "y")
+    ]
+    yes = numpy_helper.from_array(np.array(True), "yes")
+    model.graph.initializer.append(yes)
+    model.graph.node.append(helper.make_node("Neg", ["y"], ["late"]))
+    model.graph.node.append(
+        helper.make_node(
+            "If", ["yes"], ["result"], then_branch=branches[0], else_branch=branches[1]
+        )
+    )
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("result", kind, None))
+    weights = bytes(model.SerializeToString())
+    x = np.random.default_rng(1).normal(size=(1, 2, 6, 5)).astype(np.float32)
+    folded = fold_padding(weights, {"x": x})
+    assert kinds(folded) == ["Conv", "Neg", "If"]
+    np.testing.assert_allclose(run(folded, x=x), run(weights, x=x), atol=1e-6)
+
+
+def test_a_graph_without_padding_is_left_as_it_is() -> None:
+    weights = graph([0, 0, 0, 0, 0, 0, 1, 1], mode="reflect")
+    x = np.zeros((1, 2, 6, 5), np.float32)
+    assert fold_padding(weights, {"x": x}) is weights
+
+
 @pytest.mark.parametrize("size", [64, 75])
 def test_networks_padded_as_tensorflow_pads_have_none_left(size: int) -> None:
     backbone = load_backbone("imagenet:lite0", random_weights=True)

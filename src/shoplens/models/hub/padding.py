@@ -31,6 +31,7 @@ def fold_padding(weights: bytes, inputs: dict[str, Array]) -> bytes:
     graph = model.graph
     pads = [node for node in graph.node if node.op_type == "Pad" and _adds_zeros(node)]
     amounts = _amounts(model, [node.input[1] for node in pads], inputs)
+    n_folded = 0
     for pad in pads:
         users = [node for node in graph.node if pad.output[0] in node.input]
         amount = amounts[pad.input[1]]
@@ -41,13 +42,17 @@ def fold_padding(weights: bytes, inputs: dict[str, Array]) -> bytes:
             and not before[:2].any()
             and not after[:2].any()
             and all(node.op_type == "Conv" and node.input[0] == pad.output[0] for node in users)
+            and pad.output[0] not in _taken_inside(graph)
         )
         if not foldable:
             continue
+        n_folded += 1
         for conv in users:
             _add_pads(conv, [*before[2:].tolist(), *after[2:].tolist()])
             conv.input[0] = pad.input[0]
         graph.node.remove(pad)
+    if not n_folded:
+        return weights
     _remove_unused(graph)
     return bytes(model.SerializeToString())
 
@@ -87,10 +92,21 @@ def _add_pads(conv: onnx.NodeProto, more: list[int]) -> None:
     conv.attribute.append(helper.make_attribute("pads", total))
 
 
+def _taken_inside(graph: onnx.GraphProto) -> set[str]:
+    """Return what the branches and loops of a graph take, of its names among others."""
+    taken: set[str] = set()
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                taken |= {name for each in inner.node for name in each.input}
+                taken |= {value.name for value in inner.output} | _taken_inside(inner)
+    return taken
+
+
 def _remove_unused(graph: onnx.GraphProto) -> None:
     """Remove the nodes whose results nobody takes any more."""
     while True:
-        taken = {name for node in graph.node for name in node.input}
+        taken = {name for node in graph.node for name in node.input} | _taken_inside(graph)
         taken |= {value.name for value in graph.output}
         unused = [node for node in graph.node if not taken & set(node.output)]
         if not unused:
