@@ -25,7 +25,7 @@ from shoplens.models.hub.precision import halve
 from shoplens.models.hub.tower import ImageTower, load_tower
 from shoplens.models.recipe import Recipe
 from shoplens.models.views import prepare
-from shoplens.models.zoo import Precision, list_zoo
+from shoplens.models.zoo import Precision
 
 LOWEST_COSINE: dict[Precision, float] = {"fp32": 0.9999, "fp16": 0.999}
 """What the converted model's vectors must reach against the library's, on every photo looked at."""
@@ -65,23 +65,7 @@ def convert_tower(tower: ImageTower, precision: Precision = "fp32") -> Conversio
     """
     _refuse_large(tower, precision)
     weights, dimension = _graph(tower, precision)
-    preparation = tower.preparation
-    recipe = Recipe(
-        name=tower.model,
-        version="1",
-        dimension=dimension,
-        input_size=preparation.input_size,
-        fit=preparation.fit,
-        pixels="uint8_nhwc",
-        mean=preparation.mean,
-        std=preparation.std,
-        licence=tower.licence or _licences().get(tower.model, "not stated by its source"),
-        sources=(*tower.sources, f"converted to ONNX, {precision}: shoplens {__version__}"),
-        pad_colour=preparation.pad_colour,
-        interpolation=preparation.interpolation,
-        crop_share=preparation.crop_share,
-        pooling=tower.pooling,
-    )
+    recipe = tower.recipe(dimension, f"converted to ONNX, {precision}: shoplens {__version__}")
     encoder = OnnxEncoder(weights, recipe)
     photos = sample_photos()
     cosine = _lowest_cosine(tower, encoder, photos)
@@ -104,10 +88,6 @@ def sample_photos(n_each: int = _N_PHOTOS // 2) -> list[Decoded]:
         files = sorted((sample / folder).iterdir(), key=lambda file: file.name)
         photos += [decode(file.read_bytes()) for file in files[:n_each]]
     return photos
-
-
-def _licences() -> dict[str, str]:
-    return {known.name: known.licence for known in list_zoo()}
 
 
 class _Graph(nn.Module):

@@ -68,22 +68,7 @@ class TorchEncoder:
         self._std = torch.tensor(preparation.std, device=self._device)
         self._size = preparation.input_size
         dimension = self._run(np.zeros((1, self._size, self._size, 3), np.uint8)).shape[1]
-        self._recipe = Recipe(
-            name=tower.model,
-            version="1",
-            dimension=dimension,
-            input_size=preparation.input_size,
-            fit=preparation.fit,
-            pixels="uint8_nhwc",
-            mean=preparation.mean,
-            std=preparation.std,
-            licence=tower.licence or "not stated by its source",
-            sources=tower.sources,
-            pad_colour=preparation.pad_colour,
-            interpolation=preparation.interpolation,
-            crop_share=preparation.crop_share,
-            pooling=tower.pooling,
-        )
+        self._recipe = tower.recipe(dimension)
         self._fingerprint = self._recipe.fingerprint(_digest(tower, precision))
         self.batch_size = batch_size or self._fitting_batch()
         self._compiled = compiled

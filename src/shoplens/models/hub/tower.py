@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from shoplens.errors import ModelError
 from shoplens.models.hub.preparation import Preparation
+from shoplens.models.recipe import Recipe
+from shoplens.models.zoo import list_zoo
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,32 @@ class ImageTower:
     licence: str
     """Empty where the source states none."""
     sources: tuple[str, ...]
+
+    def recipe(self, dimension: int, *more_sources: str) -> Recipe:
+        """Return what a model of this tower says of itself.
+
+        Args:
+            dimension: length of its vectors.
+            more_sources: what was done to its weights.
+        """
+        known = {model.name: model.licence for model in list_zoo()}
+        preparation = self.preparation
+        return Recipe(
+            name=self.model,
+            version="1",
+            dimension=dimension,
+            input_size=preparation.input_size,
+            fit=preparation.fit,
+            pixels="uint8_nhwc",
+            mean=preparation.mean,
+            std=preparation.std,
+            licence=self.licence or known.get(self.model, "not stated by its source"),
+            sources=(*self.sources, *more_sources),
+            pad_colour=preparation.pad_colour,
+            interpolation=preparation.interpolation,
+            crop_share=preparation.crop_share,
+            pooling=self.pooling,
+        )
 
 
 def load_tower(model: str) -> ImageTower:
