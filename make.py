@@ -6,7 +6,7 @@
     python3 make.py check     lint and types
     python3 make.py wheel     build the wheel and try it in an environment of its own
     python3 make.py training  test training and export (installs torch, in .venv-training)
-    python3 make.py ray       test embedding on many machines (installs Ray, in .venv-ray)
+    python3 make.py ray       test Ray and Lance (installs them, in .venv-ray)
     python3 make.py model     train the built-in model again (--tables FOLDER)
     python3 make.py steps     measure the steps towards the built-in model (--tables FOLDER)
     python3 make.py reach     measure what more photos would give it (--tables FOLDER)
@@ -130,8 +130,10 @@ def training(arguments: list[str]) -> None:
 
 
 def ray(arguments: list[str]) -> None:
-    """Test embedding on a Ray cluster of several nodes on this machine."""
-    run(environment(".venv-ray", ("ray",), extras="[ray]"), "-m", "pytest", "tests_ray", *arguments)
+    """Test embedding on a Ray cluster of several nodes on this machine, and Lance datasets."""
+    python = environment(".venv-ray", ("ray",), extras="[ray,lance,remote]")
+    run(python, "-m", "pytest", "tests_ray", *arguments)
+    run(python, "-m", "pytest", "tests/test_lance_datasets.py", "tests/test_sources.py", *arguments)
 
 
 def model(arguments: list[str]) -> None:

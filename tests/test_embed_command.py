@@ -120,7 +120,7 @@ def test_a_limit_that_is_none_is_refused(run: Run, photos: Path, toy: Path, limi
 def test_a_name_of_another_format_is_refused_before_the_work(run: Run, photos: Path) -> None:
     result = run("embed", photos, "-o", "vectors.txt")
     assert result.code == 1
-    assert ".parquet or .npy" in result.err
+    assert ".parquet, .lance or .npy" in result.err
 
 
 def test_an_earlier_file_stays_when_the_run_fails(

@@ -31,7 +31,7 @@ def test_files_are_partitions_or_rows_are(run: Run, photos: Path, tmp_path: Path
     assert run("embed", photos, "-o", tmp_path / "parts", *words).code == 2
 
 
-@pytest.mark.parametrize("name", ["v.npy", "v.parquet", "v.lance"])
+@pytest.mark.parametrize("name", ["v.npy", "v.parquet"])
 def test_many_machines_write_no_single_file(
     run: Run, photos: Path, tmp_path: Path, name: str
 ) -> None:

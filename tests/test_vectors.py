@@ -124,10 +124,10 @@ def test_vectors_of_other_photos_are_not_saved(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".csv", ".npz", ""])
 def test_other_suffixes_are_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"v{suffix}"
-    with pytest.raises(RankingError, match=r"written as \.parquet or \.npy"):
+    with pytest.raises(RankingError, match=r"written as \.parquet, \.lance or \.npy"):
         embedded(photo_set()).save(path, photo_set())
     path.write_bytes(b"x")
-    with pytest.raises(RankingError, match=r"read from \.parquet or \.npy"):
+    with pytest.raises(RankingError, match=r"read from \.parquet, \.lance or \.npy"):
         Embeddings.load(path, photo_set())
 
 

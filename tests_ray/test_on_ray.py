@@ -217,6 +217,25 @@ def test_the_command_embeds_queries_with_boxes(
     assert "3 there from an earlier run" in again.err
 
 
+def test_a_lance_dataset_is_made_of_the_parts(
+    run: Run, photos: PhotoSet, toy: Path, tmp_path: Path
+) -> None:
+    folder = photos[0].path.parent
+    output = tmp_path / "vectors.lance"
+    words = ("embed", folder, "-o", output, "--model", toy, "--engine", "ray", "--partition-rows")
+    assert run(*words, 20).code == 0
+    photos = read_gallery(folder)
+    expected = embed(photos, load_encoder(toy))
+    loaded = Embeddings.load(output, photos)
+    np.testing.assert_array_equal(loaded.vectors, expected.vectors)
+    assert loaded.fingerprint == expected.fingerprint
+    check_congruent(tmp_path / "vectors.lance.parts", photos, expected)
+    # Again: nothing is computed, and the dataset is written anew.
+    again = run(*words, 20, "--json", "-").json
+    assert again["n_cached"] == len(photos)
+    np.testing.assert_array_equal(Embeddings.load(output, photos).vectors, expected.vectors)
+
+
 @pytest.mark.parametrize("ids", [True, False])
 def test_parquet_files_with_photos_are_partitions(
     run: Run, toy: Path, tmp_path: Path, ids: bool

@@ -1,4 +1,4 @@
-"""Where pyarrow is imported (extra `shoplens[parquet]`)."""
+"""Where pyarrow (extra `shoplens[parquet]`) and Lance (`shoplens[lance]`) are imported."""
 
 from __future__ import annotations
 
@@ -20,3 +20,14 @@ def arrow(module: str = "pyarrow") -> Any:
         raise MissingError(
             "Parquet and Arrow files need pyarrow: pip install 'shoplens[parquet]'"
         ) from None
+
+
+def lance() -> Any:
+    """Return Lance's module.
+
+    Raises `MissingError` when it is not installed.
+    """
+    try:
+        return importlib.import_module("lance")
+    except ImportError as error:
+        raise MissingError("Lance datasets need pylance: pip install 'shoplens[lance]'") from error

@@ -211,7 +211,15 @@ class PartFolder:
     def read_all(self) -> Any:
         """Return all parts as one Arrow table, its rows in their order.
 
-        Raises `RankingError` when the folder is not complete, or holds parts of different runs.
+        Raises as `each_part`.
+        """
+        return arrow().concat_tables(list(self.each_part()))
+
+    def each_part(self) -> Iterator[Any]:
+        """Yield the parts in their order as Arrow tables.
+
+        Raises `RankingError` when the folder is not complete, or, after the last, when it holds
+        parts of different runs.
         """
         manifest = self.manifest()
         if manifest is None:
@@ -219,15 +227,18 @@ class PartFolder:
                 f"{self} holds no {MANIFEST}: the run that writes it is not done yet, or was "
                 "stopped; run the same command again"
             )
-        tables = [self.read_part(number) for number in range(manifest.n_parts)]
-        table = arrow().concat_tables(tables)
-        metadata = {tuple(sorted((t.schema.metadata or {}).items())) for t in tables}
-        if len(metadata) > 1 or len(table) != manifest.n_photos:
+        metadata = set()
+        n_rows = 0
+        for number in range(manifest.n_parts):
+            table = self.read_part(number)
+            n_rows += len(table)
+            metadata.add(tuple(sorted((table.schema.metadata or {}).items())))
+            yield table
+        if len(metadata) > 1 or n_rows != manifest.n_photos:
             raise RankingError(
-                f"{self}: the parts are not those of its {MANIFEST} ({len(table)} rows of "
+                f"{self}: the parts are not those of its {MANIFEST} ({n_rows} rows of "
                 f"{manifest.n_photos}, by {len(metadata)} models); run the command again"
             )
-        return table
 
     def _files(self) -> tuple[Any, str]:
         filesystem = arrow("pyarrow.fs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ import numpy as np
 from shoplens.arrow import arrow
 from shoplens.errors import RankingError
 from shoplens.files import replacing
+from shoplens.lance_datasets import SUFFIX as LANCE
+from shoplens.lance_datasets import require_lance, write_lance
 from shoplens.records import Photo, Vectors
 
 METADATA_KEY = b"shoplens"
@@ -48,16 +51,24 @@ class VectorWriter(Protocol):
 
 @contextmanager
 def writing_vectors(path: str | Path, info: VectorFileInfo) -> Iterator[VectorWriter]:
-    """Write a `.parquet` or `.npy` file of vectors (by suffix), which is there once it is complete.
+    """Write vectors as `.parquet`, `.lance` or `.npy` (by suffix), there once they are complete.
 
     A `.npy` holds float32 (n, dimension), a row of NaN where the photo failed.
 
     Raises:
         RankingError: another suffix, or fewer or more rows than announced.
-        MissingError: Parquet without the extra.
+        MissingError: Parquet or Lance without its extra.
     """
     path = Path(path)
     require_vector_file(path)
+    if path.suffix == LANCE:
+        # Lance takes rows instead of being given them, so they wait in a file.
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
+            file = Path(scratch, "vectors.parquet")
+            with writing_vectors(file, info) as writer:
+                yield writer
+            write_lance(parquet_batches(file), path)
+        return
     with replacing(path) as stream:
         writer = (_NpyWriter if path.suffix == ".npy" else _ParquetWriter)(stream, info)
         try:
@@ -73,10 +84,19 @@ def require_vector_file(path: Path) -> None:
 
     Raises as `writing_vectors`.
     """
-    if path.suffix not in (".npy", ".parquet"):
-        raise RankingError(f"{path}: vectors are written as .parquet or .npy")
-    if path.suffix == ".parquet":
+    if path.suffix not in (".npy", ".parquet", LANCE):
+        raise RankingError(f"{path}: vectors are written as .parquet, .lance or .npy")
+    if path.suffix != ".npy":
         arrow("pyarrow.parquet")
+    if path.suffix == LANCE:
+        require_lance(path)
+
+
+def parquet_batches(file: Path) -> Iterator[Any]:
+    """Yield the rows of a Parquet file as record batches, the first of them without rows."""
+    with arrow("pyarrow.parquet").ParquetFile(file) as parquet:
+        yield arrow().RecordBatch.from_pylist([], schema=parquet.schema_arrow)
+        yield from parquet.iter_batches(_BLOCK)
 
 
 class _NpyWriter:

@@ -1,8 +1,8 @@
 """Vectors of a photo set, made by us or brought along, and their files.
 
-Two formats: Parquet, one row a photo (needs the extra `shoplens[parquet]`), which carries ids,
-failures and the model's fingerprint; and a bare `.npy`, rows in table order, for vectors made
-elsewhere.
+Parquet, one row a photo (needs the extra `shoplens[parquet]`), carries ids, failures and the
+model's fingerprint; a Lance dataset (`shoplens[lance]`) is the same table; a bare `.npy`, rows in
+table order, is for vectors made elsewhere.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import numpy.typing as npt
 
 from shoplens.arrow import arrow
 from shoplens.errors import MissingError, RankingError
+from shoplens.lance_datasets import SUFFIX as LANCE
+from shoplens.lance_datasets import read_lance
 from shoplens.records import Failure, PhotoSet, Vectors
 from shoplens.vector_parts import PartFolder
 from shoplens.vector_writer import METADATA_KEY, VectorFileInfo, writing_vectors
@@ -76,10 +78,10 @@ class Embeddings:
         """Read the vectors of a photo set.
 
         Args:
-            path: a `.parquet` in shoplens' format, its rows in any order, matched by `photo_id`, or
-                a folder of them that `shoplens embed --engine ray` wrote; or a `.npy`,
-                float16/32/64 (n, d), one row a photo in table order, a row of NaN for a photo
-                without a vector.
+            path: a `.parquet` or `.lance` in shoplens' format, its rows in any order, matched by
+                `photo_id`, or a folder of parts that `shoplens embed --engine ray` wrote; or a
+                `.npy`, float16/32/64 (n, d), one row a photo in table order, a row of NaN for a
+                photo without a vector.
             photos: whose vectors they are. Photos that a Parquet file does not hold are failures
                 (`no_vector`); rows of photos not in the set are left out.
 
@@ -87,28 +89,28 @@ class Embeddings:
             `Embeddings` in the order of `photos`. Rows are scaled to unit length.
 
         Raises:
-            MissingError: no such file, or Parquet without the extra.
+            MissingError: no such file, or Parquet or Lance without its extra.
             RankingError: the file does not fit the photo set.
         """
         path = Path(path)
         if path.is_dir():
-            return _from_parquet(path, photos)
+            return _from_table(path, photos)
         if not path.is_file():
             raise MissingError(f"vectors {path} are not there")
         if path.suffix == ".npy":
             return _from_npy(path, photos)
         if path.suffix == ".parquet":
-            return _from_parquet(path, photos)
-        raise RankingError(f"{path}: vectors are read from .parquet or .npy")
+            return _from_table(path, photos)
+        raise RankingError(f"{path}: vectors are read from .parquet, .lance or .npy")
 
     def save(self, path: str | Path, photos: PhotoSet) -> None:
-        """Write vectors to a `.parquet` or `.npy` file (by suffix), replacing it in one step.
+        """Write vectors as `.parquet`, `.lance` or `.npy` (by suffix), replacing in one step.
 
         A `.npy` holds float32 (n, d) in table order, a row of NaN where the photo failed.
 
         Raises:
             RankingError: another suffix, or these are not the vectors of `photos`.
-            MissingError: Parquet without the extra.
+            MissingError: Parquet or Lance without its extra.
         """
         _require_ids(photos, self.ids, str(path))
         info = VectorFileInfo(len(photos), self.vectors.shape[1], self.model_name, self.fingerprint)
@@ -154,8 +156,8 @@ def _from_npy(path: Path, photos: PhotoSet) -> Embeddings:
     return _checked(path, photos, rows, absent, None, None, {})
 
 
-def _from_parquet(path: Path, photos: PhotoSet) -> Embeddings:
-    table = PartFolder(path).read_all() if path.is_dir() else _read_table(path)
+def _from_table(path: Path, photos: PhotoSet) -> Embeddings:
+    table = _read_table(path)
     if missing := [name for name in ("photo_id", "vector") if name not in table.column_names]:
         raise RankingError(f"{path}: columns {missing} are missing, there are {table.column_names}")
     ids = _column_ids(path, table["photo_id"])
@@ -182,6 +184,8 @@ def _from_parquet(path: Path, photos: PhotoSet) -> Embeddings:
 
 
 def _read_table(path: Path) -> Any:
+    if path.is_dir():
+        return read_lance(path) if path.suffix == LANCE else PartFolder(path).read_all()
     try:
         return arrow("pyarrow.parquet").read_table(path)
     except (OSError, ValueError) as error:  # pyarrow's errors derive from these.

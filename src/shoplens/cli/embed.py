@@ -29,6 +29,7 @@ from shoplens.cli.pipeline import open_cache, report_failures, report_seconds
 from shoplens.dataset import read_dataset, read_gallery
 from shoplens.embedding import Tally, embed_each
 from shoplens.files import require_folder
+from shoplens.lance_datasets import SUFFIX as LANCE
 from shoplens.records import BoxFrame, PhotoSet
 from shoplens.sources.remote import is_url
 from shoplens.vector_writer import VectorFileInfo, require_vector_file, writing_vectors
@@ -41,8 +42,8 @@ from shoplens.vector_writer import VectorFileInfo, require_vector_file, writing_
     "--output",
     required=True,
     metavar="FILE",
-    help="vectors.parquet (ids, failures and the model's fingerprint beside the vectors), or "
-    "vectors.npy (float32, rows in the order of the gallery, NaN where a photo failed).",
+    help="vectors.parquet or vectors.lance (ids, failures and the model's fingerprint beside the "
+    "vectors), or vectors.npy (float32, rows in the gallery's order, NaN where a photo failed).",
 )
 @click.option("--queries", is_flag=True, help="Embed the test set's queries, not its gallery.")
 @embedding_options
@@ -81,8 +82,9 @@ def embed(
         # Other machines work in other folders.
         source = source if is_url(source) else str(Path(source).absolute())
     else:
-        require_folder(output)
         require_vector_file(Path(output))
+        if Path(output).suffix != LANCE:
+            require_folder(output)
     photos: PhotoSet | None = None
     if queries:
         photos = read_dataset(source, columns=columns, box_frame=box_frame, remote=remote).queries

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import click
 
+from shoplens.arrow import arrow
 from shoplens.cli.console import message, progress_display
 from shoplens.cli.options import EmbeddingOptions
 from shoplens.distributed.catalogue import cut_by_file
@@ -20,8 +21,11 @@ from shoplens.distributed.on_ray import embed_on_ray
 from shoplens.distributed.packing import pack_model
 from shoplens.distributed.partitions import PARTITION_ROWS, cut
 from shoplens.embedding import STAGES
+from shoplens.lance_datasets import SUFFIX as LANCE
+from shoplens.lance_datasets import require_lance, write_lance
 from shoplens.models.devices import CPU
 from shoplens.records import Failure, PhotoSet
+from shoplens.sources.remote import is_url
 from shoplens.vector_parts import PartFolder
 from shoplens.vector_writer import VectorFileInfo
 
@@ -80,7 +84,8 @@ _ENGINE_OPTIONS = (
         default="local",
         show_default=True,
         help="ray: on all machines of a Ray cluster, FILE being a folder of Parquet parts that "
-        "they all reach (see docs/distributed.md); the cache is not used.",
+        "they all reach, or vectors.lance, made of such a folder beside it (see "
+        "docs/distributed.md); the cache is not used.",
     ),
     click.option(
         "--address",
@@ -118,13 +123,15 @@ def embed_on_many(
     Args:
         source: the gallery, as the user named it.
         photos: what it holds; None where its files are partitions.
-        output: the folder.
+        output: the folder; where it ends in `.lance`, that of the dataset, the parts beside it.
         embedding: the model and what may fail.
         engine: how the work is cut.
         columns: a table's own names.
         remote: whether tables may name URLs.
     """
     started = time.perf_counter()
+    as_lance = Path(output).suffix == LANCE
+    folder = PartFolder(f"{output}.parts" if as_lance else output)
     if photos is None:
         partitions = cut_by_file(source, columns, remote=remote)
     else:
@@ -139,7 +146,7 @@ def embed_on_many(
             partitions,
             model,
             recipe.dimension,
-            PartFolder(output),
+            folder,
             name=recipe.name,
             address=engine.address,
             max_tasks=embedding.workers,
@@ -147,6 +154,9 @@ def embed_on_many(
             max_failures=embedding.failure_limit(n_photos),
             progress=progress,
         )
+    if as_lance:
+        write_lance(_batches(folder), Path(output))
+        message(f"{folder} holds the parts: the next run goes on from them")
     info = VectorFileInfo(n_photos, recipe.dimension, recipe.name, encoder.fingerprint)
     stages = {stage: summary.core_seconds[stage] for stage in STAGES}
     seconds = {**stages, "embed": time.perf_counter() - started}
@@ -162,12 +172,23 @@ def embed_on_many(
 
 def require_shared(output: str, embedding: EmbeddingOptions) -> None:
     """Check before the work that many machines can do what is asked for."""
-    if Path(output).suffix in (".parquet", ".npy", ".lance"):
+    if Path(output).suffix in (".parquet", ".npy"):
         raise click.UsageError(
-            f"{output}: with --engine ray vectors are written as a folder of Parquet files; name "
-            "a folder (docs/distributed.md says how to make another format of it)"
+            f"{output}: with --engine ray vectors are written as a folder of Parquet files, or as "
+            "a Lance dataset made of it; name a folder, or one that ends in .lance"
         )
+    if Path(output).suffix == LANCE:
+        if is_url(output):
+            raise click.UsageError(f"{output}: Lance datasets are written to a disk, not to a URL")
+        require_lance(Path(output))
     if embedding.device != CPU:
         raise click.UsageError(
             f"--device {embedding.device}: with --engine ray models run on processor cores only"
         )
+
+
+def _batches(folder: PartFolder) -> Iterator[Any]:
+    for table in folder.each_part():
+        # An empty part still has its columns.
+        yield arrow().RecordBatch.from_pylist([], schema=table.schema)
+        yield from table.to_batches()

@@ -1,15 +1,14 @@
-"""The file formats with columns of bytes, behind one face; where Lance is imported."""
+"""The file formats with columns of bytes, behind one face."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from shoplens.arrow import arrow
+from shoplens.arrow import arrow, lance
 from shoplens.errors import DataError, MissingError, PhotoError
 from shoplens.sources.places import DiskFile, Place
 
-_LANCE_EXTRA = "Lance datasets need pylance: pip install 'shoplens[lance]'"
 _READ_AHEAD = 2**20
 """Bytes of a column that Parquet reads at a time, instead of a whole row group of it."""
 _ALL_ROWS_OF_LANCE = 4096
@@ -180,11 +179,7 @@ class _LanceDataset(_Columns):
     seekable = True
 
     def __init__(self, place: Place) -> None:
-        try:
-            import lance  # noqa: PLC0415
-        except ImportError as error:
-            raise MissingError(_LANCE_EXTRA) from error
-        self._dataset = lance.dataset(str(place.path))
+        self._dataset = lance().dataset(str(place.path))
         super().__init__(self._dataset.schema)
         self._n_rows = self._dataset.count_rows()
         self.n_groups = 1

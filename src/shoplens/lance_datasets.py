@@ -1,0 +1,80 @@
+"""Lance datasets on disk, each written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from shoplens.arrow import arrow, lance
+from shoplens.errors import MissingError, RankingError, ShoplensError
+
+SUFFIX = ".lance"
+
+
+def require_lance(path: Path) -> None:
+    """Check that a dataset can be put at `path`, before the work for it begins.
+
+    Raises `MissingError` without the extra or the folder around it, `ShoplensError` where
+    something else is there or nothing may be written.
+    """
+    lance()
+    if not path.parent.is_dir():
+        raise MissingError(f"cannot write {path}: the folder {path.parent} is not there")
+    if path.exists() and not (path / "_versions").is_dir():
+        raise ShoplensError(f"cannot write {path}: it is there and is no Lance dataset")
+    if not os.access(path.parent, os.W_OK):
+        raise ShoplensError(f"cannot write {path}: no permission, or a read-only disk")
+
+
+def write_lance(batches: Iterator[Any], path: Path) -> None:
+    """Write Arrow record batches as a Lance dataset, replacing an earlier one.
+
+    Rows keep their order, the schema its metadata; memory holds a batch at a time. Killed at any
+    moment, what is at `path` is whole: the new dataset or the earlier one, which for the moment
+    between two renames stands beside it as `.NAME.*.old`.
+
+    Args:
+        batches: at least one, though it may be without rows.
+        path: of the dataset, a folder.
+
+    Raises as `require_lance`, and what `batches` raises.
+    """
+    require_lance(path)
+    token = secrets.token_hex(4)
+    made, earlier = (path.with_name(f".{path.name}.{token}.{what}") for what in ("part", "old"))
+    first = next(batches)
+    reader = arrow().RecordBatchReader.from_batches(first.schema, _all(first, batches))
+    try:
+        lance().write_dataset(reader, str(made), mode="create")
+        if path.exists():
+            path.rename(earlier)
+        made.rename(path)
+    except OSError as error:
+        if earlier.exists() and not path.exists():
+            earlier.rename(path)
+        raise ShoplensError(f"cannot write {path}: {error}") from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(earlier, ignore_errors=True)
+
+
+def read_lance(path: Path) -> Any:
+    """Return a Lance dataset as an Arrow table.
+
+    Raises `MissingError` without the extra, `RankingError` when it cannot be read.
+    """
+    module = lance()
+    try:
+        return module.dataset(str(path)).to_table()
+    except (OSError, ValueError) as error:
+        raise RankingError(f"{path} is not a Lance dataset: {error}") from error
+
+
+def _all(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from rest
