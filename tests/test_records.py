@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from shoplens.errors import DataError, PhotoError
-from shoplens.records import REASONS, Box, Fault, Photo, PhotoSet
+from shoplens.records import REASONS, Box, Fault, Photo, PhotoColumns, PhotoSet
 
 coordinates = st.floats(-(2**20), 2**20, width=32)
 lengths = st.floats(2**-10, 2**20, width=32)
@@ -198,3 +198,36 @@ def test_an_error_shows_twenty_faults_and_counts_the_rest() -> None:
 def test_every_reason_is_explained_once() -> None:
     assert all(REASONS.values())
     assert len(set(REASONS.values())) == len(REASONS)
+
+
+names = st.text(st.characters(codec=None, exclude_characters="\0"), min_size=1, max_size=12)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Photo,
+            id=st.integers(-(2**31), 2**31 - 1),
+            name=names,
+            path=st.one_of(names.map(Path), names.map(lambda name: Path("/shop/data") / name)),
+            domain=st.sampled_from(["user", "seller"]),
+            box=st.none() | boxes(),
+            box_frame=st.sampled_from(["upright", "stored"]),
+            product_id=st.none() | st.text(max_size=3),
+            problem=st.none() | st.just(PhotoError("missing", "gone")),
+        ),
+        max_size=6,
+    )
+)
+def test_columns_give_back_the_photos(photos: list[Photo]) -> None:
+    columns = PhotoColumns(photos)
+    assert list(columns) == photos
+    assert columns[1:5] == photos[1:5]
+    assert [columns[-1]] == photos[-1:] if photos else not columns
+    assert columns.ids.tolist() == [photo.id for photo in photos]
+
+
+@pytest.mark.parametrize("path", ["/shop/gallery/a.jpg", "/shop/data/gallery/a.jpg", "a.jpg", "/b"])
+def test_columns_keep_the_path_whatever_the_name(path: str) -> None:
+    of = Photo(1, "gallery/a.jpg", Path(path), "seller")
+    assert PhotoColumns([of])[0].path == Path(path)

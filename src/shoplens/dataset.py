@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from shoplens.errors import DataError, MissingError, PhotoError
-from shoplens.records import BoxFrame, Domain, Fault, Origin, Photo, PhotoSet
+from shoplens.records import BoxFrame, Domain, Fault, Origin, Photo, PhotoColumns, PhotoSet
 from shoplens.sources.archives import read_archive
 from shoplens.sources.columns import SUFFIXES, ColumnTable
 from shoplens.sources.holders import Folder
@@ -254,7 +254,7 @@ def _read_image_folder(root: Path, columns: Mapping[str, str] | None) -> Table:
         # In order of their paths, as the photos of a folder are.
         places = [DiskFile(path) for path in sorted(parts, key=lambda path: path.as_posix())]
         return _read_parts(root.name, places, "seller", columns)
-    photos: list[Photo] = []
+    photos = PhotoColumns()
     faults: list[Fault] = []
     for name in sorted(names):
         try:
@@ -267,10 +267,10 @@ def _read_image_folder(root: Path, columns: Mapping[str, str] | None) -> Table:
 
 
 def _read_members(members: Members) -> Table:
-    photos = [
+    photos = PhotoColumns(
         Photo(number, name, members.root / name, "seller", origin=members.origins[name])
         for number, name in enumerate(sorted(filter(_is_image, members.origins)))
-    ]
+    )
     return _image_table(str(members), members.root.name, photos, list(members.faults))
 
 
@@ -283,12 +283,12 @@ def _read_remote_folder(root: RemoteFolder, columns: Mapping[str, str] | None) -
     return _read_members(Members(path, {name: root.file(name) for name in names}))
 
 
-def _image_table(where: str, name: str, photos: list[Photo], faults: list[Fault]) -> Table:
+def _image_table(where: str, name: str, photos: PhotoColumns, faults: list[Fault]) -> Table:
     if not photos and not faults:
         known = ", ".join(sorted(IMAGE_SUFFIXES))
         problem = f"holds neither a gallery.csv nor any image ({known})"
         faults = [Fault(where, 0, "", "", problem)]
-    return Table(name, tuple(photos), (0,) * len(photos), tuple(faults))
+    return Table(name, photos, (0,) * len(photos), tuple(faults))
 
 
 def _is_image(name: str) -> bool:

@@ -13,13 +13,14 @@ import difflib
 import io
 import math
 import re
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from shoplens.errors import DataError, MissingError, PhotoError
-from shoplens.records import Box, BoxFrame, Domain, Fault, Origin, Photo
+from shoplens.records import Box, BoxFrame, Domain, Fault, Origin, Photo, PhotoColumns
 from shoplens.sources.columns import ColumnTable
 from shoplens.sources.holders import Folder, Holder, Web
 from shoplens.sources.remote import is_url
@@ -44,9 +45,9 @@ class Table:
     """What reading a table gave: the photos, the row each stands in, and the faults."""
 
     file: str
-    photos: tuple[Photo, ...]
+    photos: PhotoColumns
     """All whose file is known; ids are good for nothing where there are `faults`."""
-    rows: tuple[int, ...]
+    rows: Sequence[int]
     """Row of each photo as a spreadsheet counts (the header is 1, but the first row of a table of
     columns, which has no header); 0 where there is no table."""
     faults: tuple[Fault, ...]
@@ -154,8 +155,8 @@ class _TableReader:
         self._source = columns
         self._box_frame = box_frame
         self._remote = remote
-        self._photos: list[Photo] = []
-        self._rows: list[int] = []
+        self._photos = PhotoColumns()
+        self._rows = array("q")
         self._faults: list[Fault] = []
         self._photo_faults: list[Fault] = []
         self._row_of_id: dict[int, int] = {}
@@ -163,8 +164,8 @@ class _TableReader:
     def table(self) -> Table:
         return Table(
             self._file,
-            tuple(self._photos),
-            tuple(self._rows),
+            self._photos,
+            self._rows,
             tuple(self._faults),
             tuple(self._photo_faults),
         )
