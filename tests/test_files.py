@@ -53,6 +53,16 @@ def test_an_exception_leaves_the_old_file_and_nothing_else(
     assert names(tmp_path) == ["report.html"]
 
 
+def test_another_file_that_cannot_be_read_is_not_said_to_be_unwritable(tmp_path: Path) -> None:
+    def copy_what_is_not_there() -> None:
+        with replacing(tmp_path / "report.html") as stream:
+            stream.write((tmp_path / "photo.jpg").read_bytes())
+
+    with pytest.raises(FileNotFoundError, match=r"photo\.jpg"):
+        copy_what_is_not_there()
+    assert names(tmp_path) == []
+
+
 def test_an_exception_before_there_is_a_file_leaves_none(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="stop"):
         write_half(tmp_path / "new.npy", ValueError("stop"))

@@ -46,6 +46,8 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
             with target.open("wb") as stream:
                 yield stream
         except OSError as error:
+            if _is_of_another(error, target):
+                raise
             raise _unwritable(target, error) from error
         return
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
@@ -56,10 +58,17 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
             os.fsync(stream.fileno())
         temporary.replace(target)
     except OSError as error:
+        if _is_of_another(error, target, temporary):
+            raise
         raise _unwritable(target, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _is_of_another(error: OSError, *ours: Path) -> bool:
+    """Whether an error is of another file: a write that fails names none, opening one does."""
+    return error.filename is not None and error.filename not in map(os.fspath, ours)
 
 
 def _unwritable(target: Path, error: OSError) -> ShoplensError:
