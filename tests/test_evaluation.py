@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from shoplens import Dataset, Photo, PhotoSet, Ranking, evaluate
 from shoplens.errors import DataError, RankingError
-from shoplens.metrics import DEFAULT_METRICS
+from shoplens.evaluation import judge
+from shoplens.metrics import DEFAULT_METRICS, per_query
 
 
 def photos(products: Sequence[str | None], ids: Sequence[int] | None = None) -> PhotoSet:
@@ -171,6 +172,109 @@ def test_json_has_the_shape_of_the_contract() -> None:
     assert values["chain"] == ["exact"]
     assert values["batch_side"] is False
     assert values["metrics"]["map@1000"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+
+
+# Blank places.
+
+
+def test_a_blank_place_keeps_its_rank_and_is_no_hit() -> None:
+    data = dataset(["a", "b", "a"], ["a", "b"], gallery_ids=[4, 5, 6])
+    ids = np.array([[4, 6, 5], [4, 4, 5]], dtype=np.int32)
+    blank = np.array([[True, False, False], [False, True, False]])
+    ranks = Ranking(data.queries.ids, ids, None, blank=blank)
+    scores = evaluate(ranks, data, metrics=["map@1000", "hit@1"])
+    # The last photo of the gallery is a: a blank must not read as it.
+    np.testing.assert_allclose(scores.per_query["map@1000"], [(1 / 2) / 2, 1 / 3])
+    np.testing.assert_array_equal(scores.per_query["hit@1"], [0, 0])
+
+
+def test_unknown_ids_in_blank_places_are_not_looked_at() -> None:
+    data = dataset(["a", "b"], ["a"], gallery_ids=[4, 5])
+    blank = np.array([[True, True, False]])
+    ranks = Ranking(data.queries.ids, np.array([[99, 99, 4]], np.int32), None, blank=blank)
+    assert evaluate(ranks, data, metrics=["mrr"])["mrr"].value == pytest.approx(1 / 3)
+
+
+# Products as results.
+
+
+def test_a_product_stands_where_its_first_photo_does() -> None:
+    data = dataset(["b", "b", "a", "c", "a"], ["a"])
+    scores = evaluate(
+        ranking(data, [[0, 1, 2, 3, 4]]), data,
+        metrics=["mrr:product", "hit@1:product", "hit@2:product", "recall@2:product",
+                 "map@2:product", "precision@2:product", "map@R:product", "mrr"],
+    )  # fmt: skip
+    assert {name: scores[name].value for name in scores} == pytest.approx(
+        {
+            "mrr:product": 1 / 2,
+            "hit@1:product": 0,
+            "hit@2:product": 1,
+            "recall@2:product": 1,
+            "map@2:product": 1 / 2,
+            "precision@2:product": 1 / 2,
+            "map@R:product": 0,
+            "mrr": 1 / 3,
+        }
+    )
+
+
+def test_a_product_that_is_not_in_the_row_scores_0() -> None:
+    data = dataset(["b", "b", "a"], ["a", "c", "b"])
+    found = evaluate(ranking(data, [[0, 1]] * 3), data, metrics=["hit@5:product"])
+    np.testing.assert_array_equal(found.per_query["hit@5:product"], [0, np.nan, 1])
+
+
+@given(st.data())
+def test_product_metrics_equal_a_naive_grouping(data: st.DataObject) -> None:
+    gallery = data.draw(st.lists(st.sampled_from("abcde"), min_size=1, max_size=15))
+    queries = data.draw(st.lists(st.sampled_from(gallery), min_size=1, max_size=4))
+    made = dataset(gallery, queries)
+    columns = data.draw(st.integers(1, len(gallery)))
+    rows = np.array([data.draw(st.permutations(range(len(gallery))))[:columns] for _ in queries])
+    blank = np.array(
+        data.draw(st.lists(st.booleans(), min_size=rows.size, max_size=rows.size))
+    ).reshape(rows.shape)
+    ranks = Ranking(made.queries.ids, rows.astype(np.int32), None, blank=blank)
+    k = data.draw(st.integers(1, 6))
+    # Straight from judging: an interval for each example would take a minute.
+    relevant, one = judge(ranks, made).relevant_products(), np.ones(len(queries), dtype=np.int64)
+    ranked = per_query("mrr:product", relevant, one)
+    hits = per_query(f"hit@{k}:product", relevant, one)
+    for query, (row, empty) in enumerate(zip(rows, blank, strict=True)):
+        shown: list[str | None] = []
+        for photo, is_blank in zip(row, empty, strict=True):
+            product = None if is_blank else gallery[photo]
+            if product is None or product not in shown:
+                shown.append(product)
+        rank = shown.index(queries[query]) + 1 if queries[query] in shown else None
+        assert ranked[query] == (1 / rank if rank else 0)
+        assert hits[query] == (rank is not None and rank <= k)
+
+
+@given(st.data())
+def test_the_order_of_irrelevant_photos_changes_no_score(data: st.DataObject) -> None:
+    gallery = data.draw(st.lists(st.sampled_from("abcd"), min_size=2, max_size=15))
+    product = data.draw(st.sampled_from(gallery))
+    made = dataset(gallery, [product])
+    row = data.draw(st.permutations(range(len(gallery))))
+    others = [place for place, photo in enumerate(row) if gallery[photo] != product]
+    mixed = list(row)
+    for place, origin in zip(others, data.draw(st.permutations(others)), strict=True):
+        mixed[place] = row[origin]
+    names = ["map@1000", "map@R", "map-found@5", "map-trapezoid@9", "ndcg@5", "hit@2", "mrr"]
+    before, after = (judge(ranking(made, [ids]), made) for ids in (row, mixed))
+    for name in names:
+        expected = per_query(name, before.relevant, before.n_positive)
+        assert per_query(name, after.relevant, after.n_positive) == expected
+
+
+def test_judging_names_the_product_of_every_result() -> None:
+    data = dataset(["b", "a", "c"], ["c", "a"])
+    judged = judge(ranking(data, [[0, 1, 2], [2, 1, 0]]), data)
+    assert judged.groups.tolist() == [2, 0]
+    assert judged.products.tolist() == [[1, 0, 2], [2, 0, 1]]
+    assert judged.relevant.tolist() == [[False, False, True], [False, True, False]]
 
 
 @given(st.data())

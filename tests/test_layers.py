@@ -12,6 +12,8 @@ from conftest import ROOT
 PACKAGE = ROOT / "src" / "shoplens"
 BESIDE_THE_LAYERS = {"__init__", "__main__"}
 """The package's front door, which imports lazily, and `python -m shoplens`."""
+PROGRAMS = PACKAGE / "challenge" / "starter_kit"
+"""What participants are handed: it uses shoplens from outside."""
 
 
 def drawn_layers() -> list[list[str]]:
@@ -26,7 +28,7 @@ def modules() -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if name not in BESIDE_THE_LAYERS:
+        if name not in BESIDE_THE_LAYERS and not path.is_relative_to(PROGRAMS):
             found.setdefault(name, []).append(path)
     return found
 

@@ -8,6 +8,7 @@
     ├── FailureLimitError    more photos failed than the caller allows
     ├── RankingError         an answer array or a set of vectors does not fit
     ├── ModelError           a model folder is faulty or does not match the vectors
+    ├── ChallengeError       a rule of the challenge forbids it: a limit, a deadline, the seal
     └── MissingError         an extra or a file that is needed is not there; exit code 3
 
 A message says what was wrong (with the value), where, and what to do about it.
@@ -87,6 +88,13 @@ class ModelError(ShoplensError):
     """A model is faulty, or vectors of different models were about to be compared.
 
     Catch it where a model is chosen by name or path.
+    """
+
+
+class ChallengeError(ShoplensError):
+    """A rule of the challenge forbids what was asked: a limit, a deadline, the seal.
+
+    Catch it to tell a team why; nothing was changed.
     """
 
 

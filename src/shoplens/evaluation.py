@@ -18,9 +18,9 @@ from shoplens.metrics import (
     PerQuery,
     Relevance,
     estimate,
-    per_query,
+    parse_metric,
 )
-from shoplens.ranking import Ranking
+from shoplens.ranking import Ranking, find_ids, find_repeats
 from shoplens.records import PhotoSet
 
 
@@ -34,6 +34,22 @@ class Judged:
     """(q,) int: gallery photos of the query's product; 0 where there is none."""
     groups: Counts
     """(q,) int: which product each query belongs to, numbered from 0."""
+    products: npt.NDArray[np.int32]
+    """(q, k) int32: which product each result is of, numbered likewise; -1 for a blank place."""
+
+    def relevant_products(self) -> Relevance:
+        """Return (q, k) bool with products as results: each stands where its first photo does.
+
+        Further photos of a product are taken out and the row closes up; a blank place stays. A row
+        thus holds one hit at most.
+        """
+        again = find_repeats(self.products)
+        if again is None:
+            return self.relevant
+        relevant = np.zeros_like(self.relevant)
+        for query, rank in np.argwhere(self.relevant & ~again):
+            relevant[query, rank - np.count_nonzero(again[query, :rank])] = True
+        return relevant
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +105,7 @@ def evaluate(
     Args:
         ranking: rows of gallery ids for every query, in the order of the queries.
         dataset: the test set with ground truth.
-        metrics: names as `shoplens.metrics.per_query` takes them.
+        metrics: names as `shoplens.metrics.parse_metric` reads them.
 
     Returns:
         `Scores` with a 95 % bootstrap interval by product for each metric.
@@ -105,9 +121,16 @@ def evaluate(
         raise DataError("no query's product has a gallery photo: nothing can be scored")
     # Groups are numbered again without gaps among the queries that count.
     groups = np.unique(judged.groups[scored], return_inverse=True)[1]
+    wanted = {name: parse_metric(name) for name in metrics}
+    relevant, n_positive = judged.relevant[scored], judged.n_positive[scored]
+    if any(metric.by_product for metric in wanted.values()):
+        products, one = judged.relevant_products()[scored], np.ones_like(n_positive)
     values, estimates = {}, {}
-    for name in metrics:
-        of_scored = per_query(name, judged.relevant[scored], judged.n_positive[scored])
+    for name, metric in wanted.items():
+        if metric.by_product:
+            of_scored = metric.per_query(products, one)
+        else:
+            of_scored = metric.per_query(relevant, n_positive)
         estimates[name] = estimate(of_scored, groups)
         values[name] = np.full(len(ranking), np.nan)
         values[name][scored] = of_scored
@@ -135,10 +158,12 @@ def judge(ranking: Ranking, dataset: Dataset) -> Judged:
     codes = {product: code for code, product in enumerate(sorted({*gallery_ids, *query_ids}))}
     gallery_products = np.array([codes[product] for product in gallery_ids], dtype=np.int64)
     query_products = np.array([codes[product] for product in query_ids], dtype=np.int64)
-    positions = _positions(ranking.ids, dataset.gallery.ids)
+    positions = _positions(ranking, dataset.gallery.ids)
     n_positive = np.bincount(gallery_products, minlength=len(codes))[query_products]
-    relevant = gallery_products[positions] == query_products[:, None]
-    return Judged(relevant, n_positive, query_products)
+    # A blank place is at position -1, where no product's number stands.
+    products = np.append(gallery_products, -1).astype(np.int32)[positions]
+    relevant = products == query_products.astype(np.int32)[:, None]
+    return Judged(relevant, n_positive, query_products, products)
 
 
 def require_ground_truth(dataset: Dataset) -> None:
@@ -163,31 +188,29 @@ def _products(photos: PhotoSet, side: str) -> list[str]:
     return products
 
 
-def _positions(
-    ids: npt.NDArray[np.int32], gallery_ids: npt.NDArray[np.int32]
-) -> npt.NDArray[np.intp]:
-    """Return the gallery position of each ranked id, refusing unknown and repeated ids."""
-    by_id = np.argsort(gallery_ids, kind="stable")
+def _positions(ranking: Ranking, gallery_ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Return the gallery position of each ranked id, -1 for blanks.
+
+    Refuses unknown and repeated ids.
+    """
     if not len(gallery_ids):
         raise RankingError("the gallery is empty")
-    found = np.searchsorted(gallery_ids, ids, sorter=by_id)
-    positions: npt.NDArray[np.intp] = by_id[np.minimum(found, len(by_id) - 1)]
-    unknown = gallery_ids[positions] != ids
+    positions = find_ids(ranking.ids, gallery_ids)
+    if ranking.blank is not None:
+        positions[ranking.blank] = -1
+    unknown = positions < 0
+    if ranking.blank is not None:
+        unknown &= ~ranking.blank
     if unknown.any():
         raise RankingError(
             f"{int(unknown.sum())} ranked ids are of no gallery photo, the first of them "
-            + _place(ids, unknown)
+            + _place(ranking.ids, unknown)
         )
-    in_order = np.sort(positions, axis=1)
-    if (in_order[:, 1:] == in_order[:, :-1]).any():
-        repeated = np.zeros(ids.shape, dtype=np.bool_)
-        for row in np.flatnonzero((in_order[:, 1:] == in_order[:, :-1]).any(axis=1)):
-            first = np.unique(ids[row], return_index=True)[1]
-            repeated[row] = True
-            repeated[row, first] = False
+    repeated = find_repeats(positions)
+    if repeated is not None:
         raise RankingError(
             f"{int(repeated.sum())} ids repeat an earlier one of their row, the first of them "
-            + _place(ids, repeated)
+            + _place(ranking.ids, repeated)
         )
     return positions
 

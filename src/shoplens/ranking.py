@@ -36,6 +36,12 @@ BLOCK_BYTES = 128 * 2**20
 _WIDE_ROWS = 8192
 """Vectors of a side that are held in float64 at a time."""
 
+_LOOKUP_ROWS = 256
+"""Rows of an answer that are looked up at a time."""
+
+_FIRST_CELLS = 2**20
+"""Size of the table in which repeats are looked for."""
+
 _GRID = 2.0**26
 """Components are rounded to multiples of 1 / _GRID, see above."""
 
@@ -66,6 +72,9 @@ class Ranking:
     n_failed: Mapping[str, int] = field(default_factory=dict)
     """`queries` and `gallery`: how many photos could not be compared."""
     seconds: Mapping[str, float] = field(default_factory=dict)
+    blank: npt.NDArray[np.bool_] | None = None
+    """(q, k) bool: places that hold no photo, whatever their id says; never a hit. None where
+    every place holds one."""
 
     def __post_init__(self) -> None:
         if self.ids.ndim != 2 or len(self.ids) != len(self.query_ids):
@@ -74,6 +83,12 @@ class Ranking:
             )
         if self.scores is not None and self.scores.shape != self.ids.shape:
             raise RankingError(f"scores {self.scores.shape} do not fit ids {self.ids.shape}")
+        if self.blank is not None and (
+            self.blank.dtype != np.bool_ or self.blank.shape != self.ids.shape
+        ):
+            raise RankingError(
+                f"blank is {self.blank.dtype} {self.blank.shape}, needed is bool {self.ids.shape}"
+            )
 
     def __len__(self) -> int:
         return len(self.query_ids)
@@ -103,6 +118,7 @@ class Ranking:
                 if isinstance(loaded, np.ndarray):
                     return cls(query_ids, _integer_ids(loaded, len(query_ids), path), None)
                 arrays = {name: loaded[name] for name in ("ids", "scores", "query_ids", "meta")}
+                blank = loaded["blank"][:, :DEPTH] if "blank" in loaded else None
             meta = json.loads(str(arrays["meta"]))
             told = {
                 "model_name": meta["model"]["name"],
@@ -124,6 +140,7 @@ class Ranking:
             query_ids,
             _integer_ids(arrays["ids"], len(query_ids), path),
             scores[:, :DEPTH].astype(np.float32) if scores.size else None,
+            blank=blank,
             **told,
         )
 
@@ -140,12 +157,14 @@ class Ranking:
                 np.save(stream, self.ids)
             else:
                 scores = np.empty((0, 0), np.float32) if self.scores is None else self.scores
+                some_blank: dict[str, Any] = {} if self.blank is None else {"blank": self.blank}
                 np.savez(
                     stream,
                     ids=self.ids,
                     scores=scores,
                     query_ids=self.query_ids,
                     meta=np.array(json.dumps(self._meta())),
+                    **some_blank,
                 )
 
     def _meta(self) -> dict[str, Any]:
@@ -275,6 +294,77 @@ def _merged(known: _Best, positions: npt.NDArray[np.intp], similarities: Vectors
     scores = np.concatenate((known[1], similarities[new]))
     order = np.argsort(-scores, kind="stable")[:k]
     return candidates[order], scores[order]
+
+
+def find_ids(
+    ids: npt.NDArray[np.int32], gallery_ids: npt.NDArray[np.int32]
+) -> npt.NDArray[np.int32]:
+    """Return where in the gallery each id stands.
+
+    Args:
+        ids: (q, k) int32.
+        gallery_ids: (n,) int32, each once.
+
+    Returns:
+        (q, k) int32, positions from 0; -1 for ids of no gallery photo.
+    """
+    found = np.full(ids.shape, -1, dtype=np.int32)
+    if not len(gallery_ids):
+        return found
+    # A hash table with linear probing, at most a quarter full: a binary search of 14 million ids
+    # takes six times as long.
+    bits = max(4, (4 * len(gallery_ids)).bit_length())
+    table = np.full(2**bits, -1, dtype=np.int32)
+    slots = _slots(gallery_ids, bits)
+    waiting = np.arange(len(gallery_ids), dtype=np.int32)
+    while len(waiting):
+        free = waiting[table[slots[waiting]] < 0]
+        table[slots[free]] = free
+        waiting = waiting[table[slots[waiting]] != waiting]
+        slots[waiting] = (slots[waiting] + 1) % len(table)
+    for start in range(0, len(ids), _LOOKUP_ROWS):
+        wanted = ids[start : start + _LOOKUP_ROWS]
+        slots = _slots(wanted, bits).ravel()
+        positions = table[slots]
+        flat = wanted.ravel()
+        other = np.flatnonzero(gallery_ids[positions] != flat)
+        while len(other := other[positions[other] >= 0]):
+            slots[other] = (slots[other] + 1) % len(table)
+            positions[other] = table[slots[other]]
+            other = other[gallery_ids[positions[other]] != flat[other]]
+        found[start : start + _LOOKUP_ROWS] = positions.reshape(wanted.shape)
+    return found
+
+
+def _slots(ids: npt.NDArray[np.int32], bits: int) -> npt.NDArray[np.uint32]:
+    """Return the first slot, of 2^bits, that each id may be in (Fibonacci hashing)."""
+    spread = ids.astype(np.uint32) * np.uint32(2654435769)
+    return np.asarray(spread >> np.uint32(32 - bits))
+
+
+def find_repeats(positions: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_] | None:
+    """Return which places repeat an earlier one of their row; None where none does.
+
+    Args:
+        positions: (q, k) int32; negative ones are no photos and repeat nothing.
+    """
+    # Each photo's first column is written to the photo's cell of the row; it is written last, as
+    # the last of several values for a cell stays.
+    width = int(positions.max(initial=-1)) + 2
+    columns = np.arange(positions.shape[1], dtype=np.int32)
+    step = max(1, _FIRST_CELLS // width)
+    first = np.empty(step * width, dtype=np.int32)
+    repeated = None
+    for start in range(0, len(positions), step):
+        block = positions[start : start + step]
+        cells = np.where(block < 0, width - 1, block) + width * np.arange(len(block))[:, None]
+        first[cells[:, ::-1].ravel()] = np.tile(columns[::-1], len(block))
+        later = (first[cells] != columns) & (block >= 0)
+        if later.any():
+            if repeated is None:
+                repeated = np.zeros(positions.shape, dtype=np.bool_)
+            repeated[start : start + step] = later
+    return repeated
 
 
 def _integer_ids(array: npt.NDArray[Any], n_queries: int, path: Path) -> npt.NDArray[np.int32]:

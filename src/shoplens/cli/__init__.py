@@ -47,7 +47,9 @@ def shoplens() -> None:
     """
 
 
-for _command in (check, embed, rank, evaluate, search, demo, models, cache, train, export):
+for _command in (
+    check, embed, rank, evaluate, search, demo, models, cache, train, export,
+):  # fmt: skip
     shoplens.add_command(_command)
 
 
