@@ -12,13 +12,16 @@ import click
 from shoplens._version import __version__
 from shoplens.cli.cache import cache
 from shoplens.cli.check import check
+from shoplens.cli.compare import compare
 from shoplens.cli.console import message
+from shoplens.cli.dataset import dataset
 from shoplens.cli.demo import demo
 from shoplens.cli.embed import embed
 from shoplens.cli.evaluate import evaluate
 from shoplens.cli.export import export
 from shoplens.cli.models import models
 from shoplens.cli.rank import rank
+from shoplens.cli.report import report
 from shoplens.cli.search import search
 from shoplens.cli.train import train
 from shoplens.errors import ShoplensError
@@ -48,7 +51,8 @@ def shoplens() -> None:
 
 
 for _command in (
-    check, embed, rank, evaluate, search, demo, models, cache, train, export,
+    check, embed, rank, evaluate, report, compare, search, demo, models, cache, train, export,
+    dataset,
 ):  # fmt: skip
     shoplens.add_command(_command)
 

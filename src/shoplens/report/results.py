@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image
 
 from shoplens.dataset import Dataset
-from shoplens.errors import PhotoError
 from shoplens.evaluation import Scores
 from shoplens.files import write_text
-from shoplens.images import Decoded, decode
 from shoplens.parallel import parallel_map
 from shoplens.records import Photo
-from shoplens.sources import read_photo
-
-_QUERY_SIDE = 240
-_RESULT_SIDE = 150
-_QUALITY = 80
+from shoplens.report.page import render
+from shoplens.report.thumbnails import photo_key, query_thumbnail, result_thumbnails
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +34,6 @@ class Shown:
     photo: Photo
     caption: str
     results: Sequence[Result]
-
-
-@dataclass(frozen=True, slots=True)
-class _Thumbnail:
-    """A picture ready for the page; without a source where the photo cannot be shown."""
-
-    source: str = ""
-    problem: str = ""
-    box: tuple[float, float, float, float] | None = None
-    """x, y, width, height in per cent of the picture."""
 
 
 def show_ranking(scores: Scores, dataset: Dataset, depth: int) -> list[Shown]:
@@ -86,71 +67,17 @@ def write_page(
         MissingError: the page's folder is not there.
         ShoplensError: the page cannot be written.
     """
-    gallery = {_key(r.photo): r.photo for shown in queries for r in shown.results}
-    pictures = dict(zip(gallery, parallel_map(_result_picture, gallery.values()), strict=True))
-    environment = Environment(
-        loader=PackageLoader("shoplens.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template("results.html.j2").render(
+    pictures = result_thumbnails(r.photo for shown in queries for r in shown.results)
+    photos = [shown.photo for shown in queries]
+    text = render(
+        "results.html.j2",
         title=title,
         facts=facts,
-        queries=list(
-            zip(queries, parallel_map(_query_picture, [s.photo for s in queries]), strict=True)
-        ),
+        queries=list(zip(queries, parallel_map(query_thumbnail, photos), strict=True)),
         pictures=pictures,
         boxed=any(shown.photo.box is not None for shown in queries),
-        number=_numbered(gallery),
-        key=_key,
+        number={key: number for number, key in enumerate(pictures)},
+        key=photo_key,
         marked=any(r.is_hit is not None for shown in queries for r in shown.results),
     )
     write_text(path, text)
-
-
-def _key(photo: Photo) -> Hashable:
-    """Return what tells a photo's bytes from another's: their origin, or the file."""
-    return photo.origin or photo.path
-
-
-def _numbered(gallery: Mapping[Hashable, Photo]) -> dict[Hashable, int]:
-    return {key: number for number, key in enumerate(gallery)}
-
-
-def _result_picture(photo: Photo) -> _Thumbnail:
-    return _thumbnail(photo, _RESULT_SIDE)
-
-
-def _query_picture(photo: Photo) -> _Thumbnail:
-    return _thumbnail(photo, _QUERY_SIDE)
-
-
-def _thumbnail(photo: Photo, side: int) -> _Thumbnail:
-    if photo.problem is not None:
-        return _Thumbnail(problem=str(photo.problem))
-    try:
-        decoded = decode(
-            read_photo(photo),
-            box=photo.box,
-            box_frame=photo.box_frame,
-            target=None if photo.box else side,
-        )
-    except PhotoError as error:
-        return _Thumbnail(problem=str(error))
-    image = decoded.image.copy()
-    # A strip of 20,000 x 10 would lose its short side.
-    image.thumbnail((side, side), Image.Resampling.BICUBIC)
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=_QUALITY)
-    source = "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
-    return _Thumbnail(source, box=_per_cent(decoded))
-
-
-def _per_cent(decoded: Decoded) -> tuple[float, float, float, float] | None:
-    if decoded.box is None:
-        return None
-    width, height = (side / 100 for side in decoded.size)
-    box = decoded.box
-    return box.x0 / width, box.y0 / height, box.width / width, box.height / height

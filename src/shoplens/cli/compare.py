@@ -1,0 +1,153 @@
+"""`shoplens compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from shoplens.cli.console import message, results_console, write_json
+from shoplens.cli.options import (
+    boxes_option,
+    columns_option,
+    distinct,
+    json_option,
+    remote_option,
+    writable,
+)
+from shoplens.cli.runs import named_dataset, open_run
+from shoplens.records import BoxFrame
+from shoplens.report import RunComparison, compare_runs, read_categories, write_comparison_page
+from shoplens.report.comparison_page import MOST_RUNS, letter, shown_p, verdict
+from shoplens.runs import Run
+
+_PAGE_METRIC = "map@1000"
+"""What the page shows of single queries needs it."""
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option(
+    "--data",
+    metavar="DATASET",
+    help="The test set; run folders name their own.",
+)
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    default=(_PAGE_METRIC,),
+    show_default=True,
+    metavar="NAME",
+    help="What to compare by, as in docs/metrics.md; repeatable.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    callback=writable,
+    help="Also write a page, with the queries that changed most side by side.",
+)
+@click.option(
+    "--category",
+    metavar="COLUMN",
+    help="The column with the products' categories; by default `category`, where there is one.",
+)
+@click.option(
+    "--queries",
+    "n_shown",
+    type=click.IntRange(min=1, max=100),
+    default=8,
+    show_default=True,
+    help="How many queries that gained, and that lost, to show.",
+)
+@boxes_option
+@columns_option
+@remote_option
+@json_option
+def compare(
+    runs: tuple[Path, ...],
+    data: str | None,
+    metrics: tuple[str, ...],
+    output: Path | None,
+    category: str | None,
+    n_shown: int,
+    box_frame: BoxFrame,
+    columns: dict[str, str],
+    remote: bool,
+    json_file: str | None,
+) -> None:
+    """Say whether runs differ: paired by query, tested by product, corrected for several.
+
+    RUN... are two or more run folders, or rankings (.npz, .npy, .csv) together with --data. All
+    must be of the same test set. The first is the one that the others are held against in the
+    queries shown. The tests are explained in docs/reports.md.
+
+    \b
+    Example:
+      shoplens compare before.npz after.npz --data examples/furniture -o compare.html
+    """
+    distinct(output, json_file)
+    if not 2 <= len(runs) <= MOST_RUNS:
+        raise click.UsageError(f"name 2 to {MOST_RUNS} runs to compare; got {len(runs)}")
+    dataset = named_dataset(data, runs, box_frame=box_frame, columns=columns, remote=remote)
+    names = tuple(dict.fromkeys(metrics))
+    needed = tuple(dict.fromkeys((*names, _PAGE_METRIC)))
+    opened = [open_run(path, dataset, needed) for path in runs]
+    found = compare_runs(opened, names, _labels(runs, opened), n_shown)
+    _print(results_console(json_file), found)
+    if output is not None:
+        categories = read_categories(found.dataset, category, columns or opened[0].columns)
+        write_comparison_page(output, found, categories=categories)
+        message(f"wrote {output.resolve()}: open it in a browser")
+    write_json(json_file, {**found.to_json(), "page": None if output is None else str(output)})
+
+
+def _labels(paths: Sequence[Path], runs: Sequence[Run]) -> list[str]:
+    """Return the runs' labels, or their paths where labels are the same."""
+    labels = [run.label for run in runs]
+    return [
+        label if labels.count(label) == 1 else str(path)
+        for label, path in zip(labels, paths, strict=True)
+    ]
+
+
+def _print(console: Console, found: RunComparison) -> None:
+    for metric in found.metrics:
+        table = Table(title=f"{metric}, {len(found.dataset.queries):,} queries")
+        table.title_justify = "left"
+        table.add_column("")
+        table.add_column("run", overflow="fold")
+        table.add_column("value", justify="right", no_wrap=True)
+        table.add_column("95 % interval", justify="right", no_wrap=True)
+        for position, (label, run) in enumerate(zip(found.labels, found.runs, strict=True)):
+            score = run.scores[metric]
+            table.add_row(
+                letter(position),
+                label,
+                f"{score.value:.4f}",
+                f"{score.low:.4f} .. {score.high:.4f}",
+            )
+        console.print(table)
+        pairs = [pair for pair in found.pairs if pair.metric == metric]
+        table = Table()
+        table.add_column("pair", no_wrap=True)
+        for name in ("diff.", "95 % interval", "p", "p (Holm)", "win/tie/loss"):
+            table.add_column(name, justify="right")
+        for pair in pairs:
+            difference = pair.difference
+            table.add_row(
+                f"{letter(pair.first)} - {letter(pair.second)}",
+                f"{difference.value:+.4f}",
+                f"{difference.low:+.4f} .. {difference.high:+.4f}",
+                shown_p(difference.p_value),
+                shown_p(pair.adjusted),
+                f"{difference.wins}/{difference.ties}/{difference.losses}",
+            )
+        console.print(table)
+        for pair in pairs:
+            console.print(verdict(pair))

@@ -1,0 +1,122 @@
+"""`shoplens dataset leaks`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from shoplens.cli.console import message, printable, progress_display, results_console, write_json
+from shoplens.cli.options import (
+    columns_option,
+    distinct,
+    json_option,
+    remote_option,
+    workers_option,
+    writable,
+)
+from shoplens.curation.duplicates import THRESHOLD
+from shoplens.curation.leaks import find_leaks
+from shoplens.curation.pages import write_leaks
+from shoplens.curation.reading import read_photos
+
+_SHOWN = 20
+
+
+@click.command()
+@click.argument("train", metavar="TRAIN")
+@click.argument("test", metavar="TEST")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    default=THRESHOLD,
+    show_default=True,
+    metavar="D",
+    help="Largest distance of near-duplicates; 0 takes equal pictures only.",
+)
+@click.option("--mirrored", is_flag=True, help="Look for mirror images as well.")
+@click.option(
+    "--products/--no-products",
+    default=True,
+    show_default=True,
+    help="Compare product ids. Of two catalogues that number alike, equal ids mean nothing.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    callback=writable,
+    help="Also write a page (HTML) that shows the pairs.",
+)
+@columns_option
+@remote_option
+@workers_option
+@json_option
+def leaks(
+    train: str,
+    test: str,
+    threshold: float,
+    mirrored: bool,
+    products: bool,
+    output: Path | None,
+    columns: dict[str, str],
+    remote: bool,
+    workers: int | None,
+    json_file: str | None,
+) -> int:
+    """Find what a training set and a test set share: photos, near-duplicates, products.
+
+    TRAIN and TEST are each a test set, a training table (CSV with img_path, domain, product_id), a
+    gallery, or any folder of images. The exit code is 1 when anything is shared.
+
+    \b
+    Example:
+      shoplens dataset leaks train.csv testset/ -o leaks.html
+    """
+    distinct(output, json_file)
+    of_train, of_test = (read_photos(s, columns=columns, remote=remote) for s in (train, test))
+    with progress_display() as progress:
+        found = find_leaks(
+            of_train,
+            of_test,
+            products=products,
+            threshold=threshold,
+            mirrored=mirrored,
+            workers=workers,
+            progress=progress,
+        )
+    console = results_console(json_file)
+    if found.leaks:
+        table = Table(title=f"shared pictures: {len(found.leaks):,} pairs", title_justify="left")
+        for name in ("kind", "distance", "training photo", "test photo"):
+            table.add_column(name, overflow="fold")
+        for leak in found.leaks[:_SHOWN]:
+            cells = (leak.kind, f"{leak.distance:.4f}", leak.train.name, leak.test.name)
+            table.add_row(*map(printable, cells))
+        console.print(table)
+        if len(found.leaks) > _SHOWN:
+            console.print(f"... and {len(found.leaks) - _SHOWN:,} more (--json lists all)")
+    counted = ", ".join(f"{count:,} {kind}" for kind, count in found.n_by_kind.items())
+    console.print(
+        f"{found.n_test_photos:,} of {found.n_test:,} test photos are among the {found.n_train:,} "
+        f"training photos" + (f" ({counted})" if counted else "")
+    )
+    if found.shared_products is None:
+        console.print("products were not compared" + (": not known" if products else ""))
+    else:
+        some = ", ".join(map(printable, found.shared_products[:5]))
+        console.print(
+            f"{len(found.shared_products):,} products are in both"
+            + (f": {some}" if some else "")
+            + (" ..." if len(found.shared_products) > 5 else "")
+        )
+    if found.failures:
+        message(f"{len(found.failures):,} photos could not be compared (see `shoplens check`)")
+    if output is not None:
+        names = (Path(source).name or source for source in (train, test))
+        write_leaks(output, "Leaks: {} and {}".format(*names), found)
+        message(f"wrote {output}")
+    write_json(json_file, found.to_json())
+    return 0 if found.ok else 1

@@ -1,0 +1,155 @@
+"""`shoplens dataset make`."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from shoplens.cli.console import message, progress_display, results_console, write_json
+from shoplens.cli.options import boxes_option, json_option, workers_option
+from shoplens.curation.making import How, Made, make_dataset
+from shoplens.curation.tagged import COLUMNS
+from shoplens.records import BoxFrame
+
+
+def _columns(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    pairs = {}
+    for value in values:
+        ours, separator, theirs = value.partition("=")
+        if not separator or not theirs:
+            raise click.BadParameter(f"{value!r} is not OURS=THEIRS, as in img_path=file")
+        if ours not in COLUMNS:
+            close = difflib.get_close_matches(ours, COLUMNS, n=1) or [", ".join(COLUMNS)]
+            raise click.BadParameter(f"{ours!r} is no column of such a table; meant is {close[0]}?")
+        pairs[ours] = theirs
+    return pairs
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path), metavar="SOURCE")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="OUT_DIR")
+@click.option(
+    "--photos",
+    "how",
+    type=click.Choice(["copy", "link", "reference"]),
+    default="copy",
+    show_default=True,
+    help="copy: OUT_DIR stands alone. link: hard links, on one disk, no space taken. reference: "
+    "photos stay, only the tables are written, into a folder above the photos.",
+)
+@click.option(
+    "--max-queries-per-product",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Take at most N user photos of a product, chosen by the seed.",
+)
+@click.option(
+    "--keep-user-only",
+    is_flag=True,
+    help="Keep user photos of products without a seller photo, which find nothing.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Decides on the order of rows, and on what --max-queries-per-product takes.",
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="OURS=THEIRS",
+    callback=_columns,
+    help="A table's own name for a column, as in product_id=sku; repeatable.",
+)
+@boxes_option
+@workers_option
+@json_option
+def make(
+    source: Path,
+    folder: Path,
+    how: How,
+    max_queries_per_product: int | None,
+    keep_user_only: bool,
+    seed: int,
+    columns: dict[str, str],
+    box_frame: BoxFrame,
+    workers: int | None,
+    json_file: str | None,
+) -> None:
+    """Make a test set of photos that are tagged user or seller.
+
+    SOURCE is a folder with user/PRODUCT/... and seller/PRODUCT/..., or with PRODUCT/user/... and
+    PRODUCT/seller/...; or a CSV table with img_path, domain (user or seller), product_id and,
+    optionally, bbox_x, bbox_y, bbox_w, bbox_h and category. Without a box a user's photo shows its
+    product as a whole. OUT_DIR must be new (but for --photos reference). Photos that cannot be used
+    are left out and counted; the result passes `shoplens check`.
+
+    \b
+    Example:
+      shoplens dataset make photos/ testset/ --photos link --max-queries-per-product 4
+      shoplens dataset make photos.csv testset/ --column product_id=sku
+    """
+    with progress_display() as progress:
+        made = make_dataset(
+            source,
+            folder,
+            how=how,
+            columns=columns,
+            box_frame=box_frame,
+            max_queries_per_product=max_queries_per_product,
+            keep_user_only=keep_user_only,
+            seed=seed,
+            workers=workers,
+            progress=progress,
+        )
+    results_console(json_file).print(
+        f"{made.folder}: {made.n_gallery:,} gallery photos, {made.n_queries:,} queries, "
+        f"{made.n_products:,} products",
+        soft_wrap=True,
+    )
+    for told in _told(made, keep_user_only):
+        message(told)
+    write_json(json_file, made.to_json())
+
+
+def _told(made: Made, keep_user_only: bool) -> list[str]:
+    """Return what there is to say besides, in sentences."""
+    sentences = [f"read as {made.layout}"]
+    if made.n_distractor_products:
+        sentences.append(
+            f"{made.n_distractor_products:,} products have no user photo: their seller photos are "
+            "there to be told apart"
+        )
+    if made.n_user_only_products:
+        fate = "kept, and count in no metric" if keep_user_only else "left out (--keep-user-only)"
+        sentences.append(
+            f"{made.n_user_only_products:,} products have no seller photo: their "
+            f"{made.n_user_only_photos:,} user photos are {fate}"
+        )
+    if made.n_over_limit:
+        sentences.append(f"{made.n_over_limit:,} user photos are over the limit of their product")
+    if made.n_whole:
+        sentences.append(f"{made.n_whole:,} queries have no box: theirs is the whole photo")
+    if made.n_repeated:
+        sentences.append(f"{made.n_repeated:,} rows repeat another and were left out")
+    if made.strays:
+        sentences.append(
+            f"{len(made.strays):,} images belong to no product and were left out, such as "
+            f"{made.strays[0]}"
+        )
+    if made.failures:
+        reasons = Counter(failure.reason for failure in made.failures).most_common()
+        counted = ", ".join(f"{count:,} {reason}" for reason, count in reasons)
+        first = made.failures[0]
+        sentences.append(
+            f"{len(made.failures):,} photos cannot be used and were left out ({counted}), such as "
+            f"{first.name}: {first.detail}"
+        )
+    return sentences

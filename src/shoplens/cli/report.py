@@ -1,0 +1,126 @@
+"""`shoplens report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from shoplens.cli.console import message, progress_display, write_json
+from shoplens.cli.options import (
+    boxes_option,
+    columns_option,
+    distinct,
+    json_option,
+    remote_option,
+    writable,
+)
+from shoplens.cli.runs import named_dataset, open_run
+from shoplens.curation.duplicates import find_duplicates, sketch_photos
+from shoplens.dataset import Dataset
+from shoplens.metrics import DEFAULT_METRICS
+from shoplens.progress import Progress
+from shoplens.records import BoxFrame
+from shoplens.report import SamePicture, read_categories, report_run, write_run_page
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
+@click.option(
+    "--data",
+    metavar="DATASET",
+    help="The test set; a run folder names its own.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("report.html"),
+    show_default=True,
+    metavar="FILE",
+    callback=writable,
+    help="The page to write.",
+)
+@click.option(
+    "--category",
+    metavar="COLUMN",
+    help="The column of gallery.csv or queries.csv with the products' categories; by default "
+    "`category`, where there is one.",
+)
+@click.option(
+    "--queries",
+    "n_shown",
+    type=click.IntRange(min=1, max=100),
+    default=12,
+    show_default=True,
+    help="How many worst and best queries, confusions and doubted labels to show.",
+)
+@click.option(
+    "--results",
+    "depth",
+    type=click.IntRange(min=1, max=50),
+    default=8,
+    show_default=True,
+    help="How many results to show a query.",
+)
+@click.option(
+    "--duplicates/--no-duplicates",
+    default=True,
+    show_default=True,
+    help="Look for photos that show the same picture; every photo is read for it.",
+)
+@boxes_option
+@columns_option
+@remote_option
+@json_option
+def report(
+    run: Path,
+    data: str | None,
+    output: Path,
+    category: str | None,
+    n_shown: int,
+    depth: int,
+    duplicates: bool,
+    box_frame: BoxFrame,
+    columns: dict[str, str],
+    remote: bool,
+    json_file: str | None,
+) -> None:
+    """Write a page about a run: scores, where it works, its best and worst queries, the data.
+
+    RUN is a run folder (`shoplens challenge run --out` writes one), or a ranking (.npz, .npy, .csv)
+    together with --data. The page is one file that needs nothing else. What its figures say is
+    in docs/reports.md.
+
+    \b
+    Example:
+      shoplens rank examples/furniture -o ranks.npz
+      shoplens report ranks.npz --data examples/furniture
+    """
+    distinct(output, json_file)
+    dataset = named_dataset(data, [run], box_frame=box_frame, columns=columns, remote=remote)
+    opened = open_run(run, dataset, DEFAULT_METRICS)
+    with progress_display() as progress:
+        found = report_run(
+            opened,
+            categories=read_categories(opened.dataset, category, columns or opened.columns),
+            same_pictures=_same_pictures(opened.dataset, progress) if duplicates else None,
+            n_shown=n_shown,
+            progress=progress,
+        )
+    write_run_page(output, found, depth=depth)
+    best = opened.scores["map@1000"]
+    message(f"map@1000 {best.value:.4f} ({best.low:.4f} .. {best.high:.4f})")
+    message(f"wrote {output.resolve()}: open it in a browser")
+    write_json(json_file, {**found.to_json(), "page": str(output)})
+
+
+def _same_pictures(dataset: Dataset, progress: Progress) -> list[SamePicture]:
+    photos = [*dataset.gallery, *dataset.queries]
+    sketches, _failed = sketch_photos(photos, progress=progress, stage="look for doubles")
+    return [
+        SamePicture(
+            sketches[pair.first].photo, sketches[pair.second].photo, pair.distance, pair.kind
+        )
+        for pair in find_duplicates(sketches)
+    ]

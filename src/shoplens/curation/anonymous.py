@@ -1,0 +1,282 @@
+"""A test set without labels, to hand to participants, and the key that maps their answers back.
+
+Names, numbers and order are drawn from a secret seed, so that none of them tells which photos show
+one product; tables keep paths and boxes only; files keep no metadata and one time stamp. What the
+pictures themselves give away stays: a photo that is public elsewhere can be recognised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shoplens.curation.folders import new_folder, require_new_folder
+from shoplens.curation.layout import FOLDERS, write_tables
+from shoplens.curation.metadata import Stripped, strip
+from shoplens.dataset import Dataset
+from shoplens.errors import DataError, PhotoError, RankingError
+from shoplens.files import read_text, require_folder, write_text
+from shoplens.images import decode
+from shoplens.parallel import parallel_map
+from shoplens.progress import Progress, silent
+from shoplens.ranking import Ranking
+from shoplens.records import Domain, Fault, Photo, PhotoSet
+from shoplens.sources import read_photo
+from shoplens.tables import TABLE_NAMES
+
+TIME = 946_684_800
+"""Time stamp of every file: 2000-01-01, in seconds since 1970."""
+
+_FORMAT = 1
+
+Ids = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Key:
+    """What the numbers of an anonymised set mean: the secret of who made it."""
+
+    seed: str
+    gallery: Ids
+    """(n,) int32: the original id of each row of the anonymised gallery, whose id is the row."""
+    queries: Ids
+    """(q,) int32: the same of the queries."""
+    original_queries: Ids
+    """(q,) int32: ids of the original queries, in the order of their table."""
+    names: Mapping[str, str]
+    """Original path of each photo, by its path in the anonymised set."""
+
+    def restore(self, answer: Ranking) -> Ranking:
+        """Return an answer to the anonymised set as one to the original.
+
+        Args:
+            answer: of the anonymised set: rows in the order of its queries, its ids.
+
+        Raises:
+            RankingError: it is of other queries, or names an id the anonymised gallery has not.
+        """
+        if not np.array_equal(answer.query_ids, np.arange(len(self.queries))):
+            raise RankingError("the answer is of other queries than the anonymised set's")
+        unknown = (answer.ids < 0) | (answer.ids >= len(self.gallery))
+        known = np.where(unknown, 0, answer.ids)
+        if answer.blank is not None:
+            unknown &= ~answer.blank
+        if unknown.any():
+            row, column = (int(i) for i in np.argwhere(unknown)[0])
+            raise RankingError(
+                f"{int(unknown.sum())} ids of the answer are of no photo of the anonymised "
+                f"gallery, the first {answer.ids[row, column]} in row {row}, column {column} "
+                "(from 0); is the key that of another export?"
+            )
+        row_of = {query: row for row, query in enumerate(self.queries.tolist())}
+        rows = np.array([row_of[query] for query in self.original_queries.tolist()], dtype=np.int64)
+        return replace(
+            answer,
+            query_ids=self.original_queries,
+            ids=self.gallery[known[rows]],
+            scores=None if answer.scores is None else answer.scores[rows],
+            blank=None if answer.blank is None else answer.blank[rows],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Anonymised:
+    """What came of an anonymised export."""
+
+    folder: Path
+    key: Path
+    n_gallery: int
+    n_queries: int
+    n_bytes_removed: int
+    """Bytes of metadata cut out of photos that were not converted."""
+    converted: Mapping[str, int]
+    """Photos that became PNG, for metadata cannot be cut out of their format, by that format."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values as `shoplens dataset anonymise --json` writes them."""
+        return {
+            "output": str(self.folder),
+            "key": str(self.key),
+            "n_gallery": self.n_gallery,
+            "n_queries": self.n_queries,
+            "n_bytes_removed": self.n_bytes_removed,
+            "converted": dict(self.converted),
+        }
+
+
+def anonymise(
+    dataset: Dataset,
+    folder: str | Path,
+    key: str | Path,
+    *,
+    seed: str | None = None,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> Anonymised:
+    """Write a test set without labels, and the key to it.
+
+    Photos get random names and rows a random order; the id is the row. Metadata is cut out without
+    encoding anything again (see `shoplens.curation.metadata`), and every photo is decoded before
+    and after to see that it looks the same.
+
+    Args:
+        dataset: the test set; labels are not needed.
+        folder: where to; must be new.
+        key: file of the key; must be new and outside of `folder`.
+        seed: the secret that decides on names and order; None draws one. The same seed gives the
+            same export.
+        workers: threads; None takes one for each usable core.
+        progress: told how many photos are done.
+
+    Raises:
+        MissingError: a folder to write to is not there.
+        DataError: `folder` or `key` is there already, or one is in the other; or a photo cannot be
+            used (all of them are named).
+    """
+    folder, key = Path(folder), Path(key)
+    _require_apart(folder, key)
+    if not dataset.gallery or not dataset.queries:
+        raise DataError(f"{dataset.root} has no gallery photos or no queries: nothing to hand out")
+    seed = secrets.token_hex(16) if seed is None else seed
+    sides: dict[Domain, list[Photo]] = {
+        "seller": _shuffled(dataset.gallery, seed),
+        "user": _shuffled(dataset.queries, seed),
+    }
+    names: dict[tuple[Domain, int], str] = {}
+    removed = 0
+    converted: Counter[str] = Counter()
+    faults: list[Fault] = []
+    with new_folder(folder) as made:
+        done, total = 0, sum(map(len, sides.values()))
+        for domain, photos in sides.items():
+            (made / FOLDERS[domain]).mkdir()
+            upright: list[Photo] = []
+            for photo, worked in zip(photos, parallel_map(_strip, photos, workers), strict=True):
+                done += 1
+                progress("strip", done, total)
+                if isinstance(worked, PhotoError):
+                    problem = f"{worked.reason}: {worked}"
+                    faults.append(
+                        Fault(TABLE_NAMES[domain], 0, "", f"{photo.id} {photo.name}", problem)
+                    )
+                    continue
+                stripped, boxed, n_removed = worked
+                name = f"{FOLDERS[domain]}/{_code(seed, photo)[:16]}{stripped.suffix}"
+                (made / name).write_bytes(stripped.data)
+                names[domain, photo.id] = name
+                upright.append(boxed)
+                if stripped.converted_from is None:
+                    removed += n_removed
+                else:
+                    converted[stripped.converted_from] += 1
+            sides[domain] = upright
+        if faults:
+            raise DataError(
+                f"{dataset.root}: {len(faults)} photos cannot be used, so nothing was written; "
+                "remove their rows (see `shoplens check`)",
+                faults,
+            )
+        write_tables(made, sides, names, labels=False)
+        _same_time(made)
+        _write_key(key, seed, dataset, sides, names)
+    return Anonymised(
+        folder, key, len(sides["seller"]), len(sides["user"]), removed, dict(converted)
+    )
+
+
+def read_key(path: str | Path) -> Key:
+    """Read the key of an anonymised export.
+
+    Raises `MissingError` when it is not there, `DataError` when it is no such file.
+    """
+    try:
+        values = json.loads(read_text(path))
+        if values["format"] != _FORMAT:
+            raise DataError(f"{path} is a key of format {values['format']}; this version reads 1")
+        names = {new: old for side in ("gallery", "queries") for _, _, new, old in values[side]}
+        ids = {
+            side: np.array([old for _, old, _, _ in values[side]], dtype=np.int32)
+            for side in ("gallery", "queries")
+        }
+        original = np.array(values["original_queries"], dtype=np.int32)
+        seed = str(values["seed"])
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise DataError(f"{path} is no key of an anonymised test set: {error!r}") from error
+    return Key(seed, ids["gallery"], ids["queries"], original, names)
+
+
+def _require_apart(folder: Path, key: Path) -> None:
+    require_new_folder(folder)
+    if key.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"the key {key} would be handed out with {folder}; put it elsewhere")
+    require_folder(key)
+    if key.exists():
+        raise DataError(f"{key} is there already; a key that is replaced is lost")
+
+
+def _code(seed: str, photo: Photo) -> str:
+    """Return what a photo is called and sorted by; without the seed it could be any other's."""
+    text = f"{photo.domain} {photo.id}"
+    return hmac.new(seed.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def _shuffled(photos: PhotoSet, seed: str) -> list[Photo]:
+    return sorted(photos, key=lambda photo: _code(seed, photo))
+
+
+def _strip(photo: Photo) -> tuple[Stripped, Photo, int] | PhotoError:
+    """Return a photo's bytes without metadata, the photo with an upright box, and bytes removed."""
+    try:
+        if photo.problem is not None:
+            return photo.problem
+        data = read_photo(photo)
+        stripped = strip(data)
+        if photo.box is not None and photo.box_frame == "stored":
+            found = decode(data, box=photo.box, box_frame="stored", target=1)
+            photo = replace(photo, box=found.box, box_frame="upright")
+        return stripped, photo, len(data) - len(stripped.data)
+    except PhotoError as error:
+        return error
+
+
+def _same_time(folder: Path) -> None:
+    for parent, _, files in os.walk(folder):
+        for path in (*(Path(parent, file) for file in files), Path(parent)):
+            os.utime(path, (TIME, TIME))
+
+
+def _write_key(
+    path: Path,
+    seed: str,
+    dataset: Dataset,
+    sides: Mapping[Domain, Sequence[Photo]],
+    names: Mapping[tuple[Domain, int], str],
+) -> None:
+    rows = {
+        FOLDERS[domain]: [
+            [number, photo.id, names[domain, photo.id], photo.name]
+            for number, photo in enumerate(photos)
+        ]
+        for domain, photos in sides.items()
+    }
+    values = {
+        "format": _FORMAT,
+        "about": "rows are [id, original id, path, original path]; keep this file secret",
+        "seed": seed,
+        "dataset": str(dataset.root),
+        "original_queries": dataset.queries.ids.tolist(),
+        **rows,
+    }
+    write_text(path, json.dumps(values, indent=None, separators=(",", ":")) + "\n")
+    path.chmod(0o600)

@@ -1,0 +1,291 @@
+"""Photos that show the same picture: the same bytes, the same pixels, or nearly.
+
+Near-duplicates are one photo that was scaled, encoded again, brightened a little, framed, or
+trimmed by a few per cent, not two photos of one product. They are found in two steps: hashes that
+differ in few bits name candidates (`hamming`), and a comparison of thumbnails decides. There one
+thumbnail is first laid on the other by a small shift and stretch, and brightness and contrast are
+set aside; what remains different is the distance. Colours are looked at last: a picture that is
+the same in grey and not in colour is called recoloured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from shoplens.curation.alignment import align
+from shoplens.curation.hamming import near_pairs
+from shoplens.curation.sketches import SIDE, TARGET, Part, View, hash_of, sketch
+from shoplens.errors import PhotoError
+from shoplens.images import Decoded, decode
+from shoplens.parallel import parallel_map
+from shoplens.progress import Progress, silent
+from shoplens.records import Box, Photo
+from shoplens.sources import read_photo
+
+RADIUS = 11
+"""Bits in which the hashes of candidates may differ."""
+THRESHOLD = 0.03
+"""Largest distance of near-duplicates: the share of a thumbnail's contrast (its variance) that the
+other does not explain."""
+
+Kind = Literal["bytes", "pixels", "near", "recoloured", "mirrored"]
+"""How two photos are the same: to the byte; to the pixel, once decoded; nearly; nearly but for
+their colours; nearly, as in a mirror."""
+
+_KINDS = get_args(Kind)
+_ASPECT = 1.3
+"""How much wider one view may be than the other in proportion to its height."""
+_COLOUR = 12.0
+"""Mean difference of colours (Cb, Cr, as 0..255) from which on a picture is recoloured."""
+_MAY_BE_PIXELS = 0.002
+"""Largest distance of thumbnails of equal pixels: decoders may scale them differently."""
+_BLOCK = 2048
+"""Candidates compared at once."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sketch:
+    """What photos are compared by."""
+
+    photo: Photo
+    sha256: bytes
+    """Of the file's bytes."""
+    size: tuple[int, int]
+    """Width and height in pixels, upright."""
+    views: tuple[View, ...]
+    """Empty where the photo has no contrast: it is compared by bytes only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two photos that show the same picture."""
+
+    first: int
+    """Position in the first list of sketches."""
+    second: int
+    """Position in the second list."""
+    kind: Kind
+    distance: float
+    """0 for the same bytes or pixels, else 0..`THRESHOLD` (see there)."""
+    parts: tuple[Part, Part] = ("whole", "whole")
+    """What of each photo shows the picture: `whole`, `trimmed` (inside its border) or `box`."""
+
+
+def sketch_photo(photo: Photo) -> Sketch:
+    """Read, decode and sketch one photo.
+
+    Raises `PhotoError` when it cannot be used.
+    """
+    if photo.problem is not None:
+        raise photo.problem
+    data = read_photo(photo)
+    return sketch_decoded(
+        photo, data, decode(data, box=photo.box, box_frame=photo.box_frame, target=TARGET)
+    )
+
+
+def sketch_decoded(photo: Photo, data: bytes, decoded: Decoded) -> Sketch:
+    """Sketch a photo of which bytes and pixels (decoded towards `TARGET` or more) are at hand."""
+    return Sketch(photo, hashlib.sha256(data).digest(), decoded.size, sketch(decoded))
+
+
+def sketch_photos(
+    photos: Sequence[Photo],
+    *,
+    workers: int | None = None,
+    progress: Progress = silent,
+    stage: str = "sketch",
+) -> tuple[list[Sketch], list[tuple[Photo, PhotoError]]]:
+    """Sketch photos on all cores.
+
+    Returns:
+        The sketches of those that can be used, in order, and the others with what is wrong.
+    """
+    sketches: list[Sketch] = []
+    failed: list[tuple[Photo, PhotoError]] = []
+    for done, made in enumerate(parallel_map(_try_sketch, photos, workers), start=1):
+        if isinstance(made, Sketch):
+            sketches.append(made)
+        else:
+            failed.append(made)
+        progress(stage, done, len(photos))
+    return sketches, failed
+
+
+def find_duplicates(
+    sketches: Sequence[Sketch],
+    *,
+    threshold: float = THRESHOLD,
+    mirrored: bool = False,
+    progress: Progress = silent,
+) -> list[Pair]:
+    """Return the pairs of photos of one list that show the same picture, closest first.
+
+    Args:
+        sketches: of the photos.
+        threshold: largest distance of near-duplicates.
+        mirrored: whether to look for mirror images as well.
+        progress: told how many candidates are compared.
+
+    Returns:
+        Each pair once, `first` < `second`; photos with the same bytes are each paired with the
+        earliest of them, which stands for all.
+    """
+    return find_shared(
+        sketches, sketches, threshold=threshold, mirrored=mirrored, progress=progress
+    )
+
+
+def find_shared(
+    first: Sequence[Sketch],
+    second: Sequence[Sketch],
+    *,
+    threshold: float = THRESHOLD,
+    mirrored: bool = False,
+    progress: Progress = silent,
+) -> list[Pair]:
+    """Return the pairs of a photo of each list that show the same picture, closest first.
+
+    Of two photos only the closest pair of views counts. Of several photos with the same bytes in
+    `first`, the earliest stands for all. Arguments as for `find_duplicates`.
+    """
+    ours = _distinct(first)
+    theirs = ours if first is second else _distinct(second)
+    some = [first[copies[0]] for copies in ours]
+    others = some if first is second else [second[copies[0]] for copies in theirs]
+    near = _near(some, others, threshold, mirror=False, progress=progress)
+    if mirrored:
+        near += _near(some, others, threshold, mirror=True, progress=progress)
+    closest: dict[tuple[int, int], Pair] = {}
+    for pair in near:
+        known = closest.get((pair.first, pair.second))
+        if known is None or _closer(pair, known):
+            closest[pair.first, pair.second] = pair
+    found = [Pair(a, b, "bytes", 0.0) for a, b in _equal_bytes(first, second)]
+    for pair in closest.values():
+        if some[pair.first].sha256 != others[pair.second].sha256:
+            settled = _settled(pair, some, others)
+            copies = theirs[pair.second][: 1 if first is second else None]
+            found += [replace(settled, first=ours[pair.first][0], second=b) for b in copies]
+    return sorted(found, key=lambda p: (p.distance, _KINDS.index(p.kind), p.first, p.second))
+
+
+def _try_sketch(photo: Photo) -> Sketch | tuple[Photo, PhotoError]:
+    try:
+        return sketch_photo(photo)
+    except PhotoError as error:
+        return photo, error
+
+
+def _distinct(sketches: Sequence[Sketch]) -> list[list[int]]:
+    """Return the positions of photos with the same bytes and box, by their first.
+
+    A catalogue may show one picture ("no photo yet") thousands of times: it is compared once.
+    """
+    groups: dict[tuple[bytes, Box | None], list[int]] = {}
+    for position, one in enumerate(sketches):
+        groups.setdefault((one.sha256, one.photo.box), []).append(position)
+    return list(groups.values())
+
+
+def _equal_bytes(first: Sequence[Sketch], second: Sequence[Sketch]) -> Iterator[tuple[int, int]]:
+    """Yield each photo of `second` with the first of the same bytes in `first`."""
+    earliest: dict[bytes, int] = {}
+    for position, one in enumerate(first):
+        earliest.setdefault(one.sha256, position)
+    for position, one in enumerate(second):
+        match = earliest.get(one.sha256)
+        if match is not None and not (first is second and match == position):
+            yield match, position
+
+
+def _closer(pair: Pair, known: Pair) -> bool:
+    """Whether a pair of views says more than another one of the same photos."""
+    return (pair.kind == "mirrored", pair.distance) < (known.kind == "mirrored", known.distance)
+
+
+def _settled(pair: Pair, first: Sequence[Sketch], second: Sequence[Sketch]) -> Pair:
+    """Look at all pixels of a pair that may be the same to the pixel."""
+    a, b = first[pair.first], second[pair.second]
+    may_be = pair.kind == "near" and pair.parts[0] == pair.parts[1] and a.size == b.size
+    if may_be and pair.distance < _MAY_BE_PIXELS and _pixels(a.photo) == _pixels(b.photo):
+        return Pair(pair.first, pair.second, "pixels", 0.0)
+    return pair
+
+
+def _pixels(photo: Photo) -> bytes:
+    image = decode(read_photo(photo)).image
+    return hashlib.sha256(image.tobytes()).digest()
+
+
+def _near(
+    first: Sequence[Sketch],
+    second: Sequence[Sketch],
+    threshold: float,
+    *,
+    mirror: bool,
+    progress: Progress,
+) -> list[Pair]:
+    ours, theirs = _Views.of(first, mirror=mirror), _Views.of(second, mirror=False)
+    rows, columns = near_pairs(ours.hashes, theirs.hashes, RADIUS)
+    may_be = np.abs(np.log(ours.aspects[rows] / theirs.aspects[columns])) <= np.log(_ASPECT)
+    if first is second:
+        may_be &= ours.owners[rows] < theirs.owners[columns]
+    rows, columns = rows[may_be], columns[may_be]
+    pairs = []
+    for start in range(0, len(rows), _BLOCK):
+        some_rows, some_columns = rows[start : start + _BLOCK], columns[start : start + _BLOCK]
+        distances = align(ours.greys[some_rows], theirs.greys[some_columns])
+        for i in np.flatnonzero(distances <= threshold):
+            row, column = some_rows[i], some_columns[i]
+            colours = ours.colours[row].astype(np.float32) - theirs.colours[column]
+            recoloured = np.abs(colours).mean() > _COLOUR
+            pairs.append(
+                Pair(
+                    int(ours.owners[row]),
+                    int(theirs.owners[column]),
+                    "mirrored" if mirror else "recoloured" if recoloured else "near",
+                    float(distances[i]),
+                    (ours.parts[row], theirs.parts[column]),
+                )
+            )
+        progress("compare", min(start + _BLOCK, len(rows)), len(rows))
+    return pairs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Views:
+    """The views of many photos, in arrays."""
+
+    owners: npt.NDArray[np.int64]
+    """(n,) position of the photo each is of."""
+    hashes: npt.NDArray[np.uint64]
+    greys: npt.NDArray[np.uint8]
+    colours: npt.NDArray[np.uint8]
+    aspects: npt.NDArray[np.float64]
+    parts: list[Part]
+
+    @classmethod
+    def of(cls, sketches: Sequence[Sketch], *, mirror: bool) -> _Views:
+        flat = [(owner, view) for owner, one in enumerate(sketches) for view in one.views]
+        views = [view for _, view in flat]
+        greys = np.array([view.grey for view in views], dtype=np.uint8).reshape(-1, SIDE, SIDE)
+        colours = np.array([v.colour for v in views], dtype=np.uint8).reshape(-1, 2, 4, 4)
+        hashes = [view.hash for view in views]
+        if mirror:
+            greys, colours = greys[:, :, ::-1].copy(), colours[..., ::-1]
+            hashes = [hash_of(grey) for grey in greys]
+        return cls(
+            np.array([owner for owner, _ in flat], dtype=np.int64),
+            np.array(hashes, dtype=np.uint64),
+            greys,
+            colours,
+            np.array([view.aspect for view in views], dtype=np.float64),
+            [view.part for view in views],
+        )

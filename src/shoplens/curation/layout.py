@@ -1,0 +1,61 @@
+"""What a test set folder looks like that these tools write: tables, and photos in two folders."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from shoplens.files import write_text
+from shoplens.records import Domain, Photo
+from shoplens.tables import BOX_COLUMNS, TABLE_NAMES
+
+FOLDERS: Mapping[Domain, str] = {"seller": "gallery", "user": "queries"}
+"""Where photos lie."""
+
+_ID_COLUMNS: Mapping[Domain, str] = {"seller": "seller_img_id", "user": "user_img_id"}
+
+
+def write_tables(
+    folder: Path,
+    sides: Mapping[Domain, Sequence[Photo]],
+    names: Mapping[tuple[Domain, int], str],
+    *,
+    categories: Mapping[tuple[Domain, int], str] | None = None,
+    labels: bool = True,
+) -> None:
+    """Write `gallery.csv` and `queries.csv`, rows numbered from 0.
+
+    Args:
+        folder: the test set's.
+        sides: the photos of each table, in order; those of users with a box in upright pixels.
+        names: path of each photo in the folder, by its domain and (old) id.
+        categories: of each photo; None writes no such column.
+        labels: whether to write `product_id`.
+    """
+    for domain, photos in sides.items():
+        header = [_ID_COLUMNS[domain], "img_path", *(BOX_COLUMNS if domain == "user" else ())]
+        header += (["product_id"] if labels else []) + (["category"] if categories else [])
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(header)
+        for number, photo in enumerate(photos):
+            key = photo.domain, photo.id
+            row = [str(number), names[key], *_box_fields(photo)]
+            row += [photo.product_id or ""] if labels else []
+            writer.writerow(row + ([categories[key]] if categories else []))
+        write_text(folder / TABLE_NAMES[domain], text.getvalue())
+
+
+def _box_fields(photo: Photo) -> list[str]:
+    box = photo.box
+    if box is None:
+        return []
+    return [_number(side) for side in (box.x0, box.y0, box.width, box.height)]
+
+
+def _number(side: float) -> str:
+    """Return a coordinate without the dust that adding and subtracting leaves."""
+    side = round(side, 6)
+    return str(int(side)) if side == int(side) else repr(side)

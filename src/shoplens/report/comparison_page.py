@@ -1,0 +1,245 @@
+"""The page that holds runs against each other: one self-contained HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+
+from shoplens._version import __version__
+from shoplens.comparison import Pair
+from shoplens.files import write_text
+from shoplens.metrics import recall
+from shoplens.report.curves import MARKED
+from shoplens.report.figures import (
+    Axis,
+    Part,
+    Point,
+    Row,
+    Series,
+    histogram,
+    interval_chart,
+    line_chart,
+    share_bar,
+)
+from shoplens.report.page import render
+from shoplens.report.run_comparison import Change, Changes, RunComparison
+from shoplens.report.run_galleries import Gallery
+from shoplens.report.run_page import Figure
+from shoplens.report.strips import Album, Strip, results_line
+from shoplens.report.study import Study, study
+
+LEVEL = 0.05
+"""Adjusted p-values up to it are called a difference."""
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+MOST_RUNS = len(_LETTERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A pair by one metric, said in words."""
+
+    pair: Pair
+    names: str
+    sentence: str
+    shares: Markup
+
+
+def letter(position: int) -> str:
+    """Return the letter by which a run is called: A for the first."""
+    return _LETTERS[position]
+
+
+def verdict(pair: Pair) -> str:
+    """Return in words what the tests say of a pair."""
+    first, second = letter(pair.first), letter(pair.second)
+    if pair.adjusted > LEVEL:
+        return f"{first} and {second} cannot be told apart"
+    better, worse = (first, second) if pair.difference.value > 0 else (second, first)
+    return f"{better} is better than {worse}"
+
+
+def write_comparison_page(
+    path: str | Path,
+    comparison: RunComparison,
+    *,
+    categories: Mapping[str, str] | None = None,
+    depth: int = 6,
+) -> None:
+    """Write the page of a comparison. It needs nothing else.
+
+    Args:
+        path: the HTML file.
+        comparison: the runs, compared.
+        categories: category by product id, to mark near misses.
+        depth: results shown of a query.
+
+    Raises:
+        MissingError: the page's folder is not there.
+        ShoplensError: the page cannot be written.
+    """
+    studies = [study(run, categories) for run in comparison.runs]
+    galleries = [
+        gallery
+        for changes in comparison.changes
+        for gallery in _galleries(comparison, studies, changes, depth)
+        if gallery.strips
+    ]
+    text = render(
+        "comparison.html.j2",
+        title=f"{len(comparison.runs)} runs compared",
+        facts=[
+            ("test set", str(comparison.dataset.root)),
+            ("queries", f"{len(comparison.dataset.queries):,}"),
+            ("gallery photos", f"{len(comparison.dataset.gallery):,}"),
+            ("tests", f"{len(comparison.pairs):,}"),
+        ],
+        comparison=comparison,
+        letter=letter,
+        findings=[_finding(pair) for pair in comparison.pairs],
+        figures=[*_differences(comparison), _recall(comparison, studies)],
+        spreads=[_spread(comparison, changes) for changes in comparison.changes],
+        galleries=galleries,
+        with_categories=bool(categories),
+        album=Album.of([strip for gallery in galleries for strip in gallery.strips]),
+        level=LEVEL,
+        version=__version__,
+    )
+    write_text(path, text)
+
+
+def _finding(pair: Pair) -> Finding:
+    first, second = letter(pair.first), letter(pair.second)
+    difference = pair.difference
+    shares = share_bar(
+        f"{first} against {second} by {pair.metric}",
+        [
+            Part(f"{first} better", difference.wins),
+            Part("equal", difference.ties),
+            Part(f"{second} better", difference.losses),
+        ],
+    )
+    return Finding(pair, f"{first} - {second}", verdict(pair), shares)
+
+
+def _differences(comparison: RunComparison) -> list[Figure]:
+    figures = []
+    for metric in comparison.metrics:
+        pairs = [pair for pair in comparison.pairs if pair.metric == metric]
+        reach = max(max(abs(p.difference.low), abs(p.difference.high)) for p in pairs) or 0.01
+        rows = [
+            Row(
+                f"{letter(p.first)} - {letter(p.second)}",
+                p.difference.value,
+                p.difference.low,
+                p.difference.high,
+                f"{p.difference.value:+.4f}, p {shown_p(p.adjusted)}",
+            )
+            for p in pairs
+        ]
+        figures.append(
+            Figure(
+                f"Differences in {metric}",
+                "First minus second, mean over queries, with its 95 % interval; p is corrected "
+                "for all tests.",
+                interval_chart(
+                    f"Differences in {metric}",
+                    rows,
+                    Axis(f"difference in {metric}", -reach, reach),
+                    (0.0, "no difference"),
+                ),
+            )
+        )
+    return figures
+
+
+def shown_p(p_value: float) -> str:
+    """Return a p-value as text, with as many digits as mean something."""
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def _recall(comparison: RunComparison, studies: Sequence[Study]) -> Figure:
+    series = []
+    deepest = max(one.judged.relevant.shape[1] for one in studies)
+    for position, one in enumerate(studies):
+        relevant, n_positive = one.judged.relevant[one.scored], one.judged.n_positive[one.scored]
+        ranks = sorted({*(k for k in MARKED if k < deepest), deepest})
+        points = [Point(k, float(recall(relevant, n_positive, k).mean()), note=" ") for k in ranks]
+        series.append(Series(letter(position), points))
+    return Figure(
+        "Recall over rank",
+        "Share of a query's gallery photos that stand in the first k, mean over queries.",
+        line_chart(
+            "Recall over rank",
+            series,
+            Axis("k, the first results looked at", 1, max(2, deepest), log=True),
+            Axis("recall@k", 0, 1),
+        ),
+    )
+
+
+def _spread(comparison: RunComparison, changes: Changes) -> Figure:
+    metric = comparison.metrics[0]
+    first, second = (
+        comparison.runs[position].scores.per_query[metric]
+        for position in (changes.first, changes.second)
+    )
+    differences = (second - first)[~np.isnan(first)]
+    n_equal = int((differences == 0).sum())
+    counts, edges = np.histogram(differences[differences != 0], bins=20, range=(-1, 1))
+    a, b = letter(changes.first), letter(changes.second)
+    return Figure(
+        f"How queries changed from {a} to {b}",
+        f"Queries by {metric} in {b} minus {a}; the {n_equal:,} that did not change are left out.",
+        histogram(
+            f"Queries by change from {a} to {b}",
+            edges.tolist(),
+            counts.tolist(),
+            Axis(f"{metric} of a query, {b} minus {a}", -1, 1),
+            "queries",
+            [(float(differences.mean()), f"mean {differences.mean():+.3f}")],
+        ),
+    )
+
+
+def _galleries(
+    comparison: RunComparison, studies: Sequence[Study], changes: Changes, depth: int
+) -> list[Gallery]:
+    a, b = letter(changes.first), letter(changes.second)
+    return [
+        Gallery(
+            f"{what}-{b}",
+            f"Queries that {what} most from {a} to {b}",
+            f"By {comparison.metrics[0]}, one query of each product.",
+            [_strip(comparison, studies, changes, change, depth) for change in changed],
+            marked=True,
+        )
+        for what, changed in (("gained", changes.gained), ("lost", changes.lost))
+    ]
+
+
+def _strip(
+    comparison: RunComparison,
+    studies: Sequence[Study],
+    changes: Changes,
+    change: Change,
+    depth: int,
+) -> Strip:
+    query = comparison.dataset.queries[change.row]
+    lines = [
+        results_line(
+            studies[position],
+            change.row,
+            depth,
+            f"{letter(position)}: {comparison.metrics[0]} {value:.2f}",
+        )
+        for position, value in ((changes.first, change.first), (changes.second, change.second))
+    ]
+    note = (
+        f"{change.first:.2f} → {change.second:.2f} · query {query.id}, product {query.product_id}, "
+        f"{int(studies[0].judged.n_positive[change.row])} to find"
+    )
+    return Strip(lines, note, query)

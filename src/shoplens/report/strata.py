@@ -1,0 +1,210 @@
+"""Scores of parts of the queries: by category, box, blur, number of positives."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from shoplens.errors import PhotoError
+from shoplens.images import decode
+from shoplens.metrics import Estimate
+from shoplens.parallel import parallel_map
+from shoplens.progress import Progress, silent
+from shoplens.records import Photo
+from shoplens.report.study import Study
+from shoplens.sources import read_photo
+
+BLUR_SIDE = 256
+"""Longer side in pixels to which a crop is shrunk before its sharpness is measured."""
+_N_CATEGORIES = 20
+_POSITIVES = (1, 2, 3, 5, 9, 17)
+"""Least number of positives of each class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """Some of the queries and their score."""
+
+    label: str
+    n_queries: int
+    n_products: int
+    score: Estimate
+    """mAP@1000."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strata:
+    """The queries split by one property."""
+
+    name: str
+    meaning: str
+    """How the property is measured, in a sentence."""
+    rows: tuple[Stratum, ...]
+    n_unknown: int = 0
+    """Queries that count and whose property is not known."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Views:
+    """What the queries' photos look like where the product is; NaN where they cannot be read."""
+
+    side: npt.NDArray[np.float64]
+    """(q,) root of the box's area, in pixels."""
+    share: npt.NDArray[np.float64]
+    """(q,) the box's part of the photo's area, 0..1."""
+    sharpness: npt.NDArray[np.float64]
+    """(q,) variance of the Laplacian of the crop, see `measure`."""
+
+
+def measure(queries: Sequence[Photo], progress: Progress = silent) -> Views:
+    """Measure box and blur of every query's photo.
+
+    Sharpness is the variance of the Laplacian (4 neighbours; Pech-Pacheco et al., ICPR 2000) of
+    the crop in grey 0..255, shrunk to a longer side of 256 pixels and never enlarged. It is low
+    for blurred crops, and for plain ones.
+    """
+    found = np.full((len(queries), 3), np.nan)
+    for row, values in enumerate(parallel_map(_measured, queries)):
+        if values is not None:
+            found[row] = values
+        if (row + 1) % 100 == 0 or row + 1 == len(queries):
+            progress("look at queries", row + 1, len(queries))
+    return Views(*found.T)
+
+
+def _measured(photo: Photo) -> tuple[float, float, float] | None:
+    if photo.problem is not None:
+        return None
+    try:
+        data = read_photo(photo)
+        decoded = decode(data, box=photo.box, box_frame=photo.box_frame, target=BLUR_SIDE)
+    except PhotoError:
+        return None
+    width, height = decoded.size
+    box = decoded.box
+    area = float(width * height) if box is None else box.width * box.height
+    crop = decoded.image
+    if box is not None:
+        part = box.scaled(decoded.scale)
+        x0, y0 = int(min(part.x0, crop.width - 1)), int(min(part.y0, crop.height - 1))
+        crop = crop.crop((x0, y0, max(round(part.x1), x0 + 1), max(round(part.y1), y0 + 1)))
+    grey = crop.convert("L")
+    grey.thumbnail((BLUR_SIDE, BLUR_SIDE), Image.Resampling.BICUBIC)
+    return area**0.5, area / (width * height), _sharpness(np.asarray(grey, dtype=np.float64))
+
+
+def _sharpness(grey: npt.NDArray[np.float64]) -> float:
+    if min(grey.shape) < 3:
+        return float("nan")
+    laplacian = (
+        grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
+    )
+    return float(laplacian.var())
+
+
+def split(study: Study, views: Views | None) -> list[Strata]:
+    """Return the scores by every property that is known.
+
+    Args:
+        study: the run.
+        views: as `measure` returns them; None leaves out what they tell.
+    """
+    found = [_by_category(study)] if study.categories else []
+    if views is not None:
+        found += [
+            _by_quarters(
+                study,
+                views.side,
+                "box size",
+                "root of the box's area, in pixels of the photo; a quarter of the queries each",
+                " px",
+            ),
+            _by_quarters(
+                study,
+                views.share * 100,
+                "box share",
+                "the box's part of the photo's area; a quarter of the queries each",
+                " %",
+            ),
+            _by_quarters(
+                study,
+                views.sharpness,
+                "sharpness",
+                "variance of the Laplacian of the crop, low is blurred; a quarter of the queries "
+                "each",
+                "",
+            ),
+        ]
+    return [*(strata for strata in found if strata.rows), _by_positives(study)]
+
+
+def _by_category(study: Study) -> Strata:
+    rows = defaultdict(list)
+    unknown = 0
+    for row in np.flatnonzero(study.scored).tolist():
+        category = study.categories.get(study.dataset.queries[row].product_id or "")
+        if category is None:
+            unknown += 1
+        else:
+            rows[category].append(row)
+    # The largest by themselves, what is left together.
+    names = sorted(rows, key=lambda name: (-len(rows[name]), name))
+    kept, rest = names[:_N_CATEGORIES], names[_N_CATEGORIES:]
+    parts = [(name, np.array(rows[name])) for name in kept]
+    if rest:
+        together = np.array(sorted(row for name in rest for row in rows[name]))
+        parts.append((f"{len(rest)} others", together))
+    return Strata(
+        "category",
+        "the product's category, from the tables; largest first",
+        tuple(_stratum(study, label, of) for label, of in parts),
+        unknown,
+    )
+
+
+def _by_positives(study: Study) -> Strata:
+    n_positive = study.judged.n_positive
+    rows = []
+    for low, above in zip(_POSITIVES, (*_POSITIVES[1:], None), strict=True):
+        inside = n_positive >= low if above is None else (n_positive >= low) & (n_positive < above)
+        if inside.any():
+            last = None if above is None else above - 1
+            label = (
+                f"{low} or more" if last is None else f"{low}" if last == low else f"{low}-{last}"
+            )
+            rows.append(_stratum(study, label, np.flatnonzero(inside)))
+    return Strata("positives", "gallery photos of the query's product", tuple(rows))
+
+
+def _by_quarters(
+    study: Study, values: npt.NDArray[np.float64], name: str, meaning: str, unit: str
+) -> Strata:
+    known = study.scored & ~np.isnan(values)
+    unknown = int(study.scored.sum() - known.sum())
+    if not known.any():
+        return Strata(name, meaning, (), unknown)
+    edges = np.quantile(values[known], [0.25, 0.5, 0.75])
+    # Equal values stay together, so that parts may be fewer than four.
+    quarter = np.searchsorted(edges, values, side="right")
+    rows = []
+    for number in range(4):
+        inside = np.flatnonzero(known & (quarter == number))
+        if len(inside):
+            low, high = _short(values[inside].min()), _short(values[inside].max())
+            label = f"{low}{unit}" if low == high else f"{low} to {high}{unit}"
+            rows.append(_stratum(study, label, inside))
+    return Strata(name, meaning, tuple(rows), unknown)
+
+
+def _stratum(study: Study, label: str, rows: npt.NDArray[np.intp]) -> Stratum:
+    n_products = len(np.unique(study.judged.groups[rows]))
+    return Stratum(label, len(rows), n_products, study.estimate(rows))
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

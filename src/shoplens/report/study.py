@@ -1,0 +1,144 @@
+"""A run laid out for looking at: who found what, by product and category."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from shoplens.dataset import Dataset
+from shoplens.errors import DataError
+from shoplens.evaluation import Judged, judge
+from shoplens.files import read_text
+from shoplens.metrics import Estimate, PerQuery, estimate
+from shoplens.ranking import Ranking, find_ids
+from shoplens.records import PhotoSet
+from shoplens.runs import Run
+from shoplens.tables import TABLE_NAMES
+
+CATEGORY = "category"
+"""The column of `gallery.csv` or `queries.csv` that categories are read from."""
+DEPTH = 10
+"""How far down a row confusions and label errors are looked for."""
+
+Codes = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Study:
+    """An evaluated run with its results looked up."""
+
+    run: Run
+    judged: Judged
+    precision: PerQuery
+    """(q,) AP@1000, NaN for queries without a positive."""
+    first_hit: npt.NDArray[np.int64]
+    """(q,) rank of the first hit, from 1; 0 where the row has none."""
+    top: npt.NDArray[np.int32]
+    """(q, up to 10) positions in the gallery of the first results; -1 where there is none."""
+    query_products: Codes
+    """(q,) numbers of products."""
+    gallery_products: Codes
+    """(n,) likewise."""
+    categories: Mapping[str, str]
+    """By product id; empty where the tables have none."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """The test set."""
+        return self.run.dataset
+
+    @property
+    def ranking(self) -> Ranking:
+        """What was found."""
+        return self.run.scores.ranking
+
+    @property
+    def scored(self) -> npt.NDArray[np.bool_]:
+        """(q,) whether the query has a positive, and so counts in every mean."""
+        return self.judged.n_positive > 0
+
+    def estimate(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Estimate:
+        """Return mAP@1000 of some queries, with its interval by product.
+
+        Args:
+            rows: one or more queries that have a positive.
+        """
+        groups = np.unique(self.judged.groups[rows], return_inverse=True)[1]
+        return estimate(self.precision[rows], groups)
+
+
+def study(run: Run, categories: Mapping[str, str] | None = None) -> Study:
+    """Look a run's results up.
+
+    Args:
+        run: scored by `map@1000` at least.
+        categories: category by product id, as `read_categories` returns them.
+    """
+    dataset, ranking = run.dataset, run.scores.ranking
+    judged = judge(ranking, dataset)
+    found = judged.relevant.any(axis=1) if judged.relevant.size else np.zeros(len(ranking), bool)
+    first = np.zeros(len(ranking), dtype=np.int64)
+    first[found] = judged.relevant[found].argmax(axis=1) + 1
+    top = find_ids(ranking.ids[:, :DEPTH], dataset.gallery.ids)
+    if ranking.blank is not None:
+        top[ranking.blank[:, :DEPTH]] = -1
+    names = sorted({p.product_id or "" for p in (*dataset.gallery, *dataset.queries)})
+    codes = {name: code for code, name in enumerate(names)}
+    return Study(
+        run=run,
+        judged=judged,
+        precision=run.scores.per_query["map@1000"],
+        first_hit=first,
+        top=top,
+        query_products=_codes(dataset.queries, codes),
+        gallery_products=_codes(dataset.gallery, codes),
+        categories=categories or {},
+    )
+
+
+def _codes(photos: PhotoSet, codes: Mapping[str, int]) -> Codes:
+    return np.array([codes[photo.product_id or ""] for photo in photos], dtype=np.int64)
+
+
+def read_categories(
+    dataset: Dataset, column: str | None = None, columns: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Read which category each product is of, from a test set's own tables.
+
+    Args:
+        dataset: the test set; categories are read from CSV tables in a folder.
+        column: the column's name; None takes `category` where there is one.
+        columns: the names of the other columns, as `read_dataset` takes them.
+
+    Returns:
+        Category by product id, without products whose cell is empty.
+
+    Raises:
+        DataError: a column is named and none of the tables has it.
+    """
+    wanted = column or CATEGORY
+    product = (columns or {}).get("product_id", "product_id")
+    found: dict[str, str] = {}
+    seen = False
+    for name in TABLE_NAMES.values():
+        path = Path(dataset.root) / name
+        if not path.is_file():
+            continue
+        rows = csv.DictReader(io.StringIO(read_text(path)))
+        if wanted not in (rows.fieldnames or ()):
+            continue
+        seen = True
+        for row in rows:
+            if row.get(wanted) and row.get(product):
+                found.setdefault(row[product], row[wanted])
+    if column is not None and not seen:
+        raise DataError(
+            f"no table of {dataset.root} has a column {column!r} to read categories from"
+        )
+    return found

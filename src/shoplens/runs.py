@@ -1,0 +1,194 @@
+"""Runs: a ranking, its scores and where it came from, kept in a folder to be studied later.
+
+A run folder holds `ranking.npz` (`Ranking.save`) and `run.json`: the JSON of `shoplens evaluate` or
+`shoplens challenge run`, with `label`, `created` (ISO 8601, UTC), and `dataset` (the test set's
+absolute path), and with `columns` and `boxes` where the test set was read with such options.
+Whatever else lies in it (logs) is left alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from shoplens.dataset import Dataset, read_dataset
+from shoplens.errors import DataError, MissingError, RankingError
+from shoplens.evaluation import Scores, evaluate
+from shoplens.files import read_text, write_text
+from shoplens.metrics import DEFAULT_METRICS
+from shoplens.ranking import Ranking
+
+RECORD = "run.json"
+RANKING = "ranking.npz"
+
+_SAME = 1e-9
+"""How far a score may lie from the recorded one on the same data."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """An evaluated ranking, with its test set and its record."""
+
+    label: str
+    scores: Scores
+    dataset: Dataset
+    json: Mapping[str, Any]
+    """What `run.json` says; empty for a ranking that came without one."""
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The test set's own names for columns, where the run says that it has any."""
+        return _columns(self.json)
+
+
+def save_run(
+    folder: str | Path, scores: Scores, dataset: Dataset, extra: Mapping[str, Any]
+) -> None:
+    """Write a run folder.
+
+    Args:
+        folder: made when it is not there; an earlier run in it is replaced.
+        scores: of the ranking to keep.
+        dataset: the test set it was scored on.
+        extra: what else the record shall say, over what it says by itself (`label`: the folder's
+            name; `dataset`: the test set's folder).
+
+    Raises:
+        MissingError: the folder that should hold the run's folder is not there.
+        ShoplensError: the files cannot be written.
+    """
+    folder = Path(folder)
+    if not folder.absolute().parent.is_dir():
+        raise MissingError(f"cannot write run {folder}: {folder.absolute().parent} is not there")
+    folder.mkdir(exist_ok=True)
+    record = {
+        **scores.to_json(),
+        "label": folder.absolute().name,
+        "dataset": str(dataset.root.absolute()),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **extra,
+    }
+    text = json.dumps(record, indent=2, allow_nan=False) + "\n"
+    # A folder with a record is complete: it goes first and comes last.
+    (folder / RECORD).unlink(missing_ok=True)
+    scores.ranking.save(folder / RANKING)
+    write_text(folder / RECORD, text)
+
+
+def load_run(
+    path: str | Path,
+    dataset: Dataset | None = None,
+    *,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+) -> Run:
+    """Read a run folder, or a ranking alone, and score it.
+
+    Args:
+        path: a run folder, or a ranking in `.npz` or `.npy` (`Ranking.load`).
+        dataset: the test set; None takes the one a run folder names.
+        metrics: what to score by, as `evaluate` takes them.
+
+    Returns:
+        The `Run`; a ranking alone is labelled with its file's name.
+
+    Raises:
+        MissingError: the run or its test set is not there.
+        DataError: `run.json` is faulty, or there is no test set with ground truth.
+        RankingError: the ranking is not of this test set, or there is none; a test set that the
+            folder names has changed since the run was made.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        if dataset is None:
+            raise DataError(f"{path} does not say what it ranks: name the test set with --data")
+        ranking = Ranking.load(path, dataset.queries.ids)
+        return Run(path.stem, evaluate(ranking, dataset, metrics=metrics), dataset, {})
+    record = read_record(path)
+    # A record without metrics is of a run that was not scored; a ranking beside it is an older one.
+    if not (path / RANKING).is_file() or record.get("metrics") == {}:
+        verdict = ": ".join(str(record[key]) for key in ("verdict", "reason") if record.get(key))
+        raise RankingError(
+            f"run {path} has no {RANKING} that was scored, so there is nothing to study"
+            + (f"; it ended with {verdict}" if verdict else "")
+        )
+    known = dataset if dataset is not None else _dataset_of(path, record)
+    ranking = Ranking.load(path / RANKING, known.queries.ids)
+    ranking = replace(ranking, seconds=_seconds(record))
+    scores = evaluate(ranking, known, metrics=metrics)
+    if dataset is None:
+        _require_unchanged(path, record, scores)
+    return Run(str(record.get("label") or path.absolute().name), scores, known, record)
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """Read a run folder's `run.json`.
+
+    Raises `MissingError` when there is none, `DataError` when it is no JSON object.
+    """
+    path = Path(folder) / RECORD
+    if not path.is_file():
+        raise MissingError(f"{folder} is no run: it has no {RECORD}")
+    try:
+        record = json.loads(read_text(path))
+    except ValueError as error:
+        raise DataError(f"{path} is no JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise DataError(f"{path} holds a {type(record).__name__}, needed is an object")
+    return record
+
+
+def _dataset_of(folder: Path, record: Mapping[str, Any]) -> Dataset:
+    named = record.get("dataset")
+    if not isinstance(named, str) or not named:
+        raise DataError(f"run {folder} does not name its test set: name it with --data")
+    try:
+        return read_dataset(
+            named,
+            columns=_columns(record),
+            box_frame="stored" if record.get("boxes") == "stored" else "upright",
+        )
+    except MissingError as error:
+        raise MissingError(
+            f"the test set of run {folder} cannot be read ({error}): say with --data where it is"
+        ) from error
+
+
+def _columns(record: Mapping[str, Any]) -> dict[str, str]:
+    told = record.get("columns")
+    if not isinstance(told, Mapping):
+        return {}
+    return {str(ours): str(theirs) for ours, theirs in told.items()}
+
+
+def _seconds(record: Mapping[str, Any]) -> dict[str, float]:
+    told = record.get("seconds")
+    if not isinstance(told, Mapping):
+        return {}
+    return {
+        str(stage): float(seconds)
+        for stage, seconds in told.items()
+        if isinstance(seconds, int | float)
+    }
+
+
+def _require_unchanged(folder: Path, record: Mapping[str, Any], scores: Scores) -> None:
+    for count in ("n_queries", "n_gallery"):
+        if record.get(count, getattr(scores, count)) != getattr(scores, count):
+            raise _changed(folder, count, record[count], getattr(scores, count))
+    metrics = record.get("metrics")
+    for name, estimate in scores.items():
+        told = metrics.get(name) if isinstance(metrics, Mapping) else None
+        value = told.get("value") if isinstance(told, Mapping) else None
+        if isinstance(value, int | float) and abs(value - estimate.value) > _SAME:
+            raise _changed(folder, name, f"{value:.6f}", f"{estimate.value:.6f}")
+
+
+def _changed(folder: Path, what: str, then: object, now: object) -> RankingError:
+    return RankingError(
+        f"the test set of run {folder} is not what it was: {what} was {then}, is now {now}; name "
+        "it with --data to score the run on it as it is now"
+    )
