@@ -11,6 +11,7 @@ import click
 
 from shoplens._version import __version__
 from shoplens.cli.cache import cache
+from shoplens.cli.challenge import challenge
 from shoplens.cli.check import check
 from shoplens.cli.compare import compare
 from shoplens.cli.console import message
@@ -52,7 +53,7 @@ def shoplens() -> None:
 
 for _command in (
     check, embed, rank, evaluate, report, compare, search, demo, models, cache, train, export,
-    dataset,
+    challenge, dataset,
 ):  # fmt: skip
     shoplens.add_command(_command)
 

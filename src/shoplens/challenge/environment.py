@@ -1,0 +1,240 @@
+"""A submission's own Python environment, made once for all that ask for the same packages.
+
+Making one is the only step that uses the network. Nothing of a submission may run here, outside its
+limits: packages come as wheels, which are only unpacked. What has to be built (source archives,
+repositories, folders) runs code of its own for that, and is refused unless the caller trusts it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+
+from shoplens.challenge.requirements import Requirements
+from shoplens.errors import MissingError, ShoplensError
+from shoplens.files import read_text, write_text
+from shoplens.progress import Progress, silent
+
+ALWAYS = "numpy"
+"""Installed besides: an answer is an array."""
+INSTALL_SECONDS = 1800.0
+
+_SHOWN_LINES = 15
+_HINT = (
+    "Only wheels are installed: what has to be built would run its code outside the limits. For a "
+    "submission you trust, make an environment yourself and name its interpreter with --python."
+)
+_STAGE = "environment"
+_WHEELS_ONLY = """
+import runpy, sys
+
+def refuse(event, arguments):
+    if event in STARTS:
+        raise PermissionError("a package would have to be built")
+
+STARTS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork",
+          "os.forkpty", "os.startfile", "pty.spawn"}
+sys.path[:] = [sys.argv[1], *(path for path in sys.path if "site-packages" not in path)]
+sys.argv[:2] = ["pip"]
+sys.addaudithook(refuse)
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
+"""pip in a process that starts no other and does not see what it installs, so that no code of a
+package runs. (With its own --only-binary it still builds what an address or a path names.) The
+argument is the wheel of pip to use."""
+_KEPT = frozenset(
+    {"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT"}
+    | {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CUDA_HOME", "CC", "CXX"}
+)
+"""Environment variables that an installation sees, besides those of pip and of proxies."""
+
+
+def make_environment(
+    requirements: Requirements,
+    environments: Path,
+    *,
+    build: bool = False,
+    seconds: float = INSTALL_SECONDS,
+    progress: Progress = silent,
+) -> Path:
+    """Return the interpreter of an environment with the requirements installed.
+
+    An environment is found by what it was made of: lines, local files, Python and platform. It
+    counts from the moment it is complete; what a run that was killed left behind is never used.
+
+    Args:
+        requirements: without faults.
+        environments: the folder of all environments; it is made where it is not there.
+        build: whether packages that are no wheels may run their code, with the rights of this
+            process, to build themselves.
+        seconds: how long an installation may take.
+        progress: told of the steps.
+
+    Raises:
+        MissingError: this Python cannot make virtual environments.
+        ShoplensError: the installation failed or took too long; the message ends with what pip
+            said last.
+    """
+    stamp = environments / f"{_key(requirements)}.json"
+    known = _interpreter_of(stamp)
+    if known is not None:
+        return known
+    environments.mkdir(parents=True, exist_ok=True)
+    # Packages and scripts write down where they lie, so it is never moved: the stamp, written
+    # last and in one step, says which folder is complete.
+    folder = environments.absolute() / f"{stamp.stem}.{secrets.token_hex(4)}"
+    progress(_STAGE, 0, 2)
+    try:
+        _install(folder, requirements, build, seconds, progress)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    other = _interpreter_of(stamp)
+    if other is not None:  # Another process was quicker.
+        shutil.rmtree(folder, ignore_errors=True)
+        return other
+    told = {"folder": folder.name, "python": platform.python_version(), "lines": requirements.lines}
+    write_text(stamp, json.dumps(told, indent=2) + "\n")
+    progress(_STAGE, 2, 2)
+    return _python_in(folder)
+
+
+def folders_of(python: Path) -> tuple[Path, ...] | None:
+    """Return what an environment made here consists of: its own folder, and Python's.
+
+    Nothing is run for it: starting the interpreter runs code that packages leave behind (`.pth`
+    files), and its `sys.path` may name any folder. None for an interpreter from elsewhere.
+    """
+    folder = python.parent.parent
+    stamp = folder.with_name(f"{folder.name.partition('.')[0]}.json")
+    if _interpreter_of(stamp) != python.absolute():
+        return None
+    return folder, Path(sys.base_prefix)
+
+
+def _key(requirements: Requirements) -> str:
+    """Return a hash of all that an environment follows from."""
+    parts = [platform.python_version(), sysconfig.get_platform(), ALWAYS, *requirements.lines]
+    if requirements.is_editable:
+        parts.append(str(requirements.root))
+    for file in requirements.files:
+        parts += [file.relative_to(requirements.root).as_posix(), _sha256(file)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _interpreter_of(stamp: Path) -> Path | None:
+    """Return the interpreter of a complete environment."""
+    if not stamp.is_file():
+        return None
+    python = _python_in(stamp.absolute().parent / json.loads(read_text(stamp))["folder"])
+    return python if python.is_file() else None
+
+
+def _python_in(folder: Path) -> Path:
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def _install(
+    folder: Path, requirements: Requirements, build: bool, seconds: float, progress: Progress
+) -> None:
+    """Make an environment and let pip fill it; what pip says is shown only where it fails."""
+    # Isolated (-I): a pip.py or json.py of the submission must not be imported here.
+    command: list[object] = [_python_in(folder), "-I"]
+    try:
+        venv.create(folder, with_pip=build, symlinks=os.name != "nt")
+        command += ["-m", "pip"] if build else ["-c", _WHEELS_ONLY, _bundled_pip()]
+    except (ImportError, subprocess.CalledProcessError):
+        raise MissingError(
+            "this Python cannot make virtual environments; on Debian and Ubuntu: "
+            "apt install python3-venv"
+        ) from None
+    progress(_STAGE, 1, 2)
+    command += ["--disable-pip-version-check", "--no-input", "install"]
+    command += [] if build else ["--only-binary=:all:"]
+    command += ["-r", requirements.file, ALWAYS]
+    output, code = run_within(command, requirements.root, seconds)
+    if code == 0:
+        return
+    what = f"took more than {seconds:g} s" if code is None else f"failed (pip ended with {code})"
+    last = "\n".join(f"  {line}" for line in output.strip().splitlines()[-_SHOWN_LINES:])
+    hint = "" if build else f"\n{_HINT}"
+    raise ShoplensError(f"installing {requirements.file} {what}; pip's last lines:\n{last}{hint}")
+
+
+def _bundled_pip() -> Path:
+    """Return the wheel of pip that comes with Python; raises ImportError where there is none."""
+    import ensurepip  # noqa: PLC0415 - Debian leaves it out.
+
+    folders = [
+        sysconfig.get_config_var("WHEEL_PKG_DIR"),
+        Path(ensurepip.__file__).parent / "_bundled",
+    ]
+    for folder in filter(None, folders):
+        for wheel in Path(folder).glob("pip-*.whl"):
+            return wheel
+    raise ImportError("no wheel of pip")
+
+
+def run_within(command: Sequence[object], folder: Path, seconds: float) -> tuple[str, int | None]:
+    """Run a command in a folder, for some seconds at most; it and what it started end then.
+
+    Returns:
+        What it wrote, and its exit code, None where time ran out.
+    """
+    with subprocess.Popen(
+        [str(word) for word in command],
+        cwd=folder,
+        env=_environment_variables(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            return process.communicate(timeout=seconds)[0], process.returncode
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            return process.communicate()[0], None
+        except BaseException:
+            _kill(process)
+            raise
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End a process and those it started; where there are no groups, it alone."""
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
+def _environment_variables() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() in _KEPT
+        or name.upper().startswith("PIP_")
+        or name.lower().endswith("_proxy")
+    }

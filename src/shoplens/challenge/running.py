@@ -1,0 +1,428 @@
+"""Running a submission within the budget, checking its answer, scoring it exactly."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal
+
+from numpy.lib.format import MAGIC_PREFIX
+
+from shoplens.challenge import entry
+from shoplens.challenge.answers import CheckedAnswer, Finding, Policy, check_answer, read_answer
+from shoplens.challenge.environment import folders_of
+from shoplens.challenge.sandbox.launcher import NOBODY
+from shoplens.challenge.sandbox.limits import Limits
+from shoplens.challenge.sandbox.staging import (
+    copy_submission,
+    stage_data,
+    stage_submission,
+    work_folder,
+)
+from shoplens.challenge.sandbox.supervision import Isolation, Outcome, Program, supervise
+from shoplens.challenge.sandbox.view import DATA, SCRATCH, SUBMISSION, View
+from shoplens.challenge.submission import Submission, read_submission
+from shoplens.dataset import Dataset, read_dataset
+from shoplens.errors import DataError, MissingError, RankingError, ShoplensError
+from shoplens.evaluation import Scores, evaluate
+from shoplens.files import write_text
+from shoplens.progress import Progress, silent
+from shoplens.runs import RECORD, save_run
+
+__all__ = ["ChallengeRun", "Limits", "run_submission"]
+
+Verdict = Literal[
+    "ok", "time_limit", "memory_limit", "output_limit", "process_limit",
+    "invalid_answer", "crashed", "no_answer", "cannot_start",
+]  # fmt: skip
+
+PHASES = ("import", "construct", "predict", "answer")
+"""What a submission goes through, as its entry program tells."""
+
+_ENTRY = str(Path(entry.__file__).resolve())
+_BUDGET = Limits()
+_SHOWN = 500
+"""Characters of a text of the submission's that are shown outside its log."""
+_NAME_SHOWN = 40
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeRun:
+    """What became of a submission."""
+
+    verdict: Verdict
+    reason: str
+    """One line; empty when the verdict is ok."""
+    phases: Mapping[str, float]
+    """Seconds by phase. How the submission's own time divides into its phases is its own word."""
+    wall_seconds: float
+    """From the start of its interpreter to its end."""
+    cpu_seconds: float
+    peak_memory_mb: float
+    """10^6 bytes of all its processes and of its scratch files."""
+    enforced: tuple[str, ...]
+    not_enforced: tuple[str, ...]
+    """Which limits were enforced, and which were not: sentences."""
+    findings: tuple[Finding, ...]
+    scores: Scores | None
+    """None unless the verdict is ok and the data have a ground truth."""
+    log: str
+    """What the submission's team may read."""
+    full_log: bytes
+    """All that it printed."""
+    n_queries: int
+    n_gallery: int
+    private: bool = False
+    """Whether the data are private: then what could carry them out is withheld."""
+    notes: tuple[str, ...] = field(default=())
+    """What the submission asked for and did not get."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record, as `shoplens challenge run --json` writes it."""
+        if self.scores is not None:
+            record = self.scores.to_json()
+        else:
+            record = {
+                "n_queries": self.n_queries,
+                "n_gallery": self.n_gallery,
+                "n_without_positive": None,
+                "n_failed": None,
+                "model": {"name": None, "fingerprint": None},
+                "chain": [],
+                "batch_side": False,
+                "metrics": {},
+            }
+        return {
+            **record,
+            "seconds": dict(self.phases),
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "wall_seconds": self.wall_seconds,
+            "cpu_seconds": self.cpu_seconds,
+            "peak_memory_mb": self.peak_memory_mb,
+            "phases": dict(self.phases),
+            "findings": [self._shown(finding) for finding in self.findings],
+            "enforced": list(self.enforced),
+            "not_enforced": list(self.not_enforced),
+            "private": self.private,
+            "notes": list(self.notes),
+            "log": self.log,
+        }
+
+    def _shown(self, finding: Finding) -> dict[str, Any]:
+        values = finding.to_json()
+        # An answer can be made to carry what the submission saw.
+        return {**values, "text": "", "places": []} if self.private else values
+
+    def save(self, folder: Path, dataset: Dataset, label: str) -> None:
+        """Write a run folder (see `shoplens.runs`), with all that was printed under `logs/`.
+
+        Without scores there is a record and no ranking.
+
+        Raises:
+            MissingError: the folder that should hold the run's folder is not there.
+            ShoplensError: the files cannot be written.
+        """
+        extra = {**self.to_json(), "label": label}
+        if self.scores is not None:
+            save_run(folder, self.scores, dataset, extra)
+        else:
+            if not folder.absolute().parent.is_dir():
+                raise MissingError(
+                    f"cannot write run {folder}: {folder.absolute().parent} is not there"
+                )
+            folder.mkdir(exist_ok=True)
+            created = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            record = {**extra, "dataset": str(dataset.root.absolute()), "created": created}
+            write_text(folder / RECORD, json.dumps(record, indent=2, allow_nan=False) + "\n")
+        logs = folder / "logs"
+        logs.mkdir(exist_ok=True)
+        write_text(logs / "all.txt", self.full_log.decode(errors="backslashreplace"))
+        write_text(logs / "shown.txt", self.log)
+
+
+def run_submission(
+    submission: Path,
+    data: Path | Dataset,
+    *,
+    limits: Limits = _BUDGET,
+    policy: Policy = "strict",
+    python: Path | None = None,
+    isolation: Isolation = "auto",
+    private: bool = False,
+    progress: Progress = silent,
+) -> ChallengeRun:
+    """Run a submission on a test set, within limits and without network or ground truth.
+
+    However it ends, nothing of it is left: no process, mount, group or file.
+
+    Args:
+        submission: its folder.
+        data: a test set; scored where it has a ground truth.
+        limits: what the submission may use.
+        policy: how strictly its answer is checked, see `shoplens.challenge.answers`.
+        python: the interpreter of its environment; None takes this one.
+        isolation: `required` refuses to run where namespaces cannot be had, `none` does without.
+        private: withhold from the record what could carry the data out: all that was printed, the
+            words of errors, values of the answer.
+        progress: told of photos made ready, and of seconds run.
+
+    Returns:
+        A `ChallengeRun`; a submission at fault is a verdict, not an exception.
+
+    Raises:
+        ShoplensError: isolation is required and cannot be had; the data cannot be made ready.
+        DataError: the test set is faulty.
+    """
+    dataset = data if isinstance(data, Dataset) else read_dataset(data)
+    try:
+        read = read_submission(submission)
+    except ShoplensError as error:
+        return _not_started(str(error), dataset, private)
+    phases: dict[str, float] = {}
+    with work_folder() as work:
+        started = time.monotonic()
+        stage_data(dataset, work / "data", progress=progress)
+        shown = stage_submission(read.folder, work / "submission")
+        phases["stage"] = time.monotonic() - started
+
+        try:
+            interpreter = _Interpreter.look_at(python or Path(sys.executable))
+        except ShoplensError as error:
+            return _not_started(str(error), dataset, private)
+
+        def plain() -> Program:
+            """Make a program that sees the machine as it is: nothing of ours may be written to."""
+            stage_data(dataset, work / "plain" / "data", link=False, progress=progress)
+            folder = work / "plain" / "submission"
+            copy_submission(read.folder, folder, NOBODY if os.getuid() == 0 else None)
+            (work / "scratch").mkdir()
+            (work / "scratch").chmod(0o777)
+            return interpreter.program(
+                str(work / "plain" / "data"), str(folder), str(work / "scratch")
+            )
+
+        (work / "plain").mkdir()
+        (work / "root").mkdir()
+        outcome = supervise(
+            plain,
+            interpreter.program(DATA, SUBMISSION, SCRATCH),
+            View(
+                root=str(work / "root"),
+                submission=str(shown),
+                data=str(work / "data"),
+                entry=_ENTRY,
+                shown=interpreter.folders,
+                hidden=[str(dataset.root.resolve())],
+                devices=_graphics_devices() if read.config.gpu else [],
+                scratch_bytes=limits.scratch_mb * 10**6,
+                scratch_files=limits.scratch_files,
+            ),
+            work / "answer.npy",
+            limits,
+            isolation,
+            lambda seconds: progress("run", int(seconds), int(limits.seconds)),
+        )
+        phases.update(_phases(outcome))
+        return _judge(read, dataset, outcome, phases, work / "answer.npy", policy, private)
+
+
+@dataclass(frozen=True, slots=True)
+class _Interpreter:
+    """A Python, and what of the disk it lives on."""
+
+    path: str
+    folders: tuple[str, ...]
+
+    @classmethod
+    @functools.lru_cache(maxsize=8)
+    def look_at(cls, path: Path) -> _Interpreter:
+        """Find out where an interpreter lives; one that a submission has filled is not started."""
+        folders = folders_of(path) or _folders_told_by(path)
+        # Links are shown as links, so what they lead to is shown as well.
+        found = dict.fromkeys(str(p) for folder in folders for p in (folder, folder.resolve()))
+        # The program itself may be a link by which a virtual environment is told: it stays one.
+        program = str(path.parent.resolve() / path.name)
+        return cls(program, tuple(p for p in found if p != "/" and Path(p).exists()))
+
+    def program(self, data: str, folder: str, scratch: str) -> Program:
+        return Program(
+            [self.path, "-s", _ENTRY],
+            {
+                "PATH": f"{Path(self.path).parent}:/usr/local/bin:/usr/bin:/bin",
+                "HOME": scratch,
+                "TMPDIR": "/tmp" if scratch == SCRATCH else scratch,
+                "LANG": "C.UTF-8",
+                "PYTHONUNBUFFERED": "1",
+                "AICROWD_DATASET_DIR": data,
+            },
+            folder,
+        )
+
+
+def _folders_told_by(path: Path) -> tuple[Path, ...]:
+    """Ask an interpreter where it and its packages lie."""
+    code = (
+        "import sys, json; print(json.dumps("
+        "[sys.prefix, sys.base_prefix, sys.exec_prefix, sys.executable, *sys.path]))"
+    )
+    try:
+        told = subprocess.run(
+            [str(path), "-I", "-c", code], capture_output=True, check=True, timeout=60
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ShoplensError(f"the interpreter {path} does not run: {error}") from error
+    return tuple(Path(os.path.normpath(name)) for name in json.loads(told.stdout) if name)
+
+
+def _graphics_devices() -> list[str]:
+    return sorted(str(path) for path in Path("/dev").glob("nvidia*") if not path.is_dir())
+
+
+def _not_started(reason: str, dataset: Dataset, private: bool) -> ChallengeRun:
+    n_queries, n_gallery = len(dataset.queries), len(dataset.gallery)
+    return ChallengeRun(
+        "cannot_start", reason, {}, 0.0, 0.0, 0.0, (), (), (), None, "", b"", n_queries, n_gallery,
+        private,
+    )  # fmt: skip
+
+
+def _phases(outcome: Outcome) -> dict[str, float]:
+    """Return the seconds of each phase, by when the entry program told of it."""
+    marks = [("start", 0.0)]
+    for seconds, message in outcome.messages:
+        name = message.get("phase")
+        if name in (*PHASES, "end") and name not in dict(marks):
+            marks.append((name, seconds))
+    ends = [seconds for _, seconds in marks[1:]] + [outcome.wall_seconds]
+    return {
+        name: end - begin
+        for (name, begin), end in zip(marks, ends, strict=True)
+        if name != "end" and end >= begin
+    }
+
+
+def _judge(
+    submission: Submission,
+    dataset: Dataset,
+    outcome: Outcome,
+    phases: dict[str, float],
+    answer: Path,
+    policy: Policy,
+    private: bool,
+) -> ChallengeRun:
+    verdict, reason = _verdict(outcome, private)
+    checked: CheckedAnswer | None = None
+    scores: Scores | None = None
+    if verdict == "ok":
+        started = time.monotonic()
+        try:
+            _require_array(answer)
+            array = read_answer(answer)
+            checked = check_answer(array, dataset.queries.ids, dataset.gallery.ids, policy)
+            checked.require()
+        except RankingError as error:
+            verdict = "invalid_answer"
+            # The file is ours, and its name no one's business.
+            reason = str(error).replace(str(answer), "what was sent")
+            if private:
+                codes = [finding.code for finding in checked.findings] if checked else []
+                reason = ", ".join(codes) or "no array of numbers"
+        phases["check"] = time.monotonic() - started
+    if checked is not None and checked.ranking is not None and dataset.has_products:
+        started = time.monotonic()
+        try:
+            scores = evaluate(checked.ranking, dataset)
+        except DataError as error:
+            raise DataError(f"{dataset.root} cannot be scored: {error}", error.faults) from error
+        phases["score"] = time.monotonic() - started
+    notes = list(submission.notes)
+    if submission.config.gpu and not _graphics_devices():
+        notes.append("aicrowd.json asks for a graphics processor; this machine has none")
+    elif submission.config.gpu:
+        outcome.not_enforced.append("graphics memory: no limit")
+    return ChallengeRun(
+        verdict,
+        reason,
+        {name: round(seconds, 4) for name, seconds in phases.items()},
+        round(outcome.wall_seconds, 3),
+        round(outcome.cpu_seconds, 3),
+        round(outcome.peak_memory / 1e6, 1),
+        tuple(outcome.enforced),
+        tuple(outcome.not_enforced),
+        checked.findings if checked is not None else (),
+        scores,
+        _safe_log(outcome) if private else outcome.log.decode(errors="replace"),
+        outcome.log,
+        len(dataset.queries),
+        len(dataset.gallery),
+        private,
+        tuple(notes),
+    )
+
+
+def _require_array(answer: Path) -> None:
+    """Refuse what the entry program cannot have sent."""
+    with answer.open("rb") as stream:
+        if stream.read(len(MAGIC_PREFIX)) != MAGIC_PREFIX:
+            raise RankingError("what was sent is no array (.npy)")
+
+
+def _verdict(outcome: Outcome, private: bool) -> tuple[Verdict, str]:
+    """Say how a run ended, its answer not yet looked at."""
+    if outcome.failure is not None:
+        return "cannot_start", outcome.failure
+    if outcome.exceeded is not None:
+        return outcome.exceeded, outcome.detail
+    told = {key: value for _, message in outcome.messages for key, value in message.items()}
+    where = told.get("phase") if told.get("phase") in PHASES else "start"
+    if outcome.code:
+        kinds: dict[str, tuple[Verdict, str]] = {
+            "memory": ("memory_limit", "it asked for more memory than there is"),
+            "disk": ("output_limit", "it wrote more files than its scratch folder holds"),
+            "processes": ("process_limit", "it could start no more processes or threads"),
+        }
+        kind = told.get("kind")
+        if isinstance(kind, str) and kind in kinds:
+            return kinds[kind]
+        if outcome.scratch_full:
+            return kinds["disk"]
+        return "crashed", f"{where}: {_ending(outcome.code, told, private)}"
+    if "refused" in told:
+        return "invalid_answer", "no array of numbers" if private else _text(told["refused"])
+    if not outcome.answer_bytes:
+        why = told.get("no_answer")
+        return "no_answer", _text(why) if why and not private else f"it ended in {where}"
+    return "ok", ""
+
+
+def _ending(code: int, told: Mapping[str, Any], private: bool) -> str:
+    if code < 0:
+        return f"killed by signal {-code}"
+    name = told.get("error")
+    if not isinstance(name, str):
+        return f"it left with exit code {code}"
+    name = "".join(c for c in name[:_NAME_SHOWN] if c.isidentifier() or c.isdigit())
+    text = _text(told.get("text"))
+    return f"{name}: {text}" if text and not private else name
+
+
+def _text(value: object) -> str:
+    """Return one printable line."""
+    line = " ".join(str(value or "").split())[:_SHOWN]
+    return "".join(c if c.isprintable() else "?" for c in line)
+
+
+def _safe_log(outcome: Outcome) -> str:
+    """Return what a team may read of a run on private data: what it said to be shown, bounded."""
+    told = [_text(message["message"]) for _, message in outcome.messages if "message" in message]
+    lines = ["What was printed is withheld: the data are private."]
+    return "\n".join(lines + [f"raise_aicrowd_error: {text}" for text in told[:1]]) + "\n"

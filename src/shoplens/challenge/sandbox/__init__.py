@@ -1,0 +1,15 @@
+"""Running a program that nobody has read, within limits, and leaving a clean machine behind.
+
+Read in this order::
+
+    limits        what a submission may use
+    groups        control groups: memory, processes and processors, counted and bounded
+    kernel        the system calls that Python's library does not offer
+    view          the files a submission sees: a root of its own
+    staging       photos and tables without labels, and the submission, made ready to be seen
+    launcher      the process between us and it: makes namespaces, drops every privilege, starts it
+    processes     a process's descendants: their memory, and ending them, where no group does it
+    supervision   starts the launcher, reads what comes out of it, ends it when a limit is passed
+
+`docs/sandbox.md` says what is enforced by what, and what is not.
+"""

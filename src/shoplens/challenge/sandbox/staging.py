@@ -1,0 +1,163 @@
+"""What a submission is shown, made ready: photos and tables without labels, its own folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from shoplens.challenge.sandbox.groups import is_alive
+from shoplens.dataset import IMAGE_SUFFIXES, Dataset
+from shoplens.errors import PhotoError, ShoplensError
+from shoplens.files import write_text
+from shoplens.progress import Progress, silent
+from shoplens.records import Photo
+from shoplens.sources import read_photo
+
+_PREFIX = "shoplens-run-"
+_FOR_ALL = stat.S_IRGRP | stat.S_IROTH
+
+
+@contextmanager
+def work_folder() -> Iterator[Path]:
+    """Make a folder for one run, and remove it afterwards; what killed runs left goes too."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        process = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if process.isdigit() and not is_alive(int(process)):
+            remove(folder)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    try:
+        folder.chmod(0o711)
+        yield folder
+    finally:
+        remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, whatever rights a submission has set in it."""
+    for parent, folders, _ in os.walk(folder):
+        for name in folders:
+            path = Path(parent, name)
+            if not path.is_symlink():
+                with suppress(OSError):
+                    path.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def stage_data(
+    dataset: Dataset, folder: Path, *, link: bool = True, progress: Progress = silent
+) -> None:
+    """Write a test set without its ground truth.
+
+    The tables hold the columns of the format and no `product_id`. Photos are named by their ids:
+    a path may tell the product. Photos that cannot be read are left out; their rows stay.
+
+    Args:
+        dataset: what to show.
+        folder: made here.
+        link: whether photos may be hard links to the originals, where the disk allows it. Only for
+            who cannot write: the permissions of a link are the original's.
+        progress: told how many photos are there.
+
+    Raises:
+        ShoplensError: it cannot be written.
+    """
+    total = len(dataset.gallery) + len(dataset.queries)
+    done = 0
+    try:
+        folder.mkdir()
+        for side, photos in (("gallery", dataset.gallery), ("queries", dataset.queries)):
+            (folder / side).mkdir()
+            rows = []
+            for photo in photos:
+                name = f"{side}/{photo.id}{_suffix(photo)}"
+                _place(photo, folder / name, link)
+                rows.append([photo.id, name, *(_box(photo) if side == "queries" else ())])
+                done += 1
+                if done % 100 == 0 or done == total:
+                    progress("stage", done, total)
+            write_text(folder / f"{side}.csv", _table(side, rows))
+    except OSError as error:
+        raise ShoplensError(f"the data cannot be made ready in {folder}: {error}") from error
+
+
+def stage_submission(submission: Path, folder: Path) -> Path:
+    """Return a folder with a submission that anyone may read: itself, or else a copy."""
+    if all(_is_open(path) for path in (submission, *submission.rglob("*"))):
+        return submission
+    copy_submission(submission, folder)
+    return folder
+
+
+def copy_submission(submission: Path, folder: Path, owner: int | None = None) -> None:
+    """Copy a submission so that anyone may read it, and `owner` (a user) write.
+
+    Links are kept as they are: inside, they lead nowhere else. What is neither file, folder nor
+    link (a pipe, a device) is left out of a copy.
+    """
+
+    def special(parent: str, names: list[str]) -> list[str]:
+        modes = {name: Path(parent, name).lstat().st_mode for name in names}
+        kinds = (stat.S_ISREG, stat.S_ISDIR, stat.S_ISLNK)
+        return [name for name, mode in modes.items() if not any(kind(mode) for kind in kinds)]
+
+    try:
+        shutil.copytree(submission, folder, symlinks=True, ignore=special)
+        for path in (folder, *folder.rglob("*")):
+            if path.is_symlink():
+                continue
+            path.chmod(0o755 if path.is_dir() else path.stat().st_mode | 0o444)
+            if owner is not None:
+                os.chown(path, owner, owner)
+    except (OSError, shutil.Error) as error:
+        raise ShoplensError(f"{submission} cannot be copied to {folder}: {error}") from error
+
+
+def _is_open(path: Path) -> bool:
+    mode = path.lstat().st_mode
+    if stat.S_ISLNK(mode):
+        return True
+    if stat.S_ISDIR(mode):
+        return mode & 0o055 == 0o055
+    return stat.S_ISREG(mode) and mode & _FOR_ALL == _FOR_ALL
+
+
+def _suffix(photo: Photo) -> str:
+    suffix = Path(photo.name).suffix.lower()
+    return suffix if suffix in IMAGE_SUFFIXES else ""
+
+
+def _place(photo: Photo, target: Path, link: bool) -> None:
+    if photo.origin is None and link:
+        with suppress(OSError):
+            mode = photo.path.lstat().st_mode
+            if stat.S_ISREG(mode) and mode & _FOR_ALL == _FOR_ALL:
+                target.hardlink_to(photo.path)
+                return
+    with suppress(PhotoError):
+        target.write_bytes(read_photo(photo))
+        target.chmod(0o644)
+
+
+def _box(photo: Photo) -> tuple[str, ...]:
+    """Return the box as the table writes it; zeros where it is faulty."""
+    if photo.box is None:
+        return ("0", "0", "0", "0")
+    box = photo.box
+    return tuple(f"{round(v, 6):.15g}" for v in (box.x0, box.y0, box.width, box.height))
+
+
+def _table(side: str, rows: list[list[object]]) -> str:
+    header = ["seller_img_id", "img_path"]
+    if side == "queries":
+        header = ["user_img_id", "img_path", "bbox_x", "bbox_y", "bbox_w", "bbox_h"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([header, *rows])
+    return text.getvalue()

@@ -1,0 +1,1 @@
+"""The submission: `user_config` says which ranker runs, `aicrowd_wrapper` runs it."""

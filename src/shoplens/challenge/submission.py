@@ -1,0 +1,194 @@
+"""A submission's folder: what it says about itself, and the packages it asks for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from shoplens.challenge.environment import make_environment
+from shoplens.challenge.requirements import Requirements, read_requirements
+from shoplens.errors import DataError, MissingError, ShoplensError
+from shoplens.files import read_text
+from shoplens.progress import Progress, silent
+from shoplens.records import Fault
+
+CONFIG = "aicrowd.json"
+REQUIREMENTS = "requirements.txt"
+APT = "apt.txt"
+USER_CONFIG = "my_submission/user_config.py"
+
+_LARGEST = 2**20
+"""Bytes that a file which describes a submission may have."""
+_SHOWN = 80
+"""Characters of a faulty value that are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class AICrowdConfig:
+    """What `aicrowd.json` says."""
+
+    challenge_id: str
+    authors: tuple[str, ...]
+    gpu: bool = False
+    """Whether it asks for a graphics processor."""
+    description: str = ""
+    others: Mapping[str, Any] = field(default_factory=dict)
+    """Keys that shoplens knows nothing of, with their values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A folder that can be run: `my_submission/user_config.py` is there, `aicrowd.json` sound."""
+
+    folder: Path
+    """Absolute, links resolved."""
+    config: AICrowdConfig
+    requirements: Path | None = None
+    """Its `requirements.txt`; None where there is none, or it names nothing."""
+    apt_packages: tuple[str, ...] = ()
+    """Debian packages that its `apt.txt` asks for; shoplens installs none."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What it asks for and does not get, a sentence each."""
+        if not self.apt_packages:
+            return ()
+        names = ", ".join(self.apt_packages)
+        return (f"{APT} asks for Debian packages, which shoplens does not install: {names}",)
+
+
+def read_submission(folder: str | Path) -> Submission:
+    """Read a submission's folder; nothing in it is run.
+
+    Links that lead out of the folder are refused: what they lead to is not the submitter's.
+
+    Raises:
+        MissingError: there is no such folder, no `aicrowd.json` or no
+            `my_submission/user_config.py`.
+        DataError: files are faulty; every fault is in its `faults`.
+        ShoplensError: a file is too large, or a link that leaves the folder.
+    """
+    root = Path(folder).resolve()
+    if not root.is_dir():
+        raise MissingError(f"no submission at {folder}: `shoplens challenge new DIR` writes one")
+    if _file(root, USER_CONFIG) is None:
+        raise MissingError(
+            f"{root} has no {USER_CONFIG}, the file that binds My_Ranker to the class to run "
+            "(`shoplens challenge new DIR` writes a submission to compare with)"
+        )
+    config, faults = _read_config(root)
+    requirements = _read_requirements(root)
+    if requirements is not None:
+        faults += requirements.faults
+    if faults:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise DataError(f"{root} cannot be run as it is: {count}", faults)
+    apt = _file(root, APT)
+    return Submission(
+        root,
+        config,
+        requirements.file if requirements is not None and requirements.lines else None,
+        () if apt is None else tuple(_words(read_text(apt))),
+    )
+
+
+def prepare_environment(
+    submission: Submission,
+    environments: Path,
+    *,
+    build: bool = False,
+    progress: Progress = silent,
+) -> Path:
+    """Return the interpreter that a submission runs with; its packages are installed.
+
+    A submission that asks for nothing runs with this interpreter. Others get an environment of
+    their own with what they ask for and NumPy, made once (see `shoplens.challenge.environment`).
+    Only the making uses the network.
+
+    Args:
+        submission: as `read_submission` returns it.
+        environments: the folder that environments are kept in.
+        build: whether packages that are no wheels may run their code here to build themselves: for
+            submissions you trust only.
+        progress: told of the steps.
+
+    Raises:
+        ShoplensError: an installation failed; the message ends with what pip said last.
+        MissingError: this Python cannot make virtual environments.
+    """
+    requirements = _read_requirements(submission.folder)
+    if requirements is None or not requirements.lines:
+        return Path(sys.executable)
+    return make_environment(requirements, environments, build=build, progress=progress)
+
+
+def _read_requirements(root: Path) -> Requirements | None:
+    file = _file(root, REQUIREMENTS)
+    return None if file is None else read_requirements(file, root)
+
+
+def _file(root: Path, name: str) -> Path | None:
+    """Return a file of the submission; None where it is not there."""
+    path = root / name
+    if not path.exists():
+        return None
+    if not path.resolve().is_relative_to(root):
+        raise ShoplensError(f"{path} is a link that leaves the submission's folder")
+    if not path.is_file() or path.stat().st_size > _LARGEST:
+        raise ShoplensError(f"{path} must be a file of at most {_LARGEST:,} bytes")
+    return path
+
+
+def _words(text: str) -> Iterator[str]:
+    for line in text.splitlines():
+        yield from line.partition("#")[0].split()
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+_KEYS: Mapping[str, tuple[Any, Callable[[Any], bool], str]] = {
+    "challenge_id": (None, _is_name, "must be a text, and not empty"),
+    "authors": (
+        None,
+        lambda value: isinstance(value, list) and bool(value) and all(map(_is_name, value)),
+        "must be a list of names, at least one",
+    ),
+    "gpu": (False, lambda value: isinstance(value, bool), "must be true or false"),
+    "description": ("", lambda value: isinstance(value, str), "must be a text"),
+}
+"""The keys of `aicrowd.json`: what holds where one is not there, what it must be, in words."""
+
+
+def _read_config(root: Path) -> tuple[AICrowdConfig, list[Fault]]:
+    """Return what `aicrowd.json` says; of no use where there are faults."""
+    nothing = AICrowdConfig("", ())
+    file = _file(root, CONFIG)
+    if file is None:
+        raise MissingError(
+            f'{root} has no {CONFIG}; it holds {{"challenge_id": "...", "authors": ["..."], '
+            '"gpu": false, "description": "..."}'
+        )
+    try:
+        values = json.loads(read_text(file))
+    except (ValueError, RecursionError) as error:
+        row = error.lineno if isinstance(error, json.JSONDecodeError) else 0
+        return nothing, [Fault(CONFIG, row, "", "", f"is not JSON: {error}")]
+    if not isinstance(values, dict):
+        return nothing, [Fault(CONFIG, 0, "", "", "must hold one object: {...}")]
+    faults = []
+    known: dict[str, Any] = {}
+    for key, (default, is_sound, problem) in _KEYS.items():
+        known[key] = values.pop(key, default)
+        if not is_sound(known[key]):
+            shown = "" if known[key] is None else json.dumps(known[key])[:_SHOWN]
+            faults.append(Fault(CONFIG, 0, key, shown, problem))
+    if faults:
+        return nothing, faults
+    known["authors"] = tuple(known["authors"])
+    return AICrowdConfig(**known, others=values), []

@@ -1,0 +1,167 @@
+"""`shoplens challenge run`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from shoplens.cache import cache_folder
+from shoplens.challenge.answers import Policy
+from shoplens.challenge.running import ChallengeRun, Limits, run_submission
+from shoplens.challenge.sandbox.supervision import Isolation
+from shoplens.challenge.submission import prepare_environment, read_submission
+from shoplens.cli.console import message, printable, progress_display, results_console, write_json
+from shoplens.cli.evaluate import print_scores
+from shoplens.cli.options import json_option
+from shoplens.dataset import read_dataset
+from shoplens.files import require_folder
+
+_BUDGET = Limits()
+_LAST_LINES = 15
+"""Lines of the log that are shown when a submission fails."""
+
+
+def _new_folder(
+    _context: click.Context, _parameter: click.Parameter, value: Path | None
+) -> Path | None:
+    if value is not None and not value.is_dir():
+        require_folder(value)
+    return value
+
+
+def _limit(
+    name: str, default: float | None, unit: str, about: str
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Return an option for one limit."""
+    return click.option(
+        name,
+        type=click.FloatRange(min=0, min_open=True) if unit == "SECONDS" else click.IntRange(min=1),
+        default=default,
+        show_default=True,
+        metavar=unit,
+        help=about,
+    )
+
+
+@click.command()
+@click.argument("submission", metavar="SUBMISSION_DIR", type=click.Path(path_type=Path))
+@click.option("--data", required=True, metavar="DATASET", help="The test set to run it on.")
+@_limit("--limit", _BUDGET.seconds, "SECONDS", "Wall-clock time.")
+@_limit("--cpus", _BUDGET.cpus, "N", "Processor cores.")
+@_limit("--memory", _BUDGET.memory_mb, "MB", "Memory, its scratch files included.")
+@_limit("--processes", _BUDGET.processes, "N", "Processes and threads at one time.")
+@_limit("--scratch", _BUDGET.scratch_mb, "MB", "Files that it writes; they are in memory.")
+@_limit("--answer-size", _BUDGET.output_mb, "MB", "Size of its answer.")
+@_limit("--log-size", _BUDGET.log_mb, "MB", "What it prints.")
+@click.option(
+    "--policy",
+    type=click.Choice(["strict", "lenient"]),
+    default="strict",
+    show_default=True,
+    help="Check the answer as the original scoring does, or as its documentation says: drop "
+    "columns past 1000 and repeats.",
+)
+@click.option(
+    "--private",
+    is_flag=True,
+    help="The data are private: withhold what is printed, the words of errors and values of the "
+    "answer.",
+)
+@click.option(
+    "--isolation",
+    type=click.Choice(["auto", "required", "none"]),
+    default="auto",
+    show_default=True,
+    help="Keep it apart where the machine can; or refuse to run where it cannot; or do not (only "
+    "for code you trust).",
+)
+@click.option(
+    "--python",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Run it with this interpreter, and install nothing.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    callback=_new_folder,
+    help="Write a run folder: run.json, ranking.npz and all that was printed under logs/.",
+)
+@json_option
+def run(
+    submission: Path,
+    data: str,
+    limit: float,
+    cpus: int,
+    memory: int,
+    processes: int,
+    scratch: int,
+    answer_size: int,
+    log_size: int,
+    policy: Policy,
+    private: bool,
+    isolation: Isolation,
+    python: Path | None,
+    out: Path | None,
+    json_file: str | None,
+) -> int:
+    """Run a submission within the challenge's budget, without network or labels, and score it.
+
+    What its requirements.txt asks for is installed first, with network. What the limits are
+    enforced by is described in docs/sandbox.md; the record says which were.
+
+    \b
+    Example:
+      shoplens challenge run my-submission --data examples/furniture --out runs/first
+    """
+    dataset = read_dataset(data)
+    read = read_submission(submission)
+    with progress_display() as progress:
+        if python is None:
+            python = prepare_environment(read, cache_folder() / "environments", progress=progress)
+        result = run_submission(
+            submission,
+            dataset,
+            limits=Limits(
+                seconds=limit,
+                cpus=cpus,
+                memory_mb=memory,
+                processes=processes,
+                scratch_mb=scratch,
+                output_mb=answer_size,
+                log_mb=log_size,
+            ),
+            policy=policy,
+            python=python,
+            isolation=isolation,
+            private=private,
+            progress=progress,
+        )
+    if out is not None:
+        result.save(out, dataset, out.absolute().name)
+    _print(result, json_file)
+    write_json(json_file, result.to_json())
+    return 0 if result.verdict == "ok" else 1
+
+
+def _print(result: ChallengeRun, json_file: str | None) -> None:
+    console = results_console(json_file)
+    reason = f": {result.reason}" if result.reason else ""
+    console.print(printable(f"{result.verdict}{reason}"))
+    console.print(
+        f"{result.wall_seconds:.1f} s, {result.cpu_seconds:.1f} s of processors, "
+        f"{result.peak_memory_mb:,.0f} MB of memory at the peak"
+    )
+    if not result.private:
+        for finding in result.findings:
+            console.print(printable(str(finding)))
+    if result.scores is not None:
+        print_scores(console, result.scores)
+    if result.verdict == "crashed":
+        for line in result.log.splitlines()[-_LAST_LINES:]:
+            message(f"  {line}")
+    for note in (*result.notes, *(f"not enforced: {text}" for text in result.not_enforced)):
+        message(f"note: {note}")
