@@ -1,0 +1,118 @@
+"""Taking submissions in."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from shoplens.challenge.registry.copies import store_copy
+from shoplens.challenge.registry.instants import day_of, for_people, to_text
+from shoplens.challenge.registry.names import clean_name, clean_tag
+from shoplens.challenge.registry.registry import Registry
+from shoplens.challenge.registry.teams import find_team
+from shoplens.challenge.registry.terms import Round, Terms, read_terms
+from shoplens.challenge.submission import read_submission
+from shoplens.errors import ChallengeError
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a team gets for a submission."""
+
+    id: int
+    round: str
+    content: str
+    """Hash of the submitted folder."""
+    left_today: int
+    """How many more the team may send in on this UTC day."""
+    same_as: tuple[int, ...]
+    """Earlier submissions of the team with the same contents."""
+
+
+def submit(
+    registry: Registry,
+    folder: Path,
+    team: str,
+    *,
+    now: datetime,
+    label: str | None = None,
+    tags: Sequence[str] = (),
+    who: str | None = None,
+) -> Receipt:
+    """Take a submission in: keep a copy of its folder and put it into the queue.
+
+    Args:
+        registry: the challenge.
+        folder: the submission, as the starter kit lays it out.
+        team: who submits it.
+        now: the time it counts as submitted at.
+        label: what the team calls it; None takes the folder's name.
+        tags: what it uses, as in `external data`.
+        who: for the trail; None takes the user's name.
+
+    Raises:
+        ChallengeError: no round is on, or the team has used up the day's submissions.
+        DataError: no such team, or the folder is no submission.
+        MissingError: the folder, or a file that it needs, is not there.
+    """
+    submission = read_submission(folder)
+    label = clean_name(submission.folder.name if label is None else label, "label")
+    tags = [clean_tag(tag) for tag in tags]
+    with registry.database.reading() as connection:
+        _admit(connection, team, now)
+    content = store_copy(submission.folder, registry.submissions)
+    with registry.database.change(now, who) as change:
+        # Again, now that no other can come in between.
+        row, round, left = _admit(change.connection, team, now)
+        same = change.execute(
+            "SELECT id FROM submissions WHERE team_id = ? AND content = ? ORDER BY id",
+            (row["id"], content),
+        )
+        same_as = tuple(one["id"] for one in same)
+        number = change.execute(
+            "INSERT INTO submissions (team_id, round_id, label, content, submitted, state) "
+            "VALUES (?, (SELECT id FROM rounds WHERE name = ?), ?, ?, ?, 'queued')",
+            (row["id"], round.name, label, content, change.at),
+        ).lastrowid
+        for tag in dict.fromkeys(tags):
+            change.execute("INSERT INTO tags VALUES (?, ?)", (number, tag))
+        change.record("submitted", submission=number, team=row["name"], content=content)
+    return Receipt(int(number or 0), round.name, content, left - 1, same_as)
+
+
+def _admit(
+    connection: sqlite3.Connection, team: str, now: datetime
+) -> tuple[sqlite3.Row, Round, int]:
+    """Return the team, the round that is on and how many the team may still send in today."""
+    terms = read_terms(connection)
+    row = find_team(connection, team)
+    round = _round_on(terms, now)
+    begin, end = day_of(now)
+    used = connection.execute(
+        "SELECT count(*) FROM submissions WHERE team_id = ? AND counted "
+        "AND submitted >= ? AND submitted < ?",
+        (row["id"], to_text(begin), to_text(end)),
+    ).fetchone()[0]
+    if used >= round.per_day:
+        raise ChallengeError(
+            f"team {row['name']!r} has sent in {used} submissions on {begin:%Y-%m-%d} (UTC), and "
+            f"{round.per_day} a day are allowed: the next day begins {for_people(end)}"
+        )
+    return row, round, round.per_day - used
+
+
+def _round_on(terms: Terms, now: datetime) -> Round:
+    if (round := terms.round_at(now)) is not None:
+        return round
+    if terms.is_over(now):
+        raise ChallengeError(f"the challenge ended {for_people(terms.ends)}")
+    following = [one for one in terms.rounds if one.starts > now]
+    ahead = (
+        f"round {following[0].name!r} begins {for_people(following[0].starts)}"
+        if following
+        else "no other follows"
+    )
+    raise ChallengeError(f"no round is on at {for_people(now)}: {ahead}")

@@ -1,0 +1,65 @@
+"""What the file keeps of a submission, piece by piece; all inside a transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from shoplens.challenge.registry.instants import from_text
+from shoplens.errors import DataError
+from shoplens.metrics import PerQuery
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What somebody wrote about a submission."""
+
+    written: datetime
+    author: str
+    text: str
+
+
+def unpack(blob: bytes | None) -> PerQuery | None:
+    """Return AP@1000 of each scored query, (s,) float64, as the file keeps it."""
+    return None if blob is None else np.frombuffer(blob, dtype="<f8").astype(np.float64)
+
+
+def published(record: str | None, over: bool) -> Mapping[str, Any]:
+    """Return a run's record; while the private side is sealed without what is over both sides."""
+    values: dict[str, Any] = {} if record is None else json.loads(record)
+    if not over:
+        values.pop("metrics", None)
+    return values
+
+
+def read_tags(connection: sqlite3.Connection, number: int) -> tuple[str, ...]:
+    """Return a submission's tags."""
+    rows = connection.execute(
+        "SELECT tag FROM tags WHERE submission_id = ? ORDER BY tag", (number,)
+    )
+    return tuple(row["tag"] for row in rows)
+
+
+def find_submission(connection: sqlite3.Connection, number: int) -> sqlite3.Row:
+    """Return a submission's row.
+
+    Raises `DataError` when there is none of that number.
+    """
+    row: sqlite3.Row | None = connection.execute(
+        "SELECT * FROM submissions WHERE id = ?", (number,)
+    ).fetchone()
+    if row is None:
+        raise DataError(f"there is no submission {number}")
+    return row
+
+
+def read_notes(connection: sqlite3.Connection, number: int) -> tuple[Note, ...]:
+    """Return a submission's notes, the earliest first."""
+    rows = connection.execute("SELECT * FROM notes WHERE submission_id = ? ORDER BY id", (number,))
+    return tuple(Note(from_text(row["written"]), row["author"], row["text"]) for row in rows)

@@ -1,0 +1,105 @@
+"""From the boards of a challenge to the folder of its site."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shoplens.challenge.leaderboard import Board, Standing, standings
+from shoplens.challenge.site.feed import FILE_NAME as FEED
+from shoplens.challenge.site.feed import atom_feed
+from shoplens.challenge.site.folder import write_site
+from shoplens.challenge.site.pages import Pages
+from shoplens.challenge.site.tables import board_json, standings_csv
+from shoplens.errors import ShoplensError
+from shoplens.progress import Progress, silent
+
+REPORT = "report.html"
+"""The name of a report in a run's folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteFiles:
+    """What a build came to."""
+
+    folder: Path
+    n_files: int
+    n_written: int
+    """Files that are new or changed."""
+    n_reports: int
+    """Reports of runs among them."""
+
+
+def build_site(
+    folder: str | Path,
+    public: Board,
+    private: Board | None = None,
+    *,
+    url: str | None = None,
+    reports: bool = False,
+    progress: Progress = silent,
+) -> SiteFiles:
+    """Write the site of a challenge, or bring it up to date.
+
+    The files depend on nothing but the arguments: a second build of the same boards writes none.
+    Nothing private is in any of them while the private board is sealed.
+
+    Args:
+        folder: of the site; made where it is not there.
+        public: the public side.
+        private: the private side; sealed or None, the site is that of a running challenge.
+        url: the site's address, for the feed, which readers fetch on its own.
+        reports: take in each run's `report.html`, where it has one. It shows photos and products
+            of both sides, so before the end this is refused.
+        progress: told of pages written.
+
+    Raises:
+        ShoplensError: reports were asked for before the end, or the folder holds files of others.
+        MissingError: the folder's parent is not there.
+    """
+    final = None if private is None or private.sealed else private
+    if reports and final is None:
+        raise ShoplensError(
+            "reports show the private side too: they can be published after the end"
+        )
+    address = None if url is None else url.rstrip("/") + "/"
+    ranking = standings(public)
+    final_ranking = None if final is None else standings(final, ranking)
+    pages = Pages(public, ranking, final, final_ranking)
+    files: dict[str, str | bytes] = {}
+    for done, entry in enumerate(public.entries, start=1):
+        report = f"submissions/{entry.submission_id}-report.html"
+        if reports and entry.run is not None and (entry.run / REPORT).is_file():
+            files[report] = (entry.run / REPORT).read_bytes()
+        page = pages.submission(entry, has_report=report in files)
+        files[f"submissions/{entry.submission_id}.html"] = page
+        progress("pages", done, len(public.entries))
+    n_reports = len(files) - len(public.entries)
+    for name in pages.prose_names:
+        files[f"{name}.html"] = pages.prose(name)
+    if final is not None and final_ranking is not None:
+        files |= _exports("leaderboard", final, final_ranking)
+        files |= _exports("public", public, ranking)
+        files["public.html"] = pages.public()
+    else:
+        files |= _exports("leaderboard", public, ranking)
+    files[FEED] = atom_feed(public, ranking, address)
+    files["submissions.html"] = pages.submissions()
+    files["teams.html"] = pages.teams()
+    files["index.html"] = pages.index()
+    contents = {
+        name: text if isinstance(text, bytes) else text.encode(errors="backslashreplace")
+        for name, text in files.items()
+    }
+    written = write_site(Path(folder), contents)
+    return SiteFiles(Path(folder), len(contents), written, n_reports)
+
+
+def _exports(stem: str, board: Board, ranking: Sequence[Standing]) -> dict[str, str]:
+    values = board_json(board, ranking)
+    return {
+        f"{stem}.json": json.dumps(values, indent=2, allow_nan=False) + "\n",
+        f"{stem}.csv": standings_csv(ranking),
+    }

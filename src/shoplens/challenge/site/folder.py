@@ -1,0 +1,87 @@
+"""Writing the site into its folder so that it is whole at every moment.
+
+Each file is replaced in one step; the pages that others link to come before those that link to
+them, and what the site no longer has goes last. So whoever looks, or kills the build, finds every
+link leading somewhere. A list of the site's own files keeps the folder's other files safe.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from shoplens.errors import DataError, MissingError, ShoplensError
+from shoplens.files import read_text, replacing
+
+MANIFEST = ".shoplens-site.json"
+
+
+def write_site(folder: Path, files: Mapping[str, bytes]) -> int:
+    """Write a site's files, remove those of an earlier build that it no longer has.
+
+    Files that are there already with the same content are left alone, so that a copy by date
+    (rsync) takes only what is new.
+
+    Args:
+        folder: made where it is not there; its parent must be.
+        files: contents by path relative to the folder, in the order in which to write them.
+
+    Returns:
+        How many files were written anew.
+
+    Raises:
+        MissingError: the folder's parent is not there.
+        ShoplensError: a file would replace one that no earlier build wrote, or cannot be written.
+    """
+    if not folder.absolute().parent.is_dir():
+        raise MissingError(f"cannot make {folder}: the folder {folder.parent} is not there")
+    earlier = _read_manifest(folder)
+    for name in files:
+        if name not in earlier and (folder / name).exists():
+            raise ShoplensError(
+                f"{folder / name} was not written by shoplens: choose an empty folder, or remove it"
+            )
+    try:
+        folder.mkdir(exist_ok=True)
+        for name in files:
+            (folder / name).parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ShoplensError(f"cannot make {folder}: {error.strerror or error}") from error
+    # Before a file is there the list names it: the next build knows those of one that was killed.
+    _write_changed(folder / MANIFEST, _manifest({*earlier, *files}))
+    written = sum(_write_changed(folder / name, content) for name, content in files.items())
+    for name in sorted(earlier - {*files}):
+        (folder / name).unlink(missing_ok=True)
+    _write_changed(folder / MANIFEST, _manifest({*files}))
+    return written
+
+
+def _write_changed(path: Path, content: bytes) -> bool:
+    if path.is_file() and path.read_bytes() == content:
+        return False
+    with replacing(path) as stream:
+        stream.write(content)
+    return True
+
+
+def _manifest(names: set[str]) -> bytes:
+    return (json.dumps({"files": sorted(names)}, indent=1) + "\n").encode()
+
+
+def _read_manifest(folder: Path) -> set[str]:
+    path = folder / MANIFEST
+    if not path.exists():
+        return set()
+    try:
+        names = json.loads(read_text(path))["files"]
+        if not all(isinstance(name, str) and _is_inside(name) for name in names):
+            raise ValueError("it names files outside the folder")
+        return set(names)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is no list of a site's files: {error}") from error
+
+
+def _is_inside(name: str) -> bool:
+    path = Path(name)
+    return not path.is_absolute() and ".." not in path.parts

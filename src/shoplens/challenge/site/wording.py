@@ -1,0 +1,60 @@
+"""How numbers, times and verdicts read on the pages and in the terminal."""
+
+from __future__ import annotations
+
+import math
+
+from shoplens.challenge.leaderboard import Standing
+
+UNKNOWN = "\N{EN DASH}"
+
+_VERDICTS = {
+    "ok": "ran through",
+    "time_limit": "took longer than allowed",
+    "memory_limit": "took more memory than allowed",
+    "output_limit": "wrote more than allowed",
+    "process_limit": "started more processes than allowed",
+    "invalid_answer": "its answer does not fit",
+    "no_answer": "gave no answer",
+    "crashed": "stopped with an error",
+    "cannot_start": "could not be started",
+    "harness_failed": "could not be run, through a fault of the organiser's",
+}
+
+
+def verdict_words(verdict: str) -> str:
+    """Say what a verdict means."""
+    return _VERDICTS.get(verdict, verdict.replace("_", " "))
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as `4.2 s` or `342 s`."""
+    if not math.isfinite(seconds):
+        return UNKNOWN
+    return f"{seconds:,.1f} s" if seconds < 9.95 else f"{seconds:,.0f} s"
+
+
+def memory(megabytes: float) -> str:
+    """Write 10^6 bytes as `830 MB` or `12.4 GB`."""
+    if not math.isfinite(megabytes):
+        return UNKNOWN
+    return f"{megabytes:,.0f} MB" if megabytes < 999.5 else f"{megabytes / 1000:,.1f} GB"
+
+
+def rank_mark(standing: Standing) -> str:
+    """Write a rank, with `=` where it is shared."""
+    return f"{standing.rank}=" if standing.tied else str(standing.rank)
+
+
+def span_words(standing: Standing) -> str:
+    """Write the ranks a team could truly have, as `1` or from the first to the last."""
+    first, last = standing.span
+    return str(first) if first == last else f"{first}\N{EN DASH}{last}"
+
+
+def shift_words(standing: Standing) -> str:
+    """Write the places won or lost since the public side, as `+2`."""
+    shift = standing.shift
+    if shift is None:
+        return UNKNOWN
+    return f"{shift:+d}".replace("-", "\N{MINUS SIGN}") if shift else "0"

@@ -1,0 +1,239 @@
+"""`shoplens challenge create`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from shoplens.challenge.registry.creation import create_challenge
+from shoplens.challenge.registry.instants import current, for_people, from_text
+from shoplens.challenge.registry.split import read_split
+from shoplens.challenge.registry.terms import Policy, Round
+from shoplens.challenge.sandbox.limits import Limits
+from shoplens.cli.challenge.options import Moment, who_option
+from shoplens.cli.challenge.status import terms_json
+from shoplens.cli.console import message, results_console, write_json
+from shoplens.cli.options import json_option
+from shoplens.errors import DataError
+
+_ROUND_KEYS = {
+    "limit": ("seconds", float),
+    "cpus": ("cpus", int),
+    "memory": ("memory_mb", int),
+    "per-day": ("per_day", int),
+}
+"""What a round may say for itself, the field it goes to, and its type."""
+
+
+@click.command()
+@click.argument("challenge", metavar="CHALLENGE_DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="LABELLED_SET",
+    help="A folder with gallery.csv and queries.csv, both with product_id. It stays where it is.",
+)
+@click.option("--title", metavar="TEXT", help="By default the folder's name.")
+@click.option(
+    "--pages",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Your own rules.md, dates.md, prizes.md, faq.md, contact.md; a start is written for those "
+    "that are not there.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, metavar="N", help="Of the split of queries."
+)
+@click.option(
+    "--public-share",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.3,
+    show_default=True,
+    metavar="SHARE",
+    help="Of the queries whose score is shown at once.",
+)
+@click.option("--start", type=Moment(), metavar="ISO", help="By default now.")
+@click.option(
+    "--end",
+    type=Moment(),
+    metavar="ISO",
+    help="When it ends and private scores are shown; by default 60 days after the start.",
+)
+@click.option(
+    "--data-deadline",
+    type=Moment(),
+    metavar="ISO",
+    help="For declaring external data; by default after three quarters of the time.",
+)
+@click.option(
+    "--round",
+    "round_texts",
+    multiple=True,
+    metavar="NAME,START,END[,KEY=VALUE...]",
+    help="A round, with limits of its own: limit=, cpus=, memory=, per-day=; repeatable. By "
+    "default one round of the whole time.",
+)
+@click.option(
+    "--per-day",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Submissions of a team on one UTC day.",
+)
+@click.option(
+    "--selections",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="Submissions that a team may name to count in the end.",
+)
+@click.option(
+    "--places",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="Places that win a prize.",
+)
+@click.option(
+    "--limit",
+    "seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=Limits().seconds,
+    show_default=True,
+    metavar="S",
+    help="Seconds that a run may take.",
+)
+@click.option(
+    "--cpus",
+    type=click.IntRange(min=1),
+    default=Limits().cpus,
+    show_default=True,
+    metavar="N",
+    help="Processor cores of a run.",
+)
+@click.option(
+    "--memory",
+    "memory_mb",
+    type=click.IntRange(min=1),
+    default=Limits().memory_mb,
+    show_default=True,
+    metavar="MB",
+    help="Memory of a run.",
+)
+@click.option(
+    "--policy",
+    type=click.Choice(["strict", "lenient"]),
+    default="strict",
+    show_default=True,
+    help="Refuse faulty answers, as the original scoring does, or mend what can be mended.",
+)
+@who_option
+@json_option
+def create(
+    challenge: Path,
+    data: Path,
+    title: str | None,
+    pages: Path | None,
+    seed: int,
+    public_share: float,
+    start: datetime | None,
+    end: datetime | None,
+    data_deadline: datetime | None,
+    round_texts: tuple[str, ...],
+    per_day: int,
+    selections: int,
+    places: int,
+    seconds: float,
+    cpus: int,
+    memory_mb: int,
+    policy: Policy,
+    who: str | None,
+    json_file: str | None,
+) -> None:
+    """Make a challenge from a labelled set, in a new folder CHALLENGE_DIR.
+
+    Times are UTC unless they name a zone. Nothing is copied of the labelled set.
+
+    \b
+    Example:
+      shoplens challenge create autumn --data examples/furniture --end 2026-12-01
+      shoplens challenge create autumn --data examples/furniture \\
+        --round "warm-up,2026-10-01,2026-11-01,limit=1800" \\
+        --round "final,2026-11-01,2026-12-01,per-day=2"
+    """
+    common = Round("", current(), current(), per_day, Limits(seconds, cpus, memory_mb))
+    registry = create_challenge(
+        challenge,
+        data,
+        now=current(),
+        title=title,
+        pages=pages,
+        seed=seed,
+        public_share=public_share,
+        starts=start,
+        ends=end,
+        data_deadline=data_deadline,
+        rounds=[_round(text, common) for text in round_texts],
+        per_day=per_day,
+        limits=common.limits,
+        selections=selections,
+        places=places,
+        policy=policy,
+        who=who,
+    )
+    terms = registry.terms()
+    with registry.database.reading() as connection:
+        split = read_split(connection)
+    n_public = int(split.is_public.sum())
+    n_private = len(split.is_public) - n_public
+    results_console(json_file).print(
+        f"{terms.title}: {for_people(terms.starts)} to {for_people(terms.ends)}\n"
+        f"{n_public:,} public and {n_private:,} private queries of "
+        f"{len(set(split.products.tolist())):,} products, {terms.n_gallery:,} gallery photos",
+        soft_wrap=True,
+    )
+    message(f"edit the pages in {registry.pages}, then let teams in: shoplens challenge team add")
+    write_json(
+        json_file,
+        {
+            "challenge": str(challenge.absolute()),
+            **terms_json(terms),
+            "n_public": n_public,
+            "n_private": n_private,
+        },
+    )
+
+
+def _round(text: str, common: Round) -> Round:
+    """Read a --round; what it leaves out is as in `common`."""
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) < 3:
+        raise click.BadParameter(
+            f"{text!r} is not NAME,START,END, as in 'final,2026-11-01,2026-12-01,limit=600'",
+            param_hint="--round",
+        )
+    name, start, end, *settings = parts
+    try:
+        one = replace(common, name=name, starts=from_text(start), ends=from_text(end))
+        for setting in settings:
+            key, _, value = setting.partition("=")
+            if key not in _ROUND_KEYS:
+                raise DataError(f"{setting!r} is none of {', '.join(_ROUND_KEYS)}")
+            field, kind = _ROUND_KEYS[key]
+            number = kind(value)
+            if not number > 0:
+                raise DataError(f"{setting!r} must be positive")
+            if field == "per_day":
+                one = replace(one, per_day=number)
+            else:
+                one = replace(one, limits=replace(one.limits, **{field: number}))
+    except (DataError, ValueError) as error:
+        raise click.BadParameter(f"{text!r}: {error}", param_hint="--round") from None
+    return one
