@@ -66,6 +66,11 @@ STEPS = (
     Step("head fitted on renders as well", "head-renders", 260),
     Step("at 320 px", "head-320", 320),
     Step("at 384 px", "head-384", 384),
+    Step("row 4, late stages tuned for 60 steps on augmented views", "late-stages", 256),
+    Step("the same without augmentation", "late-stages-plain", 256),
+    Step("the same with attention pooling", "attention", 256),
+    Step("the same, every stage tuned (end to end)", "all-stages", 256),
+    Step("the same for five times as long, a greedy soup of its epochs", "soup", 256),
     Step(
         "late stages tuned, mixed with their start, float16: lite2-products",
         DEFAULT_MODEL,
