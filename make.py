@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """Everything a developer runs, with nothing but Python 3.10 or newer.
 
-    python3 make.py demo      set up, search and score the sample data, write a page of results
-    python3 make.py test      set up and run the tests
-    python3 make.py check     lint and types
-    python3 make.py wheel     build the wheel and try it in an environment of its own
-    python3 make.py training  test training and export (installs torch, in .venv-training)
-    python3 make.py ray       test Ray and Lance (installs them, in .venv-ray)
-    python3 make.py model     train the built-in model again (--tables FOLDER)
-    python3 make.py steps     measure the steps towards the built-in model (--tables FOLDER)
-    python3 make.py reach     measure what more photos would give it (--tables FOLDER)
-    python3 make.py bench     measure and write docs/benchmarks.md
+    python3 make.py demo         set up, search and score the sample data, write a page of results
+    python3 make.py test         set up and run the tests
+    python3 make.py check        lint and types
+    python3 make.py wheel        build the wheel and try it in an environment of its own
+    python3 make.py training     test training and export (installs torch, in .venv-training)
+    python3 make.py ray          test Ray and Lance (installs them, in .venv-ray)
+    python3 make.py conventions  compare our metrics with other libraries'
+    python3 make.py model        train the built-in model again (--tables FOLDER)
+    python3 make.py steps        measure the steps towards the built-in model (--tables FOLDER)
+    python3 make.py reach        measure what more photos would give it (--tables FOLDER)
+    python3 make.py bench        measure and write docs/benchmarks.md
 
 Each sets up the environment it needs, in a folder beside this file, and uses it again next time.
 What stands after the command's name is handed on: `python3 make.py test -k box`.
@@ -136,6 +137,12 @@ def ray(arguments: list[str]) -> None:
     run(python, "-m", "pytest", "tests/test_lance_datasets.py", "tests/test_sources.py", *arguments)
 
 
+def conventions(arguments: list[str]) -> None:
+    """Compare our metrics with those of ranx, trec_eval and scikit-learn."""
+    python = environment(".venv-conventions", ("conventions",))
+    run(python, "-m", "pytest", "tests/test_metric_conventions.py", *arguments)
+
+
 def model(arguments: list[str]) -> None:
     """Train the built-in model again."""
     run(training_environment(), "scripts/build_model.py", *arguments)
@@ -165,7 +172,8 @@ def bench(arguments: list[str]) -> None:
 
 
 COMMANDS = {
-    f.__name__: f for f in (demo, test, check, wheel, training, ray, model, steps, reach, bench)
+    f.__name__: f
+    for f in (demo, test, check, wheel, training, ray, conventions, model, steps, reach, bench)
 }
 
 
