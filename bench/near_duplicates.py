@@ -1,6 +1,6 @@
 """How well near-duplicates are found: recall by edit, and false pairs among different photos.
 
-    .venv/bin/python bench/near_duplicates.py examples/furniture [MORE_FOLDERS] [--edited 180]
+    python3 make.py bench near_duplicates [FOLDER ...]
 
 Every photo is compared with every other of its folder: what is found there is no edit, and has to
 be looked at to tell whether it is false. Then some photos, drawn with seed 0, are edited and looked
@@ -10,17 +10,20 @@ the default threshold; any other photo found for it is a false pair.
 
 from __future__ import annotations
 
-import argparse
 import io
 import random
+import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from measuring import REAL, SAMPLE, finish, table
 from PIL import Image, ImageEnhance, ImageOps
 
 from shoplens.curation.duplicates import (
-    THRESHOLD,
     Sketch,
     find_duplicates,
     find_shared,
@@ -32,6 +35,10 @@ from shoplens.curation.sketches import TARGET
 from shoplens.images import decode
 from shoplens.records import Photo
 from shoplens.sources import read_photo
+
+FOLDERS = (SAMPLE, *(REAL.parent / "train-photos" / name for name in ("clothing", "magento")))
+EDITED = 180
+"""Photos to edit, of each folder."""
 
 
 def jpeg(image: Image.Image, quality: int = 85) -> bytes:
@@ -71,54 +78,72 @@ def sketched(photo: Photo, data: bytes) -> Sketch:
     return sketch_decoded(photo, data, decode(data, target=TARGET))
 
 
+def measure(folder: Path) -> dict[str, Any]:
+    """Compare the photos of a folder with each other, and with edited ones."""
+    photos = read_photos(str(folder))
+    start = time.perf_counter()
+    sketches, _ = sketch_photos(photos)
+    sketching = time.perf_counter() - start
+    start = time.perf_counter()
+    among = find_duplicates(sketches)
+    comparing = time.perf_counter() - start
+    chance = random.Random(0)
+    chosen = chance.sample(range(len(sketches)), min(EDITED, len(sketches)))
+    known = {frozenset((pair.first, pair.second)) for pair in among}
+    originals: list[tuple[int, str]] = []
+    edited: list[Sketch] = []
+    for position in chosen:
+        photo = sketches[position].photo
+        image = decode(read_photo(photo)).image
+        for name, data in edits(image, chance):
+            originals.append((position, name))
+            edited.append(sketched(photo, data))
+    hits: dict[int, set[int]] = {}
+    for pair in find_shared(edited, sketches):
+        hits.setdefault(pair.first, set()).add(pair.second)
+    found: dict[str, list[bool]] = {}
+    n_false = 0
+    for number, (position, name) in enumerate(originals):
+        of = hits.get(number, set())
+        found.setdefault(name, []).append(position in of)
+        n_false += sum(frozenset((o, position)) not in known for o in of - {position})
+    return {
+        "folder": folder.name,
+        "n_photos": len(sketches),
+        "n_edited": len(edited),
+        "sketch_seconds": sketching,
+        "compare_seconds": comparing,
+        "pairs": dict(Counter(pair.kind for pair in among)),
+        "n_false": n_false,
+        "recall": {name: float(np.mean(values)) for name, values in found.items()},
+    }
+
+
 def main() -> None:
-    """Measure and print a table a folder."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folders", nargs="+")
-    parser.add_argument("--edited", type=int, default=180, help="photos to edit, of each folder")
-    options = parser.parse_args()
-    for folder in options.folders:
-        photos = read_photos(folder)
-        start = time.perf_counter()
-        sketches, _ = sketch_photos(photos)
-        sketch_seconds = time.perf_counter() - start
-        start = time.perf_counter()
-        among = find_duplicates(sketches)
-        seconds = time.perf_counter() - start
-        n = len(sketches)
-        print(f"{folder}: {n:,} photos, {n * (n - 1) // 2:,} pairs, threshold {THRESHOLD}")
-        print(
-            f"  sketched in {sketch_seconds:.1f} s, {n * (n - 1) // 2:,} pairs in {seconds:.1f} s"
-        )
-        kinds = [pair.kind for pair in among]
-        told = ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds)))
-        print(f"  pairs among them: {told or 'none'}")
-        for pair in among[: 0 if len(among) > 40 else 40]:
-            names = (sketches[i].photo.name for i in (pair.first, pair.second))
-            print(f"    {pair.kind} {pair.distance:.4f}", *names)
-        chance = random.Random(0)
-        chosen = chance.sample(range(n), min(options.edited, n))
-        found: dict[str, list[bool]] = {}
-        false: dict[str, int] = {}
-        known = {frozenset((pair.first, pair.second)) for pair in among}
-        originals: list[tuple[int, str]] = []
-        edited: list[Sketch] = []
-        for position in chosen:
-            photo = sketches[position].photo
-            image = decode(read_photo(photo)).image
-            for name, data in edits(image, chance):
-                originals.append((position, name))
-                edited.append(sketched(photo, data))
-        hits: dict[int, set[int]] = {}
-        for pair in find_shared(edited, sketches):
-            hits.setdefault(pair.first, set()).add(pair.second)
-        for number, (position, name) in enumerate(originals):
-            of = hits.get(number, set())
-            found.setdefault(name, []).append(position in of)
-            others = [o for o in of - {position} if frozenset((o, position)) not in known]
-            false[name] = false.get(name, 0) + len(others)
-        for name, values in found.items():
-            print(f"  {name:26} recall {np.mean(values):.3f}  false pairs {false[name]}")
+    """Measure, print, write."""
+    named = [Path(word) for word in sys.argv[1:]]
+    folders = named or [folder for folder in FOLDERS if folder.is_dir()]
+    results = [measure(folder) for folder in folders]
+    names = [result["folder"] for result in results]
+    rows: list[list[object]] = [
+        [edit, *(f"{result['recall'][edit]:.2f}" for result in results)]
+        for edit in results[0]["recall"]
+    ]
+    text = table(["share found of edited photos", *names], rows) + "\n\n"
+    text += table(
+        ["folder", "photos", "pairs compared", "found among them", "edits", "false pairs",
+         "sketching, s", "comparing, s"],
+        [
+            [
+                result["folder"], f"{(n := result['n_photos']):,}", f"{n * (n - 1) // 2:,}",
+                ", ".join(f"{k} {v}" for v, k in result["pairs"].items()) or "none",
+                f"{result['n_edited']:,}", result["n_false"], f"{result['sketch_seconds']:.1f}",
+                f"{result['compare_seconds']:.1f}",
+            ]
+            for result in results
+        ],
+    )  # fmt: skip
+    finish("near_duplicates", "python3 make.py bench near_duplicates", {"folders": results}, text)
 
 
 if __name__ == "__main__":

@@ -93,6 +93,35 @@ SECTIONS = {
         "The built-in model alone, every way in turn in one process, five rounds.",
     ),
     "ranking": ("Ranking and scoring", "Exact, to depth 1000, random vectors."),
+    "answers": (
+        "Checking and scoring answers",
+        "Answers of 14,000 x 1000 to a gallery of 40,000 photos, the challenge's size: looked "
+        "through for every fault (target: under 1 s), and mAP@1000 of it (target: under 2 s).",
+    ),
+    "submissions": (
+        "Three submissions",
+        "What `shoplens challenge new` writes, run by the harness with its default limits, without "
+        "network or labels: one that guesses, ours, and ours with another recipe. On the made "
+        "catalogue, which is large enough for it, the answers are scored by the original scoring's "
+        "rules as well; on other sets a row is shorter than the 1000 columns it asks for. The "
+        "development set is validation (see [devset-log.md](devset-log.md)).",
+    ),
+    "challenge_runs": (
+        "Running submissions",
+        "What the harness costs (target: under 2 s a run), and how every hostile or broken "
+        "submission of `tests/hostile` ends. See [sandbox.md](sandbox.md).",
+    ),
+    "near_duplicates": (
+        "Near-duplicates",
+        "Photos of each folder, drawn with seed 0, are edited, saved as JPEG and looked for among "
+        "all photos of the folder. The threshold was chosen on the photos of clothes. See "
+        "[data-tools.md](data-tools.md#leaks).",
+    ),
+    "reports": (
+        "Reports of large runs",
+        "`shoplens report` and `compare` at the challenge's size: 14,000 queries, 26,000 gallery "
+        "photos of 640 x 480 pixels, rows of 1000.",
+    ),
     "install": ("Installing", "A plain `pip install shoplens` in an empty environment."),
 }
 

@@ -1,13 +1,10 @@
 """Submissions written for the 2023 starter kit in our harness, and our ranker in the original's.
 
-The original's wrapper and scoring are written here from their description: a row has exactly 1000
-columns, nothing twice, its numbers are positions in the gallery, and the sum of precisions at the
-hits is divided by all photos of the product.
+The original's wrapper is written here from its description, its scoring in `original_kit`.
 """
 
 from __future__ import annotations
 
-import csv
 import os
 import subprocess
 import sys
@@ -15,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from conftest import ROOT, Run
 from made_wheel import write_wheel, write_wheel_of
+from original_kit import Answer, original_score
 
 from shoplens.challenge.kit import write_submission
 from shoplens.challenge.running import run_submission
@@ -51,30 +48,6 @@ import numpy as np
 from my_submission.aicrowd_wrapper import AIcrowdWrapper
 np.save(sys.argv[1], AIcrowdWrapper(dataset_dir="/nowhere").predict_product_ranks())
 """
-
-Answer = npt.NDArray[np.int32]
-
-
-def original_score(answer: Answer, data: Path) -> tuple[float, list[float]]:
-    """Score as the original does; returns the mean and each query's AP."""
-    gallery = np.array(column(data / "gallery.csv", "product_id"))
-    queries = column(data / "queries.csv", "product_id")
-    assert answer.shape == (len(queries), 1000)
-    precisions = []
-    for row, product in zip(answer, queries, strict=True):
-        assert len(set(row.tolist())) == 1000, "a photo is named twice"
-        n_hits, total = 0, 0.0
-        for rank, found in enumerate(gallery[row], start=1):
-            if found == product:
-                n_hits += 1
-                total += n_hits / rank
-        precisions.append(total / int((gallery == product).sum()))
-    return float(np.mean(precisions)), precisions
-
-
-def column(table: Path, name: str) -> list[str]:
-    with table.open(newline="") as stream:
-        return [row[name] for row in csv.DictReader(stream)]
 
 
 def run_under_the_original_kit(folder: Path, data: Path) -> Answer:
