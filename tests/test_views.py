@@ -139,7 +139,7 @@ def test_the_recipes_filter_is_used(make_model: MakeModel) -> None:
         encoder = load_encoder(make_model(name, interpolation=name))
         (views,) = prepare(photo, "user", encoder)
         filtered = photo.image.resize((16, 16), getattr(Image.Resampling, name.upper()))
-        np.testing.assert_array_equal(views[0], np.asarray(filtered))
+        assert np.abs(views[0].astype(int) - np.asarray(filtered)).max() <= 2
         found.append(views[0].tobytes())
     assert len(set(found)) == 4
 

@@ -11,26 +11,14 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from shoplens.images import Decoded
 from shoplens.records import Box
+from shoplens.resampling import Interpolation, resample
 
 Fit = Literal["pad", "squash", "crop"]
 """How a region that is not square becomes a square: `pad` adds borders, `squash` stretches it,
 `crop` cuts the longer side's ends off."""
-
-Interpolation = Literal["bicubic", "bilinear", "hamming", "lanczos"]
-"""The filter of the resize, as Pillow names it; all average over what becomes one pixel
-(antialiasing). `bilinear` and `hamming` look at half as many pixels as `bicubic`, at about 0.6 of
-its cost."""
-
-_FILTERS = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "hamming": Image.Resampling.HAMMING,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 
 
 def crop(
@@ -96,7 +84,7 @@ def crop_views(
             views += _padded_views(photo, wanted, shown, size, pad_colour, interpolation, flip)
         else:
             region = shown if fit == "squash" else _central_square(shown)
-            square = _resize(photo, region, (size, size), interpolation)
+            square = resample(photo.image, region.scaled(photo.scale), (size, size), interpolation)
             views += [square, square[:, ::-1]] if flip else [square]
     return views[0][None] if len(views) == 1 else np.stack(views)
 
@@ -141,7 +129,7 @@ def _padded_views(
     """
     factor = size / max(wanted.width, wanted.height)
     width, height = _length(shown.width, factor), _length(shown.height, factor)
-    content = _resize(photo, shown, (width, height), interpolation)
+    content = resample(photo.image, shown.scaled(photo.scale), (width, height), interpolation)
     top = _offset(wanted.height, shown.y0 - wanted.y0, height, factor, size)
     left = _offset(wanted.width, shown.x0 - wanted.x0, width, factor, size)
     views = [_padded(content, top, left, size, colour)]
@@ -178,13 +166,3 @@ def _padded(
     square.reshape(size, -1)[:] = np.tile(np.array(colour, dtype=np.uint8), size)
     square[top : top + height, left : left + width] = content
     return square
-
-
-def _resize(
-    photo: Decoded, region: Box, size: tuple[int, int], interpolation: Interpolation
-) -> npt.NDArray[np.uint8]:
-    box = region.scaled(photo.scale)
-    resized = photo.image.resize(
-        size, _FILTERS[interpolation], box=(box.x0, box.y0, box.x1, box.y1)
-    )
-    return np.asarray(resized)

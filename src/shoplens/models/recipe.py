@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from shoplens.crops import Fit, Interpolation
+from shoplens.crops import Fit
 from shoplens.errors import ModelError
 from shoplens.records import Domain
+from shoplens.resampling import Interpolation
 
 PixelLayout = Literal["uint8_nhwc", "float32_nchw"]
 """What the graph takes: raw bytes (it normalises itself), or floats normalised by mean and std."""
@@ -46,7 +47,7 @@ class Recipe:
     """Where weights and fitted numbers come from."""
     pad_colour: tuple[int, int, int] = (255, 255, 255)
     interpolation: Interpolation = "bicubic"
-    """The resize's filter (see `shoplens.crops.Interpolation`)."""
+    """The resize's filter (see `shoplens.resampling`)."""
     crop_share: float = 1.0
     """Share of the region's sides that is kept about its centre, in (0, 1]: with `fit` "crop" of
     the shorter side, as timm's `crop_pct`."""
