@@ -6,7 +6,7 @@
     python3 make.py check        lint and types
     python3 make.py wheel        build the wheel and try it in an environment of its own
     python3 make.py training     test training and export (installs torch, in .venv-training)
-    python3 make.py ray          test Ray and Lance (installs them, in .venv-ray)
+    python3 make.py ray          test Ray, Lance and OpenVINO (installs them, in .venv-ray)
     python3 make.py conventions  compare our metrics with other libraries'
     python3 make.py model        train the built-in model again (--tables FOLDER)
     python3 make.py steps        measure the steps towards the built-in model (--tables FOLDER)
@@ -131,10 +131,11 @@ def training(arguments: list[str]) -> None:
 
 
 def ray(arguments: list[str]) -> None:
-    """Test embedding on a Ray cluster of several nodes on this machine, and Lance datasets."""
-    python = environment(".venv-ray", ("ray",), extras="[ray,lance,remote]")
+    """Test what other extras hold: a Ray cluster of several nodes here, Lance, OpenVINO."""
+    python = environment(".venv-ray", ("ray",), extras="[ray,lance,remote,openvino]")
     run(python, "-m", "pytest", "tests_ray", *arguments)
-    run(python, "-m", "pytest", "tests/test_lance_datasets.py", "tests/test_sources.py", *arguments)
+    elsewhere = ("test_lance_datasets.py", "test_openvino.py", "test_sources.py")
+    run(python, "-m", "pytest", *(f"tests/{name}" for name in elsewhere), *arguments)
 
 
 def conventions(arguments: list[str]) -> None:

@@ -13,24 +13,34 @@ from conftest import picture
 from shoplens import Photo, PhotoSet, embed, load_encoder
 from shoplens.errors import MissingError, ModelError
 from shoplens.models import Encoder
-from shoplens.models.devices import cuda_numbers, providers
+from shoplens.models.devices import Device, parse_device
 from shoplens.models.encoder import OnnxEncoder
 from shoplens.models.replicas import Replicas
+from shoplens.models.sessions import providers
 from shoplens.records import Domain
 
 
 @pytest.mark.parametrize(
     ("device", "expected"),
-    [("cpu", ()), ("cuda", (0,)), ("cuda:3", (3,)), ("cuda:0,2", (0, 2))],
+    [
+        ("cpu", Device()),
+        ("cuda", Device((0,))),
+        ("cuda:3", Device((3,))),
+        ("cuda:0,2", Device((0, 2))),
+        ("openvino", Device(openvino="f32")),
+        ("openvino:bf16", Device(openvino="bf16")),
+    ],
 )
-def test_names_of_devices(device: str, expected: tuple[int, ...]) -> None:
-    assert cuda_numbers(device) == expected
+def test_names_of_devices(device: str, expected: Device) -> None:
+    assert parse_device(device) == expected
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:a", "cuda:0,", "CPU", "cuda:1,1"])
+@pytest.mark.parametrize(
+    "device", ["gpu", "openvino:int8", "cuda:", "cuda:a", "cuda:0,", "CPU", "cuda:1,1"]
+)
 def test_other_names_are_refused(device: str) -> None:
     with pytest.raises(ModelError, match=device):
-        cuda_numbers(device)
+        parse_device(device)
 
 
 def test_a_runtime_without_cuda_says_what_to_install(make_model: Callable[..., Path]) -> None:

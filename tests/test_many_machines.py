@@ -44,7 +44,7 @@ def test_many_machines_compute_on_processors(run: Run, photos: Path, tmp_path: P
     words = ("--engine", "ray", "--device", "cuda")
     result = run("embed", photos, "-o", tmp_path / "parts", *words)
     assert result.code == 2
-    assert "processor cores only" in result.err
+    assert "models run on cpu only" in result.err
 
 
 def test_without_ray_its_install_line_is_told(

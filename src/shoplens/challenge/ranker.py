@@ -49,7 +49,7 @@ class ShoplensRanker:
     dimension: int | None = None
     """How many leading components of the vectors to use; None takes all."""
     device: str = CPU
-    """`cpu`, or `cuda` where the machine has a graphics processor."""
+    """As `shoplens.load_encoder` takes it: `cpu`, `openvino`, `openvino:bf16`, `cuda`, ..."""
 
     def __init__(
         self, dataset_path: str | Path, gallery_csv_path: str | Path, queries_csv_path: str | Path

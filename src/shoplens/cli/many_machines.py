@@ -183,7 +183,7 @@ def require_shared(output: str, embedding: EmbeddingOptions) -> None:
         require_lance(Path(output))
     if embedding.device != CPU:
         raise click.UsageError(
-            f"--device {embedding.device}: with --engine ray models run on processor cores only"
+            f"--device {embedding.device}: with --engine ray models run on cpu only"
         )
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from shoplens.errors import MissingError, ModelError
-from shoplens.models.devices import CPU, cuda_numbers
+from shoplens.models.devices import CPU, Device, parse_device
 from shoplens.models.encoder import Encoder, LeadingEncoder, OnnxEncoder
 from shoplens.models.ensemble import ENSEMBLE_FILE, Ensemble, Folder, read_ensemble
 from shoplens.models.recipe import Recipe
@@ -89,9 +89,11 @@ def load_encoder(
         dimension: length of the vectors, one that the model was trained to be cut to
             (`Recipe.nested`); None takes them whole.
         precision: how the weights of a converted model of another library are stored.
-        device: `cpu`, or graphics processors: `cuda` (the first), `cuda:1`, `cuda:0,1`. Models of
-            other libraries run there on torch, compiled, in bfloat16; so their vectors are not
-            compared with those of the converted model.
+        device: `cpu`; `openvino`, the same by OpenVINO (extra `[openvino]`), or `openvino:bf16`, in
+            bfloat16, whose vectors are not compared with others; or graphics processors: `cuda`
+            (the first), `cuda:1`, `cuda:0,1`. Models of other libraries run there on torch,
+            compiled, in bfloat16; so their vectors are not compared with those of the converted
+            model.
 
     Returns:
         An `Encoder`; its `encode` may be called from several threads at once.
@@ -102,32 +104,33 @@ def load_encoder(
         ModelError: the recipe is faulty or does not belong to the weights, or the model cannot be
             cut to `dimension`.
     """
-    cuda = cuda_numbers(device)
-    if is_hub_name(model) and cuda:
-        encoder = load_on_cuda(str(model), cuda)
+    where = parse_device(device)
+    if is_hub_name(model) and where.cuda:
+        encoder = load_on_cuda(str(model), where.cuda)
     else:
         if is_hub_name(model):
             model = converted(str(model), precision)
-        encoder = _load_ensemble(model, cuda) or _load_single(model, cuda)
+        encoder = _load_ensemble(model, where) or _load_single(model, where)
     if dimension is None or dimension == encoder.recipe.dimension:
         return encoder
     return LeadingEncoder(encoder, dimension)
 
 
-def _load_single(model: str | Folder, cuda: Sequence[int]) -> Encoder:
+def _load_single(model: str | Folder, where: Device) -> Encoder:
     weights, recipe = _read_model(model)
-    if len(cuda) > 1:
-        return Replicas([OnnxEncoder(weights, recipe, cuda=number) for number in cuda])
-    return OnnxEncoder(weights, recipe, cuda=cuda[0] if cuda else None)
+    if len(where.cuda) > 1:
+        return Replicas([OnnxEncoder(weights, recipe, cuda=number) for number in where.cuda])
+    cuda = where.cuda[0] if where.cuda else None
+    return OnnxEncoder(weights, recipe, cuda=cuda, openvino=where.openvino)
 
 
-def _load_ensemble(model: str | Path, cuda: Sequence[int]) -> Ensemble | None:
+def _load_ensemble(model: str | Path, where: Device) -> Ensemble | None:
     """Load the ensemble in a folder or zip; None where it holds none."""
     try:
         with _model_folder(model) as folder:
             if not (folder / ENSEMBLE_FILE).is_file():
                 return None
-            return read_ensemble(folder, lambda member: _load_single(member, cuda))
+            return read_ensemble(folder, lambda member: _load_single(member, where))
     except (ModelError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         raise ModelError(f"model {model}: {error}") from error
 

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from shoplens.errors import MissingError, ModelError, PhotoError
-from shoplens.models.devices import providers
+from shoplens.models.devices import OpenVinoPrecision
 from shoplens.models.recipe import Recipe
+from shoplens.models.sessions import OnnxRuntimeSession, OpenVinoSession, Session
 from shoplens.records import Domain, Vectors
 
 _EXTERNAL_DATA = b"\n\x08location"
@@ -54,53 +55,58 @@ class Encoder(Protocol):
 
 
 class OnnxEncoder:
-    """A model folder's graph on ONNX Runtime.
+    """A model folder's graph.
 
     On processor cores one call runs on one thread: callers that want all cores call `encode` from
     several threads, which keeps every core busy without the barriers of threads inside an operator
     (`bench/engines.py` compares the two).
     """
 
-    def __init__(self, weights: bytes, recipe: Recipe, *, cuda: int | None = None) -> None:
+    def __init__(
+        self,
+        weights: bytes,
+        recipe: Recipe,
+        *,
+        cuda: int | None = None,
+        openvino: OpenVinoPrecision | None = None,
+    ) -> None:
         """Load a graph.
 
         Args:
             weights: the ONNX file.
             recipe: what is said of it.
             cuda: number of the graphics processor to run on; None for the processor's cores.
+            openvino: run on the cores by OpenVINO, in this precision; None for ONNX Runtime. In
+                bfloat16 the fingerprint is another one.
 
         Raises:
             ModelError: the graph cannot be loaded or does not fit its recipe.
-            MissingError: this ONNX Runtime cannot use graphics processors.
+            MissingError: this ONNX Runtime cannot use graphics processors; there is no OpenVINO.
         """
         if _EXTERNAL_DATA in weights:
             raise ModelError(
                 f"model {recipe.name}: model.onnx keeps weights in other files, beyond the "
                 "fingerprint; save it with all weights inside, as onnx.save_model does by default"
             )
-        # Costs a quarter of a second: paid by those who embed, not by `shoplens --help`.
-        import onnxruntime  # noqa: PLC0415
-
         self._recipe = recipe
         self._fingerprint = recipe.fingerprint(weights)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Quantised graphs: 8-bit products must not overflow on processors without VNNI.
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        if openvino == "bf16":
+            text = f"{self._fingerprint} in bfloat16"
+            self._fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
         try:
-            self._session = onnxruntime.InferenceSession(
-                weights, options, providers=providers(onnxruntime, cuda)
+            self._session: Session = (
+                OnnxRuntimeSession(weights, cuda)
+                if openvino is None
+                else OpenVinoSession(weights, openvino)
             )
         except MissingError:
             raise
-        except Exception as error:  # ONNX Runtime's own exceptions share no public base.
+        except Exception as error:  # The engines' own exceptions share no public base.
             raise ModelError(
                 f"model {recipe.name}: model.onnx cannot be loaded: {error}"
             ) from error
-        self._input = self._checked_input()
-        self._takes_one = self._session.get_inputs()[0].shape[0] == 1
+        self._check_input()
+        self._takes_one = self._session.inputs[0].shape[0] == 1
         self.batch_size = 1 if cuda is None or self._takes_one else _CUDA_BATCH
         self._centres = {
             domain: np.asarray(centre, dtype=np.float32)
@@ -141,7 +147,7 @@ class OnnxEncoder:
 
     def _run(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
         try:
-            output = self._session.run(None, {self._input: self._layout(pixels)})[0]
+            output = self._session.run(self._layout(pixels))
         except Exception as error:  # As above.
             raise ModelError(f"model {self._recipe.name} cannot be run: {error}") from error
         if output.shape != (len(pixels), self._recipe.dimension):
@@ -159,12 +165,12 @@ class OnnxEncoder:
         normalised = (pixels.astype(np.float32) - mean) / std
         return np.ascontiguousarray(normalised.transpose(0, 3, 1, 2))
 
-    def _checked_input(self) -> str:
-        inputs = self._session.get_inputs()
+    def _check_input(self) -> None:
+        inputs = self._session.inputs
         expected = {"uint8_nhwc": "tensor(uint8)", "float32_nchw": "tensor(float)"}
         kind = expected[self._recipe.pixels]
-        if len(inputs) != 1 or inputs[0].type != kind:
-            got = ", ".join(f"{i.name}: {i.type}" for i in inputs)
+        if len(inputs) != 1 or inputs[0].kind != kind:
+            got = ", ".join(f"{i.name}: {i.kind}" for i in inputs)
             raise ModelError(
                 f"model {self._recipe.name}: recipe says pixels={self._recipe.pixels}, so "
                 f"model.onnx must take one {kind}; it takes {got}"
@@ -177,9 +183,8 @@ class OnnxEncoder:
         if len(shape) != len(wanted) or any(a != b for a, b in fixed):
             raise ModelError(
                 f"model {self._recipe.name}: recipe says pixels={self._recipe.pixels} and "
-                f"input_size={size}, so model.onnx must take {list(wanted)}; it takes {shape}"
+                f"input_size={size}, so model.onnx must take {list(wanted)}; it takes {list(shape)}"
             )
-        return str(inputs[0].name)
 
 
 class LeadingEncoder:
