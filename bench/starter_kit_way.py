@@ -27,7 +27,9 @@ NAMES = {
     "eager": "starter kit: OpenCV, Pillow, PyTorch eager, DataLoader with 2 workers, batch 32",
     "sequential": "OpenCV, Pillow, ONNX Runtime one by one, all threads",
     "shoplens": "shoplens embed",
+    "bfloat16": "shoplens embed --device openvino:bf16",
 }
+DEVICES = {"shoplens": "cpu", "bfloat16": "openvino:bf16"}
 
 
 def write_imagenet(folder: Path) -> None:
@@ -62,10 +64,10 @@ def write_imagenet(folder: Path) -> None:
 def run(way: str, dataset: Path, model: Path, output: Path) -> Finished:
     """Embed the photos one way, in a fresh process; `output` gets their vectors."""
     with fresh_folder() as cache:
-        if way == "shoplens":
+        if way in DEVICES:
             return shoplens(
-                "embed", dataset, "--queries", "--model", model, "--no-cache", "-o", output,
-                cache=cache,
+                "embed", dataset, "--queries", "--model", model, "--device", DEVICES[way],
+                "--no-cache", "-o", output, cache=cache,
             )  # fmt: skip
         program = Path(__file__).with_name("starter_kit.py")
         return timed_json(sys.executable, program, way, dataset, model, output, cache=cache)
@@ -81,10 +83,17 @@ def lowest_cosine(output: dict[str, Path], model: Path) -> dict[str, float]:
     found = {}
     for way, file in output.items():
         theirs = np.load(file)
-        if way != "shoplens":
+        if way not in DEVICES:
             theirs = unit(unit(theirs) - centre)
         found[way] = float(np.nanmin(np.sum(ours * theirs, axis=1)))
     return found
+
+
+def has_bfloat16() -> bool:
+    """Whether OpenVINO finds that this processor computes in bfloat16."""
+    import openvino  # noqa: PLC0415
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -95,10 +104,11 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 def compared(dataset: Path, model: Path, n: int, rounds: int) -> dict[str, dict[str, Any]]:
     """Return the figures of every way with one model."""
     with fresh_folder() as scratch:
-        output = {way: scratch / f"{way}.npy" for way in NAMES}
-        runs: dict[str, list[Finished]] = {way: [] for way in NAMES}
+        ways = [way for way in NAMES if way != "bfloat16" or has_bfloat16()]
+        output = {way: scratch / f"{way}.npy" for way in ways}
+        runs: dict[str, list[Finished]] = {way: [] for way in ways}
         for _ in range(rounds):
-            for way in NAMES:
+            for way in ways:
                 runs[way].append(run(way, dataset, model, output[way]))
         cosines = lowest_cosine(output, model)
     busy = {
