@@ -362,8 +362,8 @@ def test_a_harness_that_is_stopped_leaves_nothing_running(
 class TestCommand:
     def run(self, *words: object) -> subprocess.CompletedProcess[str]:
         code = (
-            "import sys; from shoplens.cli.challenge.run import run; "
-            "sys.exit(run.main(sys.argv[1:], standalone_mode=False) or 0)"
+            "import sys; "
+            "from shoplens.cli import main; sys.argv[1:1] = ['challenge', 'run']; sys.exit(main())"
         )
         return subprocess.run(
             [sys.executable, "-c", code, *map(str, words)],
@@ -388,6 +388,53 @@ class TestCommand:
         assert "crashed: predict: ValueError: why" in done.stdout
         assert "Traceback" in done.stderr
         assert json.loads((tmp_path / "out.json").read_text())["verdict"] == "crashed"
+
+    def test_a_faulty_submission_is_a_verdict(self, tmp_path: Path, dataset: Path) -> None:
+        folder = write(Case("bad", "", GOOD), tmp_path / "submission", {})
+        (folder / "aicrowd.json").write_text("{")
+        done = self.run(folder, "--data", dataset, "--json", tmp_path / "out.json")
+        assert done.returncode == 1
+        record = json.loads((tmp_path / "out.json").read_text())
+        assert record["verdict"] == "cannot_start"
+        assert "aicrowd.json" in record["reason"]
+
+    @pytest.mark.parametrize("python", ["/nope", "bin/python", "no-such-program", "/etc/passwd"])
+    def test_an_interpreter_that_is_none(self, python: str, tmp_path: Path, dataset: Path) -> None:
+        folder = write(Case("good", "", GOOD), tmp_path / "submission", {})
+        done = self.run(folder, "--data", dataset, "--python", python)
+        assert done.returncode == 1
+        assert "cannot_start: the interpreter" in done.stdout
+        assert "Traceback" not in done.stderr
+
+    def test_an_interpreter_is_found_on_the_path(
+        self, tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = write(Case("good", "", GOOD), tmp_path / "submission", {})
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        monkeypatch.setenv("PATH", path)
+        done = self.run(folder, "--data", dataset, "--python", Path(sys.executable).name)
+        assert done.returncode == 0, done.stderr
+
+    def test_what_is_in_the_way_of_a_run_is_said_before_it(
+        self, tmp_path: Path, dataset: Path
+    ) -> None:
+        folder = write(Case("good", "", GOOD), tmp_path / "submission", {})
+        kept = tmp_path / "kept"
+        kept.mkdir()
+        (kept / "mine.txt").write_text("mine")
+        for out, why in ((kept, "something else"), (Path("/proc/aa"), "cannot make")):
+            for words in ([], ["--force"]):
+                done = self.run(folder, "--data", dataset, "--out", out, *words)
+                assert done.returncode == 1
+                assert why in done.stderr
+                assert done.stdout == ""
+        assert [path.name for path in kept.iterdir()] == ["mine.txt"]
+        out = tmp_path / "run"
+        assert self.run(folder, "--data", dataset, "--out", out).returncode == 0
+        again = self.run(folder, "--data", dataset, "--out", out)
+        assert again.returncode == 1
+        assert "--force" in again.stderr
+        assert self.run(folder, "--data", dataset, "--out", out, "--force").returncode == 0
 
     def test_private(self, tmp_path: Path, dataset: Path) -> None:
         body = "print('told'); raise ValueError('told')"

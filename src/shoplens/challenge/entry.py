@@ -75,7 +75,7 @@ def send(answer: object) -> None:
     import numpy as np  # noqa: PLC0415 - only now: importing it is the submission's time.
 
     if answer is None:
-        tell(no_answer="predict_product_ranks returned None")
+        tell(no_answer=True)
         return
     try:
         array = np.asarray(answer)

@@ -116,7 +116,9 @@ def folders_of(python: Path) -> tuple[Path, ...] | None:
     Nothing is run for it: starting the interpreter runs code that packages leave behind (`.pth`
     files), and its `sys.path` may name any folder. None for an interpreter from elsewhere.
     """
-    folder = python.parent.parent
+    folder = python.absolute().parent.parent
+    if not folder.name:
+        return None
     stamp = folder.with_name(f"{folder.name.partition('.')[0]}.json")
     if _interpreter_of(stamp) != python.absolute():
         return None

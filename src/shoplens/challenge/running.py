@@ -398,9 +398,10 @@ def _verdict(outcome: Outcome, private: bool) -> tuple[Verdict, str]:
         return "crashed", f"{where}: {_ending(outcome.code, told, private)}"
     if "refused" in told:
         return "invalid_answer", "no array of numbers" if private else _text(told["refused"])
+    if "no_answer" in told:
+        return "no_answer", "predict_product_ranks returned None"
     if not outcome.answer_bytes:
-        why = told.get("no_answer")
-        return "no_answer", _text(why) if why and not private else f"it ended in {where}"
+        return "no_answer", f"it ended in {where}"
     return "ok", ""
 
 

@@ -27,6 +27,8 @@ from shoplens.progress import Progress
 
 _PLAIN_INTERVAL = 10.0
 """Seconds between two lines of progress where there is no terminal."""
+_CLOCKS = frozenset({"run"})
+"""Stages that count seconds up to a limit: they have no rate, and need not last that long."""
 
 
 def printable(text: str) -> str:
@@ -67,7 +69,7 @@ def progress_display() -> Iterator[Progress]:
             BarColumn(),
             MofNCompleteColumn(),
             _RateColumn(),
-            TimeRemainingColumn(compact=True),
+            _LeftColumn(compact=True),
             console=console,
         )
         with bars:
@@ -89,8 +91,15 @@ class _Bars:
 
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
+        if task.description in _CLOCKS:
+            return Text("s at most")
         speed = task.finished_speed or task.speed
         return Text(f"{speed:,.0f}/s" if speed else "")
+
+
+class _LeftColumn(TimeRemainingColumn):
+    def render(self, task: Task) -> Text:
+        return Text() if task.description in _CLOCKS else super().render(task)
 
 
 class _Lines:
@@ -104,6 +113,9 @@ class _Lines:
         if done < total and now - self._said < _PLAIN_INTERVAL:
             return
         self._said = now
+        if stage in _CLOCKS:
+            message(f"{stage}: {done:,} s, {total:,} s at most")
+            return
         # The first report starts the clock; a rate over moments would mean nothing.
         rate = done / (now - started) if now > started + 1 else 0.0
         left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""

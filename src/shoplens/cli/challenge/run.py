@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,19 +17,13 @@ from shoplens.cli.console import message, printable, progress_display, results_c
 from shoplens.cli.evaluate import print_scores
 from shoplens.cli.options import json_option
 from shoplens.dataset import read_dataset
-from shoplens.files import require_folder
+from shoplens.errors import ShoplensError
+from shoplens.progress import Progress
+from shoplens.runs import RECORD
 
 _BUDGET = Limits()
 _LAST_LINES = 15
 """Lines of the log that are shown when a submission fails."""
-
-
-def _new_folder(
-    _context: click.Context, _parameter: click.Parameter, value: Path | None
-) -> Path | None:
-    if value is not None and not value.is_dir():
-        require_folder(value)
-    return value
 
 
 def _limit(
@@ -87,9 +82,9 @@ def _limit(
     "--out",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    callback=_new_folder,
     help="Write a run folder: run.json, ranking.npz and all that was printed under logs/.",
 )
+@click.option("--force", is_flag=True, help="Let --out replace an earlier run.")
 @json_option
 def run(
     submission: Path,
@@ -106,6 +101,7 @@ def run(
     isolation: Isolation,
     python: Path | None,
     out: Path | None,
+    force: bool,
     json_file: str | None,
 ) -> int:
     """Run a submission within the challenge's budget, without network or labels, and score it.
@@ -117,11 +113,16 @@ def run(
     Example:
       shoplens challenge run my-submission --data examples/furniture --out runs/first
     """
+    if not submission.is_dir():
+        read_submission(submission)  # Says what is missing.
+    if out is not None:
+        _prepare(out, force)  # Before ten minutes are spent.
     dataset = read_dataset(data)
-    read = read_submission(submission)
     with progress_display() as progress:
         if python is None:
-            python = prepare_environment(read, cache_folder() / "environments", progress=progress)
+            python = _interpreter(submission, progress)
+        elif python.name == str(python):
+            python = Path(shutil.which(python) or python)
         result = run_submission(
             submission,
             dataset,
@@ -147,6 +148,28 @@ def run(
     return 0 if result.verdict == "ok" else 1
 
 
+def _interpreter(submission: Path, progress: Progress) -> Path | None:
+    """Return what the submission runs with, its packages installed; None where it is faulty."""
+    try:
+        read = read_submission(submission)
+    except ShoplensError:
+        return None  # It cannot start: that is a verdict, and the run gives it.
+    return prepare_environment(read, cache_folder() / "environments", progress=progress)
+
+
+def _prepare(out: Path, force: bool) -> None:
+    """Make the folder of a run; raises `ShoplensError` where that would overwrite something."""
+    if out.is_dir() and any(out.iterdir()):
+        if not (out / RECORD).is_file():
+            raise ShoplensError(f"{out} holds something else than a run: name a new folder")
+        if not force:
+            raise ShoplensError(f"{out} holds an earlier run: name a new folder, or --force")
+    try:
+        out.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ShoplensError(f"cannot make the folder {out}: {error.strerror}") from error
+
+
 def _print(result: ChallengeRun, json_file: str | None) -> None:
     console = results_console(json_file)
     reason = f": {result.reason}" if result.reason else ""
@@ -156,8 +179,10 @@ def _print(result: ChallengeRun, json_file: str | None) -> None:
         f"{result.peak_memory_mb:,.0f} MB of memory at the peak"
     )
     if not result.private:
+        # The reason has said what was refused.
         for finding in result.findings:
-            console.print(printable(str(finding)))
+            if finding.level == "warning":
+                console.print(printable(str(finding)))
     if result.scores is not None:
         print_scores(console, result.scores)
     if result.verdict == "crashed":

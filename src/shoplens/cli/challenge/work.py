@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from shoplens.challenge.sandbox.supervision import Isolation
 from shoplens.cli.challenge.options import challenge_argument
 from shoplens.cli.console import message, printable, progress_display, results_console, write_json
 from shoplens.cli.options import json_option
+from shoplens.progress import Progress
 
 _LOOK_AGAIN = 2.0
 """Seconds between two looks into an empty queue."""
@@ -52,11 +54,22 @@ def work(
     registry = Registry(challenge)
     console = results_console(json_file)
     done: list[Finished] = []
-    with progress_display() as progress:
+    with ExitStack() as shown:
+        display: list[Progress] = []
+
+        def begin(claim: Claim) -> None:
+            _say_started(claim)
+            display[:] = [shown.enter_context(progress_display())]
+
+        def progress(stage: str, done: int, total: int) -> None:
+            display[0](stage, done, total)
+
         while True:
             for finished in work_off(
-                registry, isolation=isolation, started=_say_started, progress=progress
+                registry, isolation=isolation, started=begin, progress=progress
             ):
+                # Bars and results share a terminal: one after the other.
+                shown.close()
                 console.print(_line(finished), soft_wrap=True)
                 done.append(finished)
                 if once:
