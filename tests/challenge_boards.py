@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from shoplens.challenge.leaderboard import Board, Entry, Seeker, Side, TeamCard
+from shoplens.challenge.leaderboard import Board, Entry, Note, Seeker, Side, TeamCard
 
 START = datetime(2026, 3, 1, 9, tzinfo=timezone.utc)
 
@@ -24,7 +24,7 @@ def entry(
     verdict: str = "ok",
     label: str = "",
     tags: tuple[str, ...] = (),
-    notes: str = "",
+    notes: tuple[Note, ...] = (),
     record: Mapping[str, Any] | None = None,
     run: Path | None = None,
 ) -> Entry:
@@ -56,6 +56,9 @@ def board(
     seekers: tuple[Seeker, ...] = (),
     title: str = "Autumn",
     updated: datetime | None = None,
+    ends: datetime | None = None,
+    round: str = "",
+    deciding_round: str = "",
 ) -> Board:
     """A board; by default each query is of a product of its own."""
     lengths = [len(e.precision) for e in entries if e.precision is not None]
@@ -73,6 +76,9 @@ def board(
         teams=teams,
         seekers=seekers,
         updated=updated,
+        ends=ends,
+        round=round,
+        deciding_round=deciding_round,
     )
 
 

@@ -272,9 +272,9 @@ def test_the_csv_has_a_row_a_team_and_no_formulas() -> None:
     assert rows[1]["public_rank"] == ""
 
 
-def printed(a_board: Board, *, public: tuple[Standing, ...] = ()) -> str:
+def printed(a_board: Board, *, public: tuple[Standing, ...] = (), width: int = 80) -> str:
     stream = io.StringIO()
-    console = Console(file=stream, width=80, highlight=False, markup=False, emoji=False)
+    console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
     print_standings(console, a_board, standings(a_board, public))
     return stream.getvalue()
 
@@ -312,7 +312,13 @@ def test_the_final_table_shows_the_shake_up_in_80_columns() -> None:
     text = printed(side("private", (0.8, 0.6, 0.4)), public=public)
     assert max(map(len, text.splitlines())) <= 80
     assert "+2" in text
-    assert "moved" in text
+    for column in ("could be", "public", "moved"):
+        assert column in text
+    assert "memory" not in text
+    wide = printed(side("private", (0.8, 0.6, 0.4)), public=public, width=92)
+    assert max(map(len, wide.splitlines())) <= 92
+    for column in ("could be", "moved", "time", "memory"):
+        assert column in wide
 
 
 def test_an_empty_table_says_so() -> None:
@@ -320,8 +326,8 @@ def test_an_empty_table_says_so() -> None:
 
 
 def test_numbers_read_well() -> None:
-    assert [duration(s) for s in (0.04, 9.94, 9.96, 599.6, 1800, float("nan"))] == [
-        "0.0 s", "9.9 s", "10 s", "600 s", "1,800 s", "\N{EN DASH}",
+    assert [duration(s) for s in (0.004, 0.04, 0.4, 4, 9.96, 599.6, 1800, float("nan"))] == [
+        "0.004 s", "0.040 s", "0.40 s", "4.0 s", "10 s", "600 s", "1,800 s", "\N{EN DASH}",
     ]  # fmt: skip
     assert [memory(m) for m in (812.2, 999.7, 12_430, float("nan"))] == [
         "812 MB", "1.0 GB", "12.4 GB", "\N{EN DASH}",

@@ -47,6 +47,22 @@ def test_the_leaderboard_is_shown_and_written(run: Run, tmp_path: Path) -> None:
     assert values["sealed"] is True
 
 
+def test_the_csv_can_go_to_standard_output(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = challenge_of_two(tmp_path, over=False)
+    monkeypatch.chdir(tmp_path)
+    result = run("challenge", "leaderboard", registry.folder, "--csv", "-")
+    assert result.code == 0
+    assert not (tmp_path / "-").exists()
+    rows = list(csv.DictReader(result.out.splitlines()))
+    assert [row["team"] for row in rows] == ["Red Pandas", "Owls"]
+    assert "95 % interval" in result.err
+    both = run("challenge", "leaderboard", registry.folder, "--csv", "-", "--json", "-")
+    assert both.code == 2
+    assert "--csv and --json" in both.err
+
+
 def test_the_private_side_is_refused_before_the_end(run: Run, tmp_path: Path) -> None:
     registry = challenge_of_two(tmp_path, over=False)
     result = run("challenge", "leaderboard", registry.folder, "--private")
@@ -89,6 +105,16 @@ def test_the_site_of_this_folder_needs_only_where_to(
     assert "Final ranking" in page
     assert "0.4062" in page
     assert run("challenge", "site", "a", "b", "c").code == 2
+
+
+@pytest.mark.parametrize("inside", ["", "site", "pages", ".."])
+def test_the_site_is_never_mixed_with_the_challenge(run: Run, tmp_path: Path, inside: str) -> None:
+    registry = challenge_of_two(tmp_path, over=False)
+    before = sorted(registry.folder.parent.rglob("*"))
+    result = run("challenge", "site", registry.folder, registry.folder / inside)
+    assert result.code == 1
+    assert "choose a folder beside it" in result.err
+    assert sorted(registry.folder.parent.rglob("*")) == before
 
 
 def test_what_is_no_challenge_is_missing(run: Run, tmp_path: Path) -> None:

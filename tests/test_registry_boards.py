@@ -146,6 +146,8 @@ def test_each_round_has_its_board(tmp_path: Path) -> None:
     assert shown(NOW + DAY) == ("Autumn, Warm-up", [1])
     assert shown(NOW + 2 * DAY) == ("Autumn, final", [2])
     assert shown(END + DAY) == ("Autumn, final", [2])
+    warm_up = registry.board("public", NOW)
+    assert (warm_up.round, warm_up.deciding_round, warm_up.ends) == ("Warm-up", "final", END)
     assert shown(END, "warm-UP") == ("Autumn, Warm-up", [1])
     with pytest.raises(DataError, match="no round 'finale'; did you mean 'final'"):
         shown(END, "finale")
@@ -156,8 +158,8 @@ def test_what_all_may_see_is_on_the_board(tmp_path: Path) -> None:
     database = registry.database
     send(registry, make_submission(tmp_path / "mine"), "Owls", label="first")
     score(registry, 0.5, 0.5)
-    add_note(database, 1, "two crops", now=NOW)
-    add_note(database, 1, "averaged", now=NOW)
+    add_note(database, 1, "two crops", now=NOW, who="Ada")
+    add_note(database, 1, "averaged", now=NOW, who="Ada")
     declare(database, "Owls", "https://a.example", "shoes, CC0", now=NOW)
     seek(database, "Grace", "grace@example.org", "has a GPU", now=NOW + DAY)
     (registry.pages / "rules.md").write_text("# Be fair\n")
@@ -171,4 +173,7 @@ def test_what_all_may_see_is_on_the_board(tmp_path: Path) -> None:
     assert [data.link for data in board.teams[0].external] == ["https://a.example"]
     assert [seeker.name for seeker in board.seekers] == ["Grace"]
     assert board.updated == NOW + DAY
-    assert (board.entries[0].label, board.entries[0].notes) == ("first", "two crops\n\naveraged")
+    assert board.entries[0].label == "first"
+    assert [note.text for note in board.entries[0].notes] == ["two crops", "averaged"]
+    assert {(note.author, note.written) for note in board.entries[0].notes} == {("Ada", NOW)}
+    assert (board.ends, board.round, board.deciding_round) == (END, "", "")

@@ -4,6 +4,7 @@ import json
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Run
@@ -11,6 +12,8 @@ from made_challenges import END, NOW, SAMPLE, make_challenge, make_submission, s
 
 import shoplens.cli
 from shoplens.challenge.registry.instants import current, to_text
+from shoplens.challenge.registry.queue import Outcome, claim, finish
+from shoplens.challenge.registry.registry import Registry
 from shoplens.cli.challenge import challenge
 
 DAY = timedelta(days=1)
@@ -106,6 +109,62 @@ def test_the_seal_holds_in_tables_and_json(run: Run, tmp_path: Path) -> None:
     assert "0.987654" in said
 
 
+def finish_next(registry: Registry, verdict: str, reason: str, record: dict[str, Any]) -> None:
+    """Let a worker take the next submission, and write down a run without scores."""
+    now = current()
+    mine = claim(registry.database, "tests", now=now)
+    assert mine is not None
+    text = json.dumps({"verdict": verdict, "reason": reason, "private": True, **record})
+    outcome = Outcome(verdict, reason, True, 1.5, 20.0, "000001-1", text)
+    assert finish(registry.database, mine, outcome, now=now)
+
+
+def test_a_refused_answer_is_explained_in_words(run: Run, tmp_path: Path) -> None:
+    now = current()
+    registry = make_challenge(tmp_path, "Owls", now=now - DAY, ends=now + DAY)
+    send(registry, make_submission(tmp_path / "mine"), "Owls", now)
+    findings = [
+        {"level": "error", "code": "unknown_id", "text": "", "count": 32_374, "places": []},
+        {"level": "warning", "code": "positions", "text": "", "count": 1, "places": []},
+    ]
+    finish_next(registry, "invalid_answer", "unknown_id, positions", {"findings": findings})
+    shown = run("challenge", "submissions", registry.folder, 1).out
+    assert "verdict: invalid_answer: the id (or row position) of no gallery photo; " in shown
+    assert "error: the id (or row position) of no gallery photo (32,374 places)" in shown
+    assert "unknown_id" not in shown
+
+
+def test_a_team_is_told_what_it_said_and_the_public_is_not(run: Run, tmp_path: Path) -> None:
+    now = current()
+    registry = make_challenge(tmp_path, "Owls", now=now - DAY, ends=now + DAY)
+    send(registry, make_submission(tmp_path / "mine"), "Owls", now)
+    log = "What was printed is withheld: the data are private.\nraise_aicrowd_error: no index\n"
+    finish_next(registry, "crashed", "predict: NameError", {"log": log})
+    shown = run("challenge", "submissions", registry.folder, 1).out
+    assert "verdict: crashed: predict: NameError\nraise_aicrowd_error: no index\n" in shown
+    site = tmp_path / "site"
+    assert run("challenge", "site", registry.folder, site).code == 0
+    assert not any(b"no index" in file.read_bytes() for file in site.rglob("*.*"))
+
+
+def test_the_table_of_submissions_breaks_no_words(run: Run, tmp_path: Path) -> None:
+    now = current()
+    name, label = "The Very Long Nameless Team of Forty Owls", "unpronounceable-" * 3
+    for over, ends in ((False, now + DAY), (True, now - DAY)):
+        registry = make_challenge(tmp_path / str(over), name, now=now - 3 * DAY, ends=ends)
+        submission = make_submission(tmp_path / f"mine{over}")
+        send(registry, submission, name, now - 2 * DAY, label=label)
+        send(registry, submission, name, now - 2 * DAY, label="b")
+        score(registry, 0.25, 0.125, now - 2 * DAY)
+        finish_next(registry, "invalid_answer", "columns", {})
+        table = run("challenge", "submissions", registry.folder).out
+        assert max(map(len, table.splitlines())) <= 80
+        words = [word for word in table.split() if not word.endswith("…")]
+        for word in ("invalid_answer", "0.2500", "submitted", "Nameless", "Forty"):
+            assert word in words
+        assert ("0.1250" in words) == over
+
+
 def test_rounds_on_the_command_line(run: Run, tmp_path: Path) -> None:
     made = run(
         "challenge", "create", tmp_path / "c", "--data", SAMPLE,
@@ -126,8 +185,9 @@ def test_rounds_on_the_command_line(run: Run, tmp_path: Path) -> None:
     [
         ("final", "is not NAME,START,END"),
         ("final,soon,2026-12-01", "'soon' is no date or time"),
-        ("final,2026-11-01,2026-12-01,limits=4", "'limits=4' is none of limit, cpus"),
-        ("final,2026-11-01,2026-12-01,limit=much", "could not convert"),
+        ("final,2026-11-01,2026-12-01,limits=4", "a round has no 'limits': it may say limit, cpus"),
+        ("final,2026-11-01,2026-12-01,limit=much", "'much' is no number"),
+        ("final,2026-11-01,2026-12-01,cpus=1.5", "'1.5' is no whole number"),
         ("final,2026-11-01,2026-12-01,per-day=0", "must be positive"),
     ],
 )
@@ -160,6 +220,47 @@ def test_exit_codes(run: Run, tmp_path: Path) -> None:
     ):
         result = run("challenge", *words)
         assert result.code == code, (words, result.err)
+
+
+def test_a_challenge_that_cannot_be_put_there_says_so(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = run("challenge", "create", tmp_path / "file" / "c", "--data", SAMPLE)
+    assert result.code == 1
+    assert "Errno" not in result.err
+    assert f"cannot make {tmp_path / 'file' / 'c'}: Not a directory" in result.err
+
+
+def test_a_side_that_tells_nobody_apart_is_warned_of(run: Run, tmp_path: Path) -> None:
+    few = run(
+        "challenge", "create", tmp_path / "a", "--data", SAMPLE, "--public-share", "0.0001"
+    )  # fmt: skip
+    assert few.code == 0
+    assert "warning: the public side has 1 product" in few.err
+    many = run("challenge", "create", tmp_path / "b", "--data", SAMPLE, "--public-share", "0.5")
+    assert "warning" not in many.err
+
+
+def test_the_end_is_given_once(run: Run, tmp_path: Path) -> None:
+    place = make_challenge(tmp_path, "Owls", now=current(), ends=END.replace(year=2999)).folder
+    assert "give --at or --now\n" in run("challenge", "end", place).err
+    both = run("challenge", "end", place, "--at", "2998-01-01", "--now")
+    assert both.code == 2
+    assert "--at and --now contradict each other" in both.err
+
+
+def test_the_trail_speaks_plainly(run: Run, tmp_path: Path) -> None:
+    now = current()
+    registry = make_challenge(tmp_path, "Owls", now=now - DAY, ends=now + DAY)
+    send(registry, make_submission(tmp_path / "mine"), "Owls", now)
+    score(registry, 0.25, 0.125, now)
+    run("challenge", "tag", registry.folder, 1, "--add", "a", "--add", "b")
+    run("challenge", "select", registry.folder, 1, "--team", "Owls")
+    run("challenge", "select", registry.folder, "--team", "Owls")
+    trail = run("challenge", "events", registry.folder).out
+    assert "run ended: submission 1, verdict ok, counted yes" in trail
+    assert "tags changed: submission 1, added a and b\n" in trail
+    assert "final submissions named: team Owls, submissions 1\n" in trail
+    assert "final submissions named: team Owls, submissions none\n" in trail
 
 
 def test_status_fails_when_the_ground_truth_has_changed(run: Run, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from made_challenges import END, NOW, SAMPLE, make_challenge, split_of
 from shoplens.challenge.registry.creation import create_challenge
 from shoplens.challenge.registry.ground_truth import require_unchanged
 from shoplens.challenge.registry.instants import day_of, from_text, to_text
-from shoplens.challenge.registry.pages import PAGES, read_pages
-from shoplens.challenge.registry.terms import Round, move_end
+from shoplens.challenge.registry.pages import PAGES, read_pages, write_pages
+from shoplens.challenge.registry.terms import Policy, Round, move_end
 from shoplens.challenge.registry.trail import list_events
 from shoplens.challenge.sandbox.limits import Limits
 from shoplens.errors import ChallengeError, DataError, MissingError
@@ -95,6 +96,24 @@ def test_pages_speak_of_the_terms(tmp_path: Path) -> None:
     assert "2026-03-10 12:00 UTC to 2026-03-11 12:00 UTC: warm-up" in rules["dates"]
     assert "There are no prizes" in rules["prizes"]
     assert not [text for text in rules.values() if "{" in text or "\n\n\n" in text]
+
+
+@pytest.mark.parametrize(
+    ("policy", "n_gallery", "sentence"),
+    [
+        ("strict", 180, "the ids of all 180 gallery photos, none twice."),
+        ("strict", 40_000, "the ids of exactly 1,000 of the 40,000 gallery photos, none twice."),
+        ("lenient", 180, "the ids of up to 180 of the 180 gallery photos, each at most once."),
+        ("lenient", 40_000, "ids of up to 1,000 of the 40,000 gallery photos, each at most once."),
+    ],
+)
+def test_the_rules_say_how_many_ids_a_row_has(
+    tmp_path: Path, policy: Policy, n_gallery: int, sentence: str
+) -> None:
+    terms = make_challenge(tmp_path).terms()
+    write_pages(tmp_path / "pages", replace(terms, policy=policy, n_gallery=n_gallery))
+    rules = (tmp_path / "pages" / "rules.md").read_text("utf-8")
+    assert sentence in " ".join(rules.split())
 
 
 def test_a_folder_of_pages_without_any_is_refused(tmp_path: Path) -> None:

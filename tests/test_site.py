@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from challenge_boards import START, board, entry, spread
 
-from shoplens.challenge.leaderboard import Board, ExternalData, Seeker, TeamCard, standings
+from shoplens.challenge.leaderboard import Board, ExternalData, Note, Seeker, TeamCard, standings
 from shoplens.challenge.site.build import build_site
 from shoplens.challenge.site.feed import atom_feed
 from shoplens.challenge.site.history import NAMED, draw_history
@@ -88,7 +88,9 @@ def running(**changes: object) -> Board:
     """A running challenge with hostile names and a failed submission."""
     return board(
         entry(1, HOSTILE, spread(0.6), record=RECORD, tags=("external data", HOSTILE)),
-        entry(2, RIGHT_TO_LEFT, spread(0.4), notes=f"first line\n{HOSTILE}"),
+        entry(
+            2, RIGHT_TO_LEFT, spread(0.4), notes=(Note(START, HOSTILE, f"first line\n{HOSTILE}"),)
+        ),
         entry(3, HOSTILE, None, verdict="time_limit", record={"reason": "stopped after 600 s"}),
         entry(4, LONG, spread(0.39), label=HOSTILE),
         pages=PAGES,
@@ -188,7 +190,10 @@ def test_a_submission_has_a_page_with_its_record(tmp_path: Path) -> None:
     ):  # fmt: skip
         assert part in text, part
     assert "stopped after 600 s" in Page(tmp_path / "site" / "submissions" / "3.html").text
-    assert f"first line\n{HOSTILE}" in Page(tmp_path / "site" / "submissions" / "2.html").text
+    noted = Page(tmp_path / "site" / "submissions" / "2.html").text
+    assert f"{HOSTILE}, 2026-03-01 09:00 UTC\nfirst line\n{HOSTILE}" in noted
+    # Its mark stands in place of a bullet.
+    assert "\N{BALLOT X} not enforced:" in text
 
 
 def test_only_named_fields_of_a_record_are_published() -> None:
@@ -197,6 +202,28 @@ def test_only_named_fields_of_a_record_are_published() -> None:
     assert "0.8765" not in shown
     assert "printed by" not in shown
     assert published({}) == published({"phases": None, "findings": None})
+
+
+def test_an_answer_that_is_refused_on_private_data_is_explained(tmp_path: Path) -> None:
+    findings = [
+        {"level": "error", "code": "unknown_id", "text": "", "count": 32_374, "places": []},
+        {"level": "warning", "code": "positions", "text": "", "count": 1, "places": []},
+    ]
+    record = {"reason": "unknown_id, positions", "findings": findings, "private": True}
+    build_site(
+        tmp_path / "site", board(entry(1, "a", None, verdict="invalid_answer", record=record))
+    )
+    text = Page(tmp_path / "site" / "submissions" / "1.html").text
+    assert "error: the id (or row position) of no gallery photo (32,374 places)" in text
+    assert "its answer does not fit: the id (or row position) of no gallery photo; " in text
+    assert "unknown_id" not in text
+
+
+def test_on_a_telephone_numbers_stand_beside_the_first_column(tmp_path: Path) -> None:
+    # Else a cell that follows one of the whole width lands under it, where nothing fits.
+    build_site(tmp_path / "site", running())
+    rules = (tmp_path / "site" / "submissions.html").read_text("utf-8")
+    assert re.search(r"\.cards td:first-child \{[^}]*grid-row: 1 / span \d", rules)
 
 
 def test_nothing_private_is_published_before_the_end(tmp_path: Path) -> None:
@@ -238,6 +265,50 @@ def test_after_the_end_the_final_ranking_has_the_front(tmp_path: Path) -> None:
     assert "final rank" in submission
 
 
+def test_after_the_end_it_is_said_what_was_selected(tmp_path: Path) -> None:
+    public = board(*(entry(i, "a", spread(0.5 + i / 100)) for i in range(3)), sealed=False)
+    private = board(
+        *(entry(i, "a", spread(0.5), selected=i < 2) for i in range(3)), side="private",
+        sealed=False,
+    )  # fmt: skip
+    build_site(tmp_path / "site", public, private)
+    texts = [Page(tmp_path / f"site/submissions/{i}.html").text for i in range(3)]
+    assert "Selected for the end." in texts[0]
+    assert "Selected for the end; another submission of the team counts." in texts[1]
+    assert "Not selected for the end; another submission of the team counts." in texts[2]
+    assert texts[2].count(", selected for the end") == 2
+    listed = Page(tmp_path / "site/submissions.html").text
+    assert listed.count(", selected for the end") == 2
+
+
+def test_the_front_page_says_when_it_ends_and_what_decides(tmp_path: Path) -> None:
+    def front(**changes: object) -> str:
+        public = board(entry(1, "a", [0.5] * 4), ends=START + timedelta(days=9), **changes)  # type: ignore[arg-type]
+        build_site(tmp_path / "site", public)
+        return " ".join(Page(tmp_path / "site" / "index.html").text.split())
+
+    assert "sealed until the challenge is over, 2026-03-10 09:00 UTC." in front()
+    assert "decides" not in front()
+    assert "“warm-up”; the last round, “final”, decides." in front(
+        round="warm-up", deciding_round="final"
+    )
+    assert "this one, “final”, decides." in front(round="final", deciding_round="final")
+
+
+def test_only_what_occurs_is_explained(tmp_path: Path) -> None:
+    def front(*means: float) -> str:
+        teams = (entry(i, f"team {i}", spread(mean)) for i, mean in enumerate(means))
+        build_site(tmp_path / "site", board(*teams))
+        return " ".join(Page(tmp_path / "site" / "index.html").text.split())
+
+    close, apart = front(*[0.5] * 8), front(0.8, 0.7, 0.6, 0.5, 0.4, 0.1)
+    assert "scale: " in close
+    assert "lies left" not in close
+    assert "\N{BLACK LEFT-POINTING SMALL TRIANGLE} lies left of it" in apart
+    assert "8 teams have these ranks, more than there are places" in close
+    assert "have these ranks" not in apart
+
+
 def test_reports_are_taken_in_after_the_end(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
@@ -257,6 +328,14 @@ def test_reports_are_taken_in_after_the_end(tmp_path: Path) -> None:
     # Asked for no longer, they go.
     build_site(tmp_path / "site", public, private)
     assert not (tmp_path / "site/submissions/1-report.html").exists()
+
+
+def test_teams_stand_in_the_order_of_the_ranking(tmp_path: Path) -> None:
+    cards = tuple(TeamCard(name, ()) for name in ("Unscored", "Second", "First"))
+    scored = (entry(1, "Second", spread(0.2)), entry(2, "First", spread(0.6)))
+    build_site(tmp_path / "site", board(*scored, teams=cards))
+    text = Page(tmp_path / "site" / "teams.html").text
+    assert text.index("First") < text.index("Second") < text.index("Unscored")
 
 
 def test_teams_show_members_data_and_who_looks_for_mates(tmp_path: Path) -> None:
@@ -319,6 +398,19 @@ def test_files_of_others_are_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(ShoplensError, match="was not written by shoplens"):
         build_site(tmp_path, running())
     assert snapshot(tmp_path) == {"index.html": b"my home page"}
+
+
+def test_the_site_and_the_challenge_are_kept_apart(tmp_path: Path) -> None:
+    challenge = tmp_path / "autumn"
+    (challenge / "pages").mkdir(parents=True)
+    (challenge / "challenge.db").write_text("private scores")
+    (tmp_path / "link").symlink_to(challenge)
+    before = snapshot(tmp_path)
+    for folder in (challenge, challenge / "site", challenge / "pages", tmp_path, tmp_path / "link"):
+        with pytest.raises(ShoplensError, match="choose a folder beside it"):
+            build_site(folder, running(), challenge=challenge)
+    assert snapshot(tmp_path) == before
+    build_site(tmp_path / "site", running(), challenge=challenge)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -491,6 +583,38 @@ def test_the_history_of_a_single_moment_and_of_years_can_be_drawn() -> None:
     assert plot is not None
     assert 1 <= len(plot.times) <= 5
     assert draw_history((), START, 1000, 360) is None
+
+
+def test_no_line_of_the_history_leads_into_the_future(tmp_path: Path) -> None:
+    teams = [entry(1, "a", [0.5] * 4, hours=0), entry(2, "b", [0.6] * 4, hours=0.05)]
+    ranking = standings(board(*teams))
+    minutes = timedelta(minutes=1)
+    for width in (1000, 396):
+        for length in range(3, 200):
+            plot = draw_history(ranking, START + length * minutes, width, 360)
+            assert plot is not None
+            sent_in = plot.left + (plot.right - plot.left) * 3 / length
+            assert plot.named[0].path.startswith(f"M{sent_in:.1f} ")
+            assert 1 <= len(plot.times) <= 5
+            assert all(plot.left <= tick.at <= plot.right for tick in plot.times)
+    # What came in at the very end has a time axis that leads up to it.
+    plot = draw_history(standings(board(teams[0])), START, 1000, 360)
+    assert plot is not None
+    assert plot.named[0].path.startswith(f"M{plot.right:.1f} ")
+
+
+def test_the_history_ends_with_the_challenge(tmp_path: Path) -> None:
+    end = START + timedelta(hours=10)
+    public = board(
+        entry(5, "a", [0.5] * 4), entry(1, "b", [0.4] * 4), sealed=False, ends=end,
+        updated=START + timedelta(days=30),
+    )  # fmt: skip
+    private = board(entry(5, "a", [0.5] * 4), side="private", sealed=False, ends=end)
+    build_site(tmp_path / "site", public, private)
+    page = (tmp_path / "site" / "index.html").read_text("utf-8")
+    plot = draw_history(standings(public), end, 1000, 380)
+    assert plot is not None
+    assert plot.named[0].path in page
 
 
 def test_the_plot_can_be_read_without_seeing_it(tmp_path: Path) -> None:

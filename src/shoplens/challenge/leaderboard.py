@@ -23,6 +23,19 @@ from shoplens.metrics import Estimate, PerQuery
 Side = Literal["public", "private"]
 """Which part of the split: the public one is scored for all to see, the private one is sealed."""
 
+FEWEST_PRODUCTS = 6
+"""With fewer on a side the test of `shoplens.challenge.ties` tells nobody apart: of the 2^5 ways
+to swap 5 products, the 2 most extreme alone are more than 5 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What somebody wrote about a submission."""
+
+    written: datetime
+    author: str
+    text: str
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
@@ -49,8 +62,8 @@ class Entry:
     """The folder of its run, where it was kept."""
     selected: bool
     """Whether it counts on the private side. The registry selects for teams that did not."""
-    notes: str = ""
-    """The team's own, as plain text."""
+    notes: tuple[Note, ...] = ()
+    """Plain text, the earliest first."""
     record: Mapping[str, Any] = field(default_factory=dict)
     """Its run as `shoplens challenge run --json` writes it. Metrics in it are over both sides, so
     what is published is picked field by field (`shoplens.challenge.site`)."""
@@ -107,6 +120,12 @@ class Board:
     seekers: tuple[Seeker, ...] = ()
     updated: datetime | None = None
     """When anything shown here last changed; the newest submission's date where it is None."""
+    ends: datetime | None = None
+    """When the challenge ends, and private scores are shown."""
+    round: str = ""
+    """Which of several rounds it is of; empty where there is only one."""
+    deciding_round: str = ""
+    """The last of several rounds, which decides; empty where there is only one."""
 
     @property
     def as_of(self) -> datetime | None:

@@ -39,8 +39,9 @@ def build_board(
         round = _round(terms, round_name, now)
         on_side = split.is_public if side == "public" else ~split.is_public
         updated = connection.execute("SELECT max(at) FROM events").fetchone()[0]
+        several = len(terms.rounds) > 1
         return Board(
-            title=terms.title if len(terms.rounds) == 1 else f"{terms.title}, {round.name}",
+            title=f"{terms.title}, {round.name}" if several else terms.title,
             side=side,
             groups=np.unique(split.products[on_side], return_inverse=True)[1].astype(np.int64),
             entries=(
@@ -56,6 +57,9 @@ def build_board(
             teams=_cards(connection),
             seekers=read_seekers(connection),
             updated=from_text(updated),
+            ends=terms.ends,
+            round=round.name if several else "",
+            deciding_round=terms.rounds[-1].name if several else "",
         )
 
 
@@ -104,7 +108,7 @@ def _entries(
                 # A run's folder holds the results of all queries.
                 run=None if sealed or row["run"] is None else runs / row["run"],
                 selected=row["id"] in final,
-                notes="\n\n".join(note.text for note in read_notes(connection, row["id"])),
+                notes=read_notes(connection, row["id"]),
                 record=published(row["record"], not sealed),
             )
         )

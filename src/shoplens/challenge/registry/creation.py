@@ -16,7 +16,7 @@ from shoplens.challenge.registry.registry import Registry
 from shoplens.challenge.registry.split import split_products
 from shoplens.challenge.registry.terms import Policy, Round, check_dates, read_terms
 from shoplens.challenge.sandbox.limits import Limits
-from shoplens.errors import DataError
+from shoplens.errors import DataError, ShoplensError
 
 DURATION = timedelta(days=60)
 """Of a challenge whose end is not given."""
@@ -71,6 +71,7 @@ def create_challenge(
         MissingError: the labelled set, or a folder to put the challenge in, is not there.
         DataError: the labelled set, the dates or a name is faulty, or the folder holds a challenge
             already.
+        ShoplensError: the folder cannot be made or written to.
     """
     title = clean_name(folder.absolute().name if title is None else title, "title")
     if pages is not None:
@@ -95,7 +96,10 @@ def create_challenge(
     truth = read_ground_truth(data)
     public = split_products(truth.products, public_share, seed)
 
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ShoplensError(f"cannot make {folder}: {error.strerror or error}") from error
     registry = Registry(folder)
     with registry.database.create(now, who) as change:
         change.execute(

@@ -92,11 +92,16 @@ class Database:
     def create(self, now: datetime, who: str | None = None) -> Iterator[Change]:
         """Make the file and its tables in one transaction, in which the block adds the first rows.
 
-        Raises `DataError` when a challenge is there already.
+        Raises:
+            DataError: a challenge is there already.
+            ShoplensError: the file cannot be written.
         """
         at = to_text(now)
         # For its owner alone: it holds the private scores.
-        self.file.touch(mode=0o600)
+        try:
+            self.file.touch(mode=0o600)
+        except OSError as error:
+            raise ShoplensError(f"cannot write {self.file}: {error.strerror or error}") from error
         with self._speaking_plainly(), closing(self._connect()) as connection:
             # Readers go on while one writes; kept in the file, so set once.
             connection.execute("PRAGMA journal_mode = WAL")

@@ -12,6 +12,7 @@ from shoplens.challenge.registry.instants import for_people
 from shoplens.challenge.registry.terms import Round, Terms
 from shoplens.errors import DataError, MissingError
 from shoplens.files import read_text, write_text
+from shoplens.ranking import DEPTH
 
 PAGES = ("rules", "dates", "prizes", "faq", "contact")
 """The pages of a challenge; each is the file of that name with `.md`."""
@@ -82,6 +83,8 @@ def _template(name: str, terms: Terms) -> str:
                 }
                 for one in terms.rounds
             ],
+            policy=terms.policy,
+            depth=f"{min(DEPTH, terms.n_gallery):,}",
             share=f"{terms.public_share:.0%}",
             selections=terms.selections,
             starts=for_people(terms.starts),

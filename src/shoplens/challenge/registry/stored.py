@@ -5,24 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 
+from shoplens.challenge.leaderboard import Note
 from shoplens.challenge.registry.instants import from_text
 from shoplens.errors import DataError
 from shoplens.metrics import PerQuery
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """What somebody wrote about a submission."""
-
-    written: datetime
-    author: str
-    text: str
 
 
 def unpack(blob: bytes | None) -> PerQuery | None:

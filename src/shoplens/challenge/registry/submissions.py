@@ -12,11 +12,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from shoplens.challenge.leaderboard import Note
 from shoplens.challenge.registry.instants import from_text
 from shoplens.challenge.registry.registry import Registry
 from shoplens.challenge.registry.split import read_split
 from shoplens.challenge.registry.stored import (
-    Note,
     find_submission,
     published,
     read_notes,

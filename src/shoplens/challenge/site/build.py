@@ -37,6 +37,7 @@ def build_site(
     public: Board,
     private: Board | None = None,
     *,
+    challenge: Path | None = None,
     url: str | None = None,
     reports: bool = False,
     progress: Progress = silent,
@@ -50,13 +51,15 @@ def build_site(
         folder: of the site; made where it is not there.
         public: the public side.
         private: the private side; sealed or None, the site is that of a running challenge.
+        challenge: the challenge's folder, which the site is kept apart from.
         url: the site's address, for the feed, which readers fetch on its own.
         reports: take in each run's `report.html`, where it has one. It shows photos and products
             of both sides, so before the end this is refused.
         progress: told of pages written.
 
     Raises:
-        ShoplensError: reports were asked for before the end, or the folder holds files of others.
+        ShoplensError: reports were asked for before the end, the folder holds files of others, or
+            it is the challenge's folder, lies in that or holds it.
         MissingError: the folder's parent is not there.
     """
     final = None if private is None or private.sealed else private
@@ -64,6 +67,8 @@ def build_site(
         raise ShoplensError(
             "reports show the private side too: they can be published after the end"
         )
+    if challenge is not None:
+        _keep_apart(Path(folder), challenge)
     address = None if url is None else url.rstrip("/") + "/"
     ranking = standings(public)
     final_ranking = None if final is None else standings(final, ranking)
@@ -95,6 +100,21 @@ def build_site(
     }
     written = write_site(Path(folder), contents)
     return SiteFiles(Path(folder), len(contents), written, n_reports)
+
+
+def _keep_apart(folder: Path, challenge: Path) -> None:
+    """Refuse to put pages for all where private scores are: both would be published together."""
+    site, private = folder.resolve(), challenge.resolve()
+    if site.is_relative_to(private):
+        where = "is" if site == private else "is in"
+    elif private.is_relative_to(site):
+        where = "holds"
+    else:
+        return
+    raise ShoplensError(
+        f"{folder} {where} the challenge's folder, where private scores are: choose a folder "
+        "beside it for the site"
+    )
 
 
 def _exports(stem: str, board: Board, ranking: Sequence[Standing]) -> dict[str, str]:

@@ -27,10 +27,11 @@ _STYLES = (
     ("#000000", "1 3"),
 )
 _LINE_HEIGHT = 16.0
+_SHORTEST = timedelta(minutes=2)
+"""Length of the time axis, at least."""
 _STEPS = tuple(
-    timedelta(hours=hours)
-    for hours in (0.25, 1, 3, 6, 12, 24, 48, 96, 168, 336, 24 * 28, 24 * 56, 24 * 112, 24 * 224)
-)
+    timedelta(minutes=minutes) for minutes in (1, 2, 5, 15, 30, 60, 3 * 60, 6 * 60, 12 * 60)
+) + tuple(timedelta(days=days) for days in (1, 2, 4, 7, 14, 28, 56, 112, 224))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +129,8 @@ def draw_history(
 def _times(ranking: Sequence[Standing], until: datetime) -> tuple[datetime, datetime]:
     begin = min(standing.history[0].since for standing in ranking)
     end = max(until, *(standing.history[-1].since for standing in ranking), begin)
-    # A line needs some length, also when all of it happened at once.
-    return begin, max(end, begin + timedelta(hours=1))
+    # The axis needs some length, also when all happened at once: nothing is known of the future.
+    return min(begin, end - _SHORTEST), end
 
 
 def _scores(shown: Sequence[Standing]) -> tuple[float, float, float]:

@@ -63,6 +63,7 @@ class Pages:
         self._final = final
         self._final_ranking = final_ranking or ()
         self._standing = {s.entry.submission_id: s for s in ranking}
+        self._selected = {e.submission_id for e in (final.entries if final else ()) if e.selected}
         self._final_standing = {s.entry.submission_id: s for s in self._final_ranking}
         self._estimates = estimate_all(public)
         self._final_estimates = estimate_all(final) if final else {}
@@ -107,7 +108,7 @@ class Pages:
             (e, self._estimates.get(e.submission_id), self._final_estimates.get(e.submission_id))
             for e in entries
         ]
-        return self._render("submissions", "submissions.html", rows=rows)
+        return self._render("submissions", "submissions.html", rows=rows, selected=self._selected)
 
     def submission(self, entry: Entry, *, has_report: bool) -> str:
         """Return a submission's page."""
@@ -122,15 +123,23 @@ class Pages:
             final_estimate=self._final_estimates.get(number),
             standing=self._standing.get(number),
             final_standing=self._final_standing.get(number),
+            selected=self._selected,
             histogram=None if entry.precision is None else _histogram(entry.precision),
             others=[(other, self._estimates.get(other.submission_id)) for other in others],
             has_report=has_report,
         )
 
     def teams(self) -> str:
-        """Return the page of teams, of the data they declared, and of those who look for mates."""
+        """Return the page of teams, of the data they declared, and of those who look for mates.
+
+        Teams stand in the order of the ranking, those without a score after them.
+        """
         of_team = {s.entry.team: s for s in self._final_ranking or self._ranking}
-        return self._render("teams", "teams.html", standing_of=of_team)
+        teams = sorted(
+            self._public.teams,
+            key=lambda team: of_team[team.name].place if team.name in of_team else len(of_team) + 1,
+        )
+        return self._render("teams", "teams.html", teams=teams, standing_of=of_team)
 
     def prose(self, name: str) -> str:
         """Return one of the organiser's pages."""
@@ -140,17 +149,20 @@ class Pages:
 
     def _ranking_page(self, here: str, board: Board, ranking: Sequence[Standing]) -> str:
         # The history is the public side's, also after the end: it is what all saw at the time.
-        until = self._public.as_of
+        until = (self._public.ends if self._final else None) or self._public.as_of
         plots = [
             until and draw_history(self._ranking, until, width, height)
             for width, height in _PLOT_SIZES
         ]
+        axis = _axis(ranking)
         return self._render(
             "ranking",
             here,
             board=board,
             ranking=ranking,
-            axis=_axis(ranking),
+            axis=axis,
+            any_left=any(axis.at(standing.estimate.value) < 0 for standing in ranking),
+            n_in_prizes=sum(standing.rank <= board.places for standing in ranking),
             public_ranking=self._ranking,
             plots=[plot for plot in plots if plot],
             n_named=NAMED,

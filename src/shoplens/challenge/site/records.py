@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shoplens.challenge.answers import CODES
+from shoplens.challenge.site.wording import reason_words
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -17,7 +20,14 @@ class Finding:
 
     level: str
     text: str
+    """What was found; where the data are private, only what kind of thing it is."""
     count: int
+    """In how many places."""
+
+    @property
+    def words(self) -> str:
+        """What was found and how often."""
+        return f"{self.text} ({self.count:,} places)" if self.count > 1 else self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +49,25 @@ class RunRecord:
 
 
 def published(record: Mapping[str, Any]) -> RunRecord:
-    """Pick what may be shown of a record as `shoplens challenge run --json` writes it."""
+    """Pick what may be shown of a record as `shoplens challenge run --json` writes it.
+
+    On private data a run says no more of its answer than the codes of what was found: they are
+    put into words.
+    """
     cpu_seconds = record.get("cpu_seconds")
     return RunRecord(
-        reason=str(record.get("reason") or ""),
+        reason=reason_words(str(record.get("reason") or "")),
         phases=tuple((str(k), float(v)) for k, v in (record.get("phases") or {}).items()),
         cpu_seconds=None if cpu_seconds is None else float(cpu_seconds),
         enforced=tuple(map(str, record.get("enforced") or ())),
         not_enforced=tuple(map(str, record.get("not_enforced") or ())),
         notes=tuple(map(str, record.get("notes") or ())),
         findings=tuple(
-            Finding(str(f.get("level", "")), str(f.get("text", "")), int(f.get("count", 1)))
+            Finding(
+                str(f.get("level", "")),
+                str(f.get("text") or CODES.get(f.get("code"), "")),
+                int(f.get("count", 1)),
+            )
             for f in record.get("findings") or ()
         ),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from shoplens.challenge.answers import CODES
 from shoplens.challenge.leaderboard import Standing
 
 UNKNOWN = "\N{EN DASH}"
@@ -27,11 +28,18 @@ def verdict_words(verdict: str) -> str:
     return _VERDICTS.get(verdict, verdict.replace("_", " "))
 
 
+def reason_words(reason: str) -> str:
+    """Say why a run ended so; on private data an answer is refused by codes alone."""
+    codes = reason.split(", ")
+    return "; ".join(CODES[code] for code in codes) if CODES.keys() >= {*codes} else reason
+
+
 def duration(seconds: float) -> str:
-    """Write seconds as `4.2 s` or `342 s`."""
+    """Write seconds as `342 s`, `4.2 s`, `0.42 s` or `0.004 s`."""
     if not math.isfinite(seconds):
         return UNKNOWN
-    return f"{seconds:,.1f} s" if seconds < 9.95 else f"{seconds:,.0f} s"
+    digits = sum(seconds < limit for limit in (9.95, 0.95, 0.095))
+    return f"{seconds:,.{digits}f} s"
 
 
 def memory(megabytes: float) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
+from shoplens.challenge.leaderboard import FEWEST_PRODUCTS
 from shoplens.challenge.registry.creation import create_challenge
 from shoplens.challenge.registry.instants import current, for_people, from_text
 from shoplens.challenge.registry.split import read_split
@@ -199,6 +201,14 @@ def create(
         f"{len(set(split.products.tolist())):,} products, {terms.n_gallery:,} gallery photos",
         soft_wrap=True,
     )
+    for side, on_side in (("public", split.is_public), ("private", ~split.is_public)):
+        n_products = len(set(split.products[on_side].tolist()))
+        if n_products < FEWEST_PRODUCTS:
+            message(
+                f"warning: the {side} side has {n_products} "
+                f"{'product' if n_products == 1 else 'products'}; with fewer than "
+                f"{FEWEST_PRODUCTS} no two teams can be told apart (see --public-share)"
+            )
     message(f"edit the pages in {registry.pages}, then let teams in: shoplens challenge team add")
     write_json(
         json_file,
@@ -225,15 +235,25 @@ def _round(text: str, common: Round) -> Round:
         for setting in settings:
             key, _, value = setting.partition("=")
             if key not in _ROUND_KEYS:
-                raise DataError(f"{setting!r} is none of {', '.join(_ROUND_KEYS)}")
+                raise DataError(
+                    f"a round has no {key!r}: it may say {', '.join(_ROUND_KEYS)}, as in limit=600"
+                )
             field, kind = _ROUND_KEYS[key]
-            number = kind(value)
+            number = _number(value, kind)
             if not number > 0:
                 raise DataError(f"{setting!r} must be positive")
             if field == "per_day":
                 one = replace(one, per_day=number)
             else:
                 one = replace(one, limits=replace(one.limits, **{field: number}))
-    except (DataError, ValueError) as error:
+    except DataError as error:
         raise click.BadParameter(f"{text!r}: {error}", param_hint="--round") from None
     return one
+
+
+def _number(text: str, kind: type) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        what = "whole number" if kind is int else "number"
+        raise DataError(f"{text!r} is no {what}") from None

@@ -34,7 +34,9 @@ def end(
       shoplens challenge end autumn --at 2026-12-08
       shoplens challenge end autumn --now
     """
-    if (at is not None) == at_once:
+    if at is not None and at_once:
+        raise click.UsageError("--at and --now contradict each other")
+    if at is None and not at_once:
         raise click.UsageError("give --at or --now")
     now = current()
     registry = Registry(challenge)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from shoplens.challenge.registry.instants import to_text
 from shoplens.challenge.registry.registry import Registry
-from shoplens.challenge.registry.trail import list_events
+from shoplens.challenge.registry.trail import Event, list_events
 from shoplens.cli.challenge.options import challenge_argument
-from shoplens.cli.console import results_console, write_json
+from shoplens.cli.console import printable, results_console, write_json
 from shoplens.cli.options import json_option
 
 
@@ -23,8 +24,8 @@ def events(challenge: Path, latest: int | None, json_file: str | None) -> None:
     trail = list_events(Registry(challenge).database, latest)
     console = results_console(json_file)
     for one in trail:
-        detail = ", ".join(f"{name} {value}" for name, value in one.detail.items())
-        console.print(f"{one.at:%Y-%m-%d %H:%M:%S} {one.who}: {one.what}: {detail}", soft_wrap=True)
+        text = f"{one.at:%Y-%m-%d %H:%M:%S} {one.who}: {one.what}: {_detail(one)}"
+        console.print(printable(text), soft_wrap=True)
     write_json(
         json_file,
         {
@@ -40,3 +41,19 @@ def events(challenge: Path, latest: int | None, json_file: str | None) -> None:
             ]
         },
     )
+
+
+def _detail(event: Event) -> str:
+    """Say what was changed, as in `submission 3, added external data`."""
+    detail = event.detail
+    if event.what == "tags changed":
+        detail = {name: value for name, value in detail.items() if value != []}
+    return ", ".join(f"{name} {_words(value)}" for name, value in detail.items())
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " and ".join(map(str, value)) or "none"
+    return str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from shoplens.errors import ShoplensError
 from shoplens.files import write_text
 
 _LONGEST_NAME = 60
+_WIDE = 92
+"""Columns in which the final ranking has room for time and memory too."""
 
 
 @click.command()
@@ -42,17 +45,16 @@ _LONGEST_NAME = 60
 @click.option(
     "--csv",
     "csv_file",
-    type=click.Path(path_type=Path),
     metavar="FILE",
     callback=writable,
-    help="Write the ranking as CSV to FILE.",
+    help="Write the ranking as CSV to FILE; - is standard output (then nothing else goes there).",
 )
 @json_option
 def leaderboard(
     challenge: Path,
     round_name: str | None,
     private: bool,
-    csv_file: Path | None,
+    csv_file: str | None,
     json_file: str | None,
 ) -> None:
     """Show who stands where: scores with intervals, and ranks that are shared where a test says so.
@@ -65,6 +67,8 @@ def leaderboard(
       shoplens challenge leaderboard autumn --csv ranking.csv
     """
     distinct(csv_file, json_file)
+    if csv_file == json_file == "-":
+        raise click.UsageError("--csv and --json cannot both go to standard output")
     registry, now = Registry(challenge), current()
     board = registry.board("public", now, round=round_name)
     ranking = standings(board)
@@ -73,14 +77,16 @@ def leaderboard(
         if board.sealed:
             raise ShoplensError("private scores are sealed until the challenge is over")
         ranking = standings(board, ranking)
-    print_standings(results_console(json_file), board, ranking)
-    if csv_file is not None:
+    print_standings(results_console("-" if csv_file == "-" else json_file), board, ranking)
+    if csv_file == "-":
+        sys.stdout.write(standings_csv(ranking))
+    elif csv_file is not None:
         write_text(csv_file, standings_csv(ranking))
     write_json(json_file, board_json(board, ranking))
 
 
 def print_standings(console: Console, board: Board, ranking: Sequence[Standing]) -> None:
-    """Print a ranking, legible at 80 columns."""
+    """Print a ranking, legible at 80 columns: the final one leaves out time and memory there."""
     if not ranking:
         console.print(printable(f"{board.title}: no submission has a score yet"))
         return
@@ -97,27 +103,28 @@ def print_standings(console: Console, board: Board, ranking: Sequence[Standing])
     table.add_column("team", overflow="fold", min_width=12)
     table.add_column("mAP@1000", justify="right", no_wrap=True)
     table.add_column("95 % interval", justify="right", no_wrap=True)
+    table.add_column("could be", justify="right", no_wrap=True)
     if shaken:
         table.add_column("public", justify="right", no_wrap=True)
         table.add_column("moved", justify="right", no_wrap=True)
-    else:
-        table.add_column("could be", justify="right", no_wrap=True)
-    table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("memory", justify="right", no_wrap=True)
+    has_costs = not shaken or console.width >= _WIDE
+    if has_costs:
+        table.add_column("time", justify="right", no_wrap=True)
+        table.add_column("memory", justify="right", no_wrap=True)
     for standing in ranking:
         e = standing.estimate
+        more = []
         if shaken:
-            middle = [rank_mark(standing.public) if standing.public else "", shift_words(standing)]
-        else:
-            middle = [span_words(standing)]
+            more += [rank_mark(standing.public) if standing.public else "", shift_words(standing)]
+        if has_costs:
+            more += [duration(standing.entry.seconds), memory(standing.entry.peak_memory_mb)]
         table.add_row(
             rank_mark(standing),
             _shortened(printable(standing.entry.team)),
             f"{e.value:.4f}",
             f"{e.low:.3f} .. {e.high:.3f}",
-            *middle,
-            duration(standing.entry.seconds),
-            memory(standing.entry.peak_memory_mb),
+            span_words(standing),
+            *more,
         )
     console.print(table)
     if any(standing.tied for standing in ranking):

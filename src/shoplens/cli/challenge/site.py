@@ -44,7 +44,7 @@ def site(
 
     Private scores are in none of the files before the challenge is over. Run it again whenever
     something has changed; only files that differ are written. CHALLENGE_DIR is this folder where it
-    is left out.
+    is left out. OUT_DIR lies outside it.
 
     \b
     Example:
@@ -59,7 +59,15 @@ def site(
     public = registry.board("public", now, round=round_name)
     private = registry.board("private", now, round=round_name)
     with progress_display() as progress:
-        built = build_site(out_dir, public, private, url=url, reports=reports, progress=progress)
+        built = build_site(
+            out_dir,
+            public,
+            private,
+            challenge=registry.folder,
+            url=url,
+            reports=reports,
+            progress=progress,
+        )
     message(f"{built.folder}: {built.n_files:,} files, {built.n_written:,} of them new or changed")
     message(f"open {(built.folder / 'index.html').absolute()}")
     write_json(

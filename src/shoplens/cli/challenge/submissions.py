@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from rich.console import Console
 from shoplens.challenge.registry.instants import current, for_people, to_text
 from shoplens.challenge.registry.registry import Registry
 from shoplens.challenge.registry.submissions import SubmissionRecord, list_submissions
+from shoplens.challenge.site.records import published
+from shoplens.challenge.site.wording import reason_words
 from shoplens.cli.challenge.options import challenge_argument, plain_table
 from shoplens.cli.console import printable, results_console, write_json
 from shoplens.cli.options import json_option
@@ -48,10 +51,11 @@ def submissions(
 
 
 def _print_table(console: Console, records: tuple[SubmissionRecord, ...], over: bool) -> None:
-    private = ("private",) if over else ()
+    # At 80 columns private scores and seconds do not both fit.
+    last = "private" if over else "s"
     table = plain_table(
-        "no", "team", "label", "submitted", "state", "public", *private, "s",
-        right=("no", "public", "private", "s"),
+        "no", "team", "label", "submitted", "state", "public", last,
+        right=("no", "public", last), shortened=("team", "label"),
     )  # fmt: skip
     for one in records:
         table.add_row(
@@ -61,8 +65,7 @@ def _print_table(console: Console, records: tuple[SubmissionRecord, ...], over: 
             f"{one.submitted:%m-%d %H:%M}",
             one.verdict or one.state,
             _score(one.public),
-            *((_score(one.private),) if over else ()),
-            "" if one.seconds is None else f"{one.seconds:.1f}",
+            _score(one.private) if over else "" if one.seconds is None else f"{one.seconds:.1f}",
         )
     console.print(table)
     if any(one.selected for one in records):
@@ -76,7 +79,10 @@ def _show(console: Console, one: SubmissionRecord) -> None:
         ("state", one.state + ("" if one.counted else ", does not count towards the day's number")),
     ]
     if one.verdict is not None:
-        lines.append(("verdict", one.verdict + (f": {one.reason}" if one.reason else "")))
+        reason = reason_words(one.reason or "")
+        lines.append(("verdict", one.verdict + (f": {reason}" if reason else "")))
+    lines += _told(one.record)
+    lines += [(finding.level, finding.words) for finding in published(one.record).findings]
     lines += [
         (what, text)
         for what, text in (
@@ -95,6 +101,14 @@ def _show(console: Console, one: SubmissionRecord) -> None:
     lines += [(f"note, {note.author}", note.text) for note in one.notes]
     for what, text in lines:
         console.print(printable(f"{what}: {text}"), soft_wrap=True)
+
+
+def _told(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what the submission said to be passed on to its team, on private data too."""
+    if not record.get("private"):
+        return []
+    lines = [line.partition(": ") for line in str(record.get("log", "")).splitlines()]
+    return [(what, text) for what, _, text in lines if what == "raise_aicrowd_error"]
 
 
 def _score(value: float | None) -> str:
