@@ -2,7 +2,7 @@
 
 Making one is the only step that uses the network. Nothing of a submission may run here, outside its
 limits: packages come as wheels, which are only unpacked. What has to be built (source archives,
-repositories, folders) runs code of its own for that, and is refused unless the caller trusts it.
+repositories, folders) runs code of its own for that, and is refused.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import time
 import venv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from shoplens.challenge.requirements import Requirements
@@ -29,6 +31,8 @@ from shoplens.progress import Progress, silent
 ALWAYS = "numpy"
 """Installed besides: an answer is an array."""
 INSTALL_SECONDS = 1800.0
+INSTALL_BYTES = 20 * 10**9
+"""How large an environment may be: torch for graphics processors takes a third of it."""
 
 _SHOWN_LINES = 15
 _HINT = (
@@ -36,6 +40,8 @@ _HINT = (
     "submission you trust, make an environment yourself and name its interpreter with --python."
 )
 _STAGE = "environment"
+_LOOK_EVERY = 2.0
+"""Seconds between two looks at how large an environment has become."""
 _WHEELS_ONLY = """
 import runpy, sys
 
@@ -64,8 +70,8 @@ def make_environment(
     requirements: Requirements,
     environments: Path,
     *,
-    build: bool = False,
     seconds: float = INSTALL_SECONDS,
+    size: int = INSTALL_BYTES,
     progress: Progress = silent,
 ) -> Path:
     """Return the interpreter of an environment with the requirements installed.
@@ -76,14 +82,13 @@ def make_environment(
     Args:
         requirements: without faults.
         environments: the folder of all environments; it is made where it is not there.
-        build: whether packages that are no wheels may run their code, with the rights of this
-            process, to build themselves.
         seconds: how long an installation may take.
+        size: how many bytes it may come to.
         progress: told of the steps.
 
     Raises:
         MissingError: this Python cannot make virtual environments.
-        ShoplensError: the installation failed or took too long; the message ends with what pip
+        ShoplensError: the installation failed, took too long or grew too large; the message ends with what pip
             said last.
     """
     stamp = environments / f"{_key(requirements)}.json"
@@ -96,7 +101,7 @@ def make_environment(
     folder = environments.absolute() / f"{stamp.stem}.{secrets.token_hex(4)}"
     progress(_STAGE, 0, 2)
     try:
-        _install(folder, requirements, build, seconds, progress)
+        _install(folder, requirements, seconds, size, progress)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -127,9 +132,14 @@ def folders_of(python: Path) -> tuple[Path, ...] | None:
 
 def _key(requirements: Requirements) -> str:
     """Return a hash of all that an environment follows from."""
-    parts = [platform.python_version(), sysconfig.get_platform(), ALWAYS, *requirements.lines]
-    if requirements.is_editable:
-        parts.append(str(requirements.root))
+    parts = [
+        platform.python_version(),
+        sysconfig.get_platform(),
+        ALWAYS,
+        *requirements.lines,
+        "",
+        *requirements.constraints,
+    ]
     for file in requirements.files:
         parts += [file.relative_to(requirements.root).as_posix(), _sha256(file)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
@@ -156,30 +166,49 @@ def _python_in(folder: Path) -> Path:
 
 
 def _install(
-    folder: Path, requirements: Requirements, build: bool, seconds: float, progress: Progress
+    folder: Path, requirements: Requirements, seconds: float, size: int, progress: Progress
 ) -> None:
     """Make an environment and let pip fill it; what pip says is shown only where it fails."""
-    # Isolated (-I): a pip.py or json.py of the submission must not be imported here.
-    command: list[object] = [_python_in(folder), "-I"]
     try:
-        venv.create(folder, with_pip=build, symlinks=os.name != "nt")
-        command += ["-m", "pip"] if build else ["-c", _WHEELS_ONLY, _bundled_pip()]
+        venv.create(folder, with_pip=False, symlinks=os.name != "nt")
+        pip = _bundled_pip()
     except (ImportError, subprocess.CalledProcessError):
         raise MissingError(
             "this Python cannot make virtual environments; on Debian and Ubuntu: "
             "apt install python3-venv"
         ) from None
     progress(_STAGE, 1, 2)
-    command += ["--disable-pip-version-check", "--no-input", "install"]
-    command += [] if build else ["--only-binary=:all:"]
-    command += ["-r", requirements.file, ALWAYS]
-    output, code = run_within(command, requirements.root, seconds)
-    if code == 0:
+    # Isolated (-I): a json.py of the submission must not be imported here.
+    command: list[object] = [_python_in(folder), "-I", "-c", _WHEELS_ONLY, pip]
+    command += ["--disable-pip-version-check", "--no-input", "install", "--only-binary=:all:"]
+    for option, lines in (("-r", requirements.lines), ("-c", requirements.constraints)):
+        file = folder.absolute() / f"asked{option}.txt"
+        write_text(file, "".join(f"{line}\n" for line in lines))
+        command += [option, file]
+    output, code = run_within(
+        [*command, ALWAYS], requirements.root, seconds, lambda: size_of(folder) > size
+    )
+    if code == 0 and size_of(folder) <= size:
         return
-    what = f"took more than {seconds:g} s" if code is None else f"failed (pip ended with {code})"
+    what = f"failed (pip ended with {code})"
+    if size_of(folder) > size:
+        what = f"needs more than {size / 1e9:g} GB"
+    elif code is None:
+        what = f"took more than {seconds:g} s"
     last = "\n".join(f"  {line}" for line in output.strip().splitlines()[-_SHOWN_LINES:])
-    hint = "" if build else f"\n{_HINT}"
-    raise ShoplensError(f"installing {requirements.file} {what}; pip's last lines:\n{last}{hint}")
+    raise ShoplensError(
+        f"installing {requirements.file} {what}; pip's last lines:\n{last}\n{_HINT}"
+    )
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files in a folder, links not followed."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118
+    return total
 
 
 def _bundled_pip() -> Path:
@@ -196,12 +225,24 @@ def _bundled_pip() -> Path:
     raise ImportError("no wheel of pip")
 
 
-def run_within(command: Sequence[object], folder: Path, seconds: float) -> tuple[str, int | None]:
-    """Run a command in a folder, for some seconds at most; it and what it started end then.
+def run_within(
+    command: Sequence[object],
+    folder: Path,
+    seconds: float,
+    is_too_much: Callable[[], bool] = lambda: False,
+) -> tuple[str, int | None]:
+    """Run a command in a folder, within bounds; it and what it started end when they are passed.
+
+    Args:
+        command: program and arguments.
+        folder: where it runs.
+        seconds: how long it may take.
+        is_too_much: asked now and then; true ends it.
 
     Returns:
-        What it wrote, and its exit code, None where time ran out.
+        What it wrote, and its exit code, None where it was ended.
     """
+    until = time.monotonic() + seconds
     with subprocess.Popen(
         [str(word) for word in command],
         cwd=folder,
@@ -215,10 +256,14 @@ def run_within(command: Sequence[object], folder: Path, seconds: float) -> tuple
         start_new_session=True,
     ) as process:
         try:
-            return process.communicate(timeout=seconds)[0], process.returncode
-        except subprocess.TimeoutExpired:
-            _kill(process)
-            return process.communicate()[0], None
+            while True:
+                left = min(_LOOK_EVERY, max(0.0, until - time.monotonic()))
+                try:
+                    return process.communicate(timeout=left)[0], process.returncode
+                except subprocess.TimeoutExpired:
+                    if time.monotonic() >= until or is_too_much():
+                        _kill(process)
+                        return process.communicate()[0], None
         except BaseException:
             _kill(process)
             raise

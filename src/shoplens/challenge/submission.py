@@ -100,7 +100,6 @@ def prepare_environment(
     submission: Submission,
     environments: Path,
     *,
-    build: bool = False,
     progress: Progress = silent,
 ) -> Path:
     """Return the interpreter that a submission runs with; its packages are installed.
@@ -112,8 +111,6 @@ def prepare_environment(
     Args:
         submission: as `read_submission` returns it.
         environments: the folder that environments are kept in.
-        build: whether packages that are no wheels may run their code here to build themselves: for
-            submissions you trust only.
         progress: told of the steps.
 
     Raises:
@@ -123,7 +120,7 @@ def prepare_environment(
     requirements = _read_requirements(submission.folder)
     if requirements is None or not requirements.lines:
         return Path(sys.executable)
-    return make_environment(requirements, environments, build=build, progress=progress)
+    return make_environment(requirements, environments, progress=progress)
 
 
 def _read_requirements(root: Path) -> Requirements | None:
