@@ -24,13 +24,16 @@ def test_make_check_statistics(run: Run, tree: Path, tmp_path: Path) -> None:
     assert made.code == 0
     assert made.json["layout"] == "DOMAIN/PRODUCT"
     assert (made.json["n_gallery"], made.json["n_queries"]) == (2, 2)
-    assert "1 products have no user photo" in made.err
+    assert "1 product without a user photo" in made.err
     assert "look: 4 of 4" in made.err
     assert run("check", tmp_path / "set").code == 0
     page = tmp_path / "page.html"
     shown = run("dataset", "statistics", tmp_path / "set", "-o", page, "--json", "-")
     assert shown.code == 0
     assert shown.json["n_products"] == 2
+    # These queries have boxes, a tree of photos has none.
+    assert "of boxes, where given" in shown.err
+    assert "of whole photos" in run("dataset", "statistics", SAMPLE / "gallery").out
     assert page.read_text().startswith("<!doctype html>")
 
 
@@ -42,7 +45,7 @@ def test_make_tells_what_it_left_out(run: Run, tree: Path, tmp_path: Path) -> No
     assert "no user photo is left" in made.err
     kept = run("dataset", "make", tree, tmp_path / "set", "--keep-user-only")
     assert kept.code == 0
-    assert "1 photos cannot be used" in kept.err
+    assert "1 photo left out that cannot be used" in kept.err
     assert "not_an_image" in kept.err
     assert "stray.jpg" in kept.err
 
@@ -63,6 +66,8 @@ def test_leaks_set_the_exit_code(run: Run, tree: Path, tmp_path: Path) -> None:
     assert found.code == 1
     assert found.json["n_by_kind"] == {"bytes": 4}
     assert "bytes" in page.read_text()
+    assert found.json["n_contradicting"] is None  # A folder of images says no products.
+    assert "4 of 4 test photos are among 4 training photos (4 bytes)" in found.err
     clean = run("dataset", "leaks", tree, SAMPLE, "--json", tmp_path / "leaks.json")
     assert clean.code == 0
     assert json.loads((tmp_path / "leaks.json").read_text())["ok"] is True

@@ -102,6 +102,20 @@ def test_equal_bytes_and_equal_pixels_are_told_apart(tmp_path: Path) -> None:
     assert 0 < pairs[3].distance < 0.04
 
 
+def test_without_a_threshold_equal_pictures_alone_are_found(tmp_path: Path) -> None:
+    """Decoders scale a JPEG and a PNG of the same pixels differently."""
+    chosen = SHOP[:6]
+    for path in chosen:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+        image = decode(path.read_bytes()).image
+        image.save((tmp_path / path.name).with_suffix(".png"))
+        (tmp_path / path.name).with_suffix(".jpeg").write_bytes(jpeg(image, 95))
+    copies = photos(*sorted(tmp_path.iterdir()))
+    equal = [pair for pair in shared(photos(*SHOP), copies) if pair.kind in ("bytes", "pixels")]
+    assert [pair.kind for pair in equal] == ["bytes"] * 6 + ["pixels"] * 6
+    assert shared(photos(*SHOP), copies, threshold=0) == equal
+
+
 def test_a_turn_by_exif_does_not_hide_a_copy(tmp_path: Path) -> None:
     image = decode(SHOP[3].read_bytes()).image
     exif = Image.Exif()
@@ -138,6 +152,42 @@ def test_another_colour_of_the_same_shot_is_called_recoloured(tmp_path: Path) ->
     other.save(tmp_path / "b.png")
     (pair,) = shared(photos(tmp_path / "a.png"), photos(tmp_path / "b.png"), threshold=0.2)
     assert pair.kind == "recoloured"
+
+
+def coloured_chairs() -> list[Path]:
+    """Photos of the example whose product is of a strong colour, before a white ground."""
+    found = []
+    for path in sorted((ROOT / "examples" / "furniture" / "gallery").glob("*.jpg")):
+        pixels = np.asarray(decode(path.read_bytes(), target=32).image.convert("YCbCr"))
+        chroma = np.hypot(*(pixels[:, :, 1:].astype(float) - 128).transpose(2, 0, 1))
+        if (chroma > 35).mean() > 0.1 and chroma.mean() < 20:
+            found.append(path)
+    return found[:8]
+
+
+def test_a_small_product_without_its_colour_is_recoloured(tmp_path: Path) -> None:
+    """The white ground around it, which keeps its colour, does not count against it."""
+    chosen = coloured_chairs()
+    assert len(chosen) == 8
+    for path in chosen:
+        grey = ImageOps.grayscale(decode(path.read_bytes()).image)
+        (tmp_path / path.name).write_bytes(jpeg(grey))
+    pairs = shared(photos(*chosen), photos(*(tmp_path / path.name for path in chosen)))
+    assert {(pair.first, pair.second) for pair in pairs} == {(i, i) for i in range(8)}
+    assert {pair.kind for pair in pairs} == {"recoloured"}
+
+
+@pytest.mark.parametrize("edit", ["paler", "warmer"])
+def test_paler_or_in_a_warmer_light_is_not_recoloured(tmp_path: Path, edit: str) -> None:
+    chosen = coloured_chairs()
+    for path in chosen:
+        image = decode(path.read_bytes()).image
+        warm = (np.asarray(image) * np.array([1.08, 1, 0.92])).clip(0, 255).astype(np.uint8)
+        edited = EDITS["paler"](image) if edit == "paler" else jpeg(Image.fromarray(warm))
+        (tmp_path / path.name).write_bytes(edited)
+    pairs = shared(photos(*chosen), photos(*(tmp_path / path.name for path in chosen)))
+    assert {(pair.first, pair.second) for pair in pairs} == {(i, i) for i in range(8)}
+    assert {pair.kind for pair in pairs} == {"near"}
 
 
 def test_blank_photos_are_compared_by_bytes_only(tmp_path: Path) -> None:

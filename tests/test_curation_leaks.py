@@ -104,6 +104,25 @@ def test_the_page_needs_nothing_else_and_escapes_names(
     assert "1855538127" in page
 
 
+def test_pairs_of_two_products_are_marked(training: Path, tmp_path: Path) -> None:
+    test = read_photos(SAMPLE)
+    (copied,) = (photo for photo in test if photo.name == f"gallery/{SHOP[0].name}")
+    table = training.read_text().replace("1855538127", copied.product_id or "")
+    training.write_text(table)
+    found = find_leaks(read_photos(training), test)
+    assert [leak.contradicts for leak in found.leaks] == [False, True]
+    assert found.n_contradicting == found.to_json()["n_contradicting"] == 1
+    write_leaks(tmp_path / "leaks.html", "Leaks", found)
+    page = (tmp_path / "leaks.html").read_text()
+    assert page.count('class="pair loud"') == 1
+    assert page.count("<b>one picture, two products</b>") == 1
+    # Of catalogues that number by themselves, other ids say nothing.
+    apart = find_leaks(read_photos(training), read_photos(SAMPLE), products=False)
+    assert apart.n_contradicting is None
+    write_leaks(tmp_path / "leaks.html", "Leaks", apart)
+    assert "two products" not in (tmp_path / "leaks.html").read_text()
+
+
 def test_progress_tells_of_both_sets() -> None:
     told: list[tuple[str, int, int]] = []
     photos = read_photos(SAMPLE)[:3]

@@ -134,6 +134,8 @@ def test_photos_that_cannot_be_used_are_left_out_and_counted(tree: Tree, tmp_pat
         ("user/mug/b.jpg", "not_an_image"),
     }
     assert made.to_json()["failures"] == {"truncated": 1, "not_an_image": 1}
+    # A tree has no rows.
+    assert [told["row"] for told in made.to_json()["failed_photos"]] == [None, None]
     assert (made.n_gallery, made.n_queries) == (1, 1)
     assert check(tmp_path / "set").ok
 
@@ -333,17 +335,47 @@ def test_a_missing_file_or_bad_box_of_a_table_is_a_failure(tree: Tree, tmp_path:
         "img_path,domain,product_id,bbox_x,bbox_y,bbox_w,bbox_h",
         "1.jpg,seller,a,,,,",
         "2.jpg,user,a,0,0,9,9",
-        "2.jpg,user,a,0,0,x,9",
+        "2.jpg,user,a,0,0,0,9",
+        "2.jpg,user,b,0,0,9,-5",  # Of another product, but another box.
+        "2.jpg,user,a,0,0,9,9",
         "2.jpg,user,a,99,0,9,9",
         "none.jpg,user,a,0,0,9,9",
     )
     made = make_dataset(source, tmp_path / "set")
-    assert sorted(failure.reason for failure in made.failures) == [
-        "bad_box",
-        "missing",
-        "outside_box",
+    assert [(failure.row, failure.reason) for failure in made.failures] == [
+        (4, "bad_box"),
+        (5, "bad_box"),
+        (7, "outside_box"),
+        (8, "missing"),
     ]
-    assert made.n_queries == 1
+    assert made.to_json()["failed_photos"][0] == {
+        "path": "2.jpg",
+        "row": 4,
+        "reason": "bad_box",
+        "detail": "bbox_w '0' must be positive: the box is empty",
+    }
+    assert (made.n_queries, made.n_repeated) == (1, 1)
+
+
+def test_a_box_that_is_no_box_at_all_is_a_fault_of_its_table(tree: Tree, tmp_path: Path) -> None:
+    source = table(
+        tree("1.jpg", "2.jpg"),
+        "img_path,domain,product_id,left,bbox_y,bbox_w,bbox_h",
+        "1.jpg,seller,a,,,,",
+        "2.jpg,user,a,0,0,9,9",
+        "2.jpg,user,a,abc,0,9,9",
+        "2.jpg,user,a,0,,9,9",
+        "2.jpg,user,a,nan,0,1e999,9",
+    )
+    with pytest.raises(DataError, match="4 faults") as caught:
+        make_dataset(source, tmp_path / "set", columns={"bbox_x": "left"})
+    assert [(f.row, f.column, f.value, f.problem) for f in caught.value.faults] == [
+        (4, "left", "abc", "is not a finite number"),
+        (5, "bbox_y", "", "is empty, and other sides of the box are given"),
+        (6, "left", "nan", "is not a finite number"),
+        (6, "bbox_w", "1e999", "is not a finite number"),
+    ]
+    assert not (tmp_path / "set").exists()
 
 
 def test_a_table_without_a_needed_column_is_refused(tree: Tree, tmp_path: Path) -> None:

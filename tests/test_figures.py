@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import re
 import xml.etree.ElementTree as ET
 
@@ -102,18 +103,40 @@ def test_shares_add_up_to_the_whole() -> None:
 
 def test_hostile_labels_are_only_text() -> None:
     evil = "<script>alert(1)</script>\"'&"
-    row = Row(evil, 0.5, 0.4, 0.6, evil)
-    root = drawn(interval_chart(evil, [row], UNIT, (0.5, evil)))
+    rows = [Row(label, 0.5, 0.4, 0.6, evil) for label in (evil, evil * 3)]
+    root = drawn(interval_chart(evil, rows, UNIT, (0.5, evil)))
     assert not [e for e in root.iter() if e.tag.endswith("script")]
-    assert evil in [e.text for e in root.iter("title")]
+    assert evil in "".join(e.text or "" for e in root.iter("text"))
+    assert evil * 3 in [e.text for e in root.iter("title")]
 
 
-def test_long_labels_are_cut_and_told_in_full() -> None:
-    label = "a category whose name goes on and on"
+@pytest.mark.parametrize("chart", ["intervals", "bars"])
+def test_long_labels_take_several_lines_that_keep_apart(chart: str) -> None:
+    labels = [
+        "a category whose name goes on and on",
+        "shoes",
+        "Very long category name of furniture",
+    ]
+    if chart == "intervals":
+        figure = interval_chart("Rows", [Row(label, 0.5, 0.4, 0.6, "") for label in labels], UNIT)
+    else:
+        figure = bar_chart("Rows", [(label, 0.5, "") for label in labels], UNIT)
+    shown = [e for e in drawn(figure).iter("text") if e.attrib["text-anchor"] == "end"]
+    assert [e.text for e in shown] == [
+        *("a category whose name", "goes on and on"),
+        "shoes",
+        *("Very long category", "name of furniture"),
+    ]
+    heights = [float(e.attrib["y"]) for e in shown]
+    assert min(b - a for a, b in itertools.pairwise(heights)) >= 12
+
+
+def test_labels_of_more_than_three_lines_are_cut_and_told_in_full() -> None:
+    label = "a category whose name goes on and on and on without ever coming to an end"
     root = drawn(interval_chart("Rows", [Row(label, 0.5, 0.4, 0.6, "")], UNIT))
-    (title,) = root.iter("title")
-    assert title.text == label
-    assert (title.tail or "").endswith("…")
+    titles = list(root.iter("title"))
+    assert [title.text for title in titles] == [label] * 3
+    assert (titles[-1].tail or "").endswith("…")
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))

@@ -24,6 +24,7 @@ from shoplens import (
 from shoplens.errors import MissingError
 from shoplens.evaluation import Scores
 from shoplens.report import Result, Shown, show_ranking, write_page
+from shoplens.report.words import counted
 
 
 class Page(HTMLParser):
@@ -198,3 +199,9 @@ def test_very_long_and_thin_photos_can_be_shown(tmp_path: Path) -> None:
 def test_a_page_in_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="is not there"):
         write_page(tmp_path / "none" / "page.html", "A page", [], [])
+
+
+def test_counts_have_the_right_number() -> None:
+    assert counted(0, "photo") == "0 photos"
+    assert counted(1, "query") == "1 query"
+    assert counted(1200, "query") == "1,200 queries"

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -251,6 +252,18 @@ def test_best_and_worst_queries_are_of_different_products(ranked: Run) -> None:
     assert report_run(ranked, look=False, n_shown=1).worst == [2]
 
 
+def test_no_perfect_query_is_among_the_worst_and_none_of_nothing_among_the_best(
+    data: Dataset,
+) -> None:
+    rows = [ROWS[0], [10, 11, 14, 15], ROWS[2], ROWS[3], ROWS[4]]
+    ids = np.array([row[:4] for row in rows], dtype=np.int32)
+    scores = evaluate(Ranking(data.queries.ids, ids, None), data)
+    assert scores.per_query["map@1000"][:3].tolist() == [1.0, 0.0, 0.0]
+    made = report_run(Run("r", scores, data, {}), look=False)
+    assert made.worst == [1, 2, 3]
+    assert made.best == [0]
+
+
 def test_products_that_are_ranked_above_one_another(ranked: Run) -> None:
     found = report_run(ranked, look=False).confusions
     assert [(c.first, c.second, c.n_first, c.of_first, c.n_second, c.of_second) for c in found] == [
@@ -324,6 +337,8 @@ def test_the_page_of_a_run(tmp_path: Path, data: Dataset) -> None:
     assert any(f.startswith("mAP@1000 by category. shoes: 0.608, n 3") for f in figures)
     assert "Time by stage. embed: 2.5 s; rank: 0.5 s; infer, core: 4.0 s" in figures
     # Products c, a and b, each with three results; what lies deeper is shown apart.
+    assert str(data.root) not in page.text
+    assert data.root.name in page.text
     worst = page.source.split('id="worst"')[1].split('id="best"')[0]
     assert worst.count('<figure class="query">') == 3
     assert worst.count('<figure class="result hit">') == 1 + 2 + 1
@@ -403,6 +418,44 @@ def test_the_page_of_a_comparison(tmp_path: Path, ranked: Run, other: Run) -> No
     assert "A and B cannot be told apart" in page.text
     assert page.count("query") == 2
     assert "0.17 → 1.00 · query 2, product c, 1 to find" in page.text
+    assert str(ranked.dataset.root) not in page.text
+    # One direction in table, intervals and histogram.
+    assert "B minus A" not in page.source
+    (histogram,) = (
+        a["aria-label"] or ""
+        for tag, a in page.tags
+        if tag == "svg" and "Queries by difference" in (a["aria-label"] or "")
+    )
+    assert "-0.9 to -0.8: 1" in histogram
+    assert "0.4 to 0.5: 1" in histogram
+    assert "allow for\nthe one test" in page.text
+
+
+def test_what_differs_between_runs_of_one_model_is_shown(tmp_path: Path, ranked: Run) -> None:
+    shorter = replace(ranked.scores.ranking, fingerprint="f01", chain=("exact", "reranked"))
+    other = Run("toy run", evaluate(shorter, ranked.dataset), ranked.dataset, {})
+    write_comparison_page(
+        tmp_path / "page.html", compare_runs([ranked, other], ["map@1000"], ["x", "y"])
+    )
+    text = Page(tmp_path / "page.html").text
+    assert "toy, fingerprint f00, chain exact" in text
+    assert "toy, fingerprint f01, chain exact → reranked" in text
+    write_comparison_page(
+        tmp_path / "page.html", compare_runs([ranked, ranked], ["map@1000"], ["x", "y"])
+    )
+    assert "fingerprint" not in Page(tmp_path / "page.html").text
+
+
+def test_changes_too_small_to_be_seen_are_not_shown(tmp_path: Path, ranked: Run) -> None:
+    values = {**ranked.scores.per_query, "map@1000": np.array([1.0, 0.502, 1 / 6, 0.1, np.nan])}
+    other = Run("other", replace(ranked.scores, per_query=values), ranked.dataset, {})
+    found = compare_runs([ranked, other], ["map@1000"], ["x", "y"])
+    assert [change.row for change in found.changes[0].gained] == [1]
+    write_comparison_page(tmp_path / "page.html", found)
+    text = Page(tmp_path / "page.html").text
+    assert "0.33 → 0.10" in text
+    assert "0.50 → 0.50" not in text
+    assert "gained most" not in text
 
 
 def test_runs_of_different_test_sets_are_not_compared(
@@ -470,7 +523,7 @@ def test_report_says_what_is_missing(files: Path, data: Dataset, tmp_path: Path)
         called(report, files / "a.npz", "-o", tmp_path / "p.html")
     with pytest.raises(click.UsageError, match="say how to read --data"):
         called(report, files / "run", "-o", tmp_path / "p.html", "--boxes", "stored")
-    with pytest.raises(MissingError, match="neither a run folder nor a ranking"):
+    with pytest.raises(MissingError, match=r"run .*none is not there"):
         called(report, files / "none", "-o", tmp_path / "p.html")
     with pytest.raises(DataError, match="'kind'"):
         called(

@@ -22,6 +22,7 @@ from shoplens.cli.runs import named_dataset, open_run
 from shoplens.records import BoxFrame
 from shoplens.report import RunComparison, compare_runs, read_categories, write_comparison_page
 from shoplens.report.comparison_page import MOST_RUNS, letter, shown_p, verdict
+from shoplens.report.words import counted
 from shoplens.runs import Run
 
 _PAGE_METRIC = "map@1000"
@@ -118,7 +119,7 @@ def _labels(paths: Sequence[Path], runs: Sequence[Run]) -> list[str]:
 
 def _print(console: Console, found: RunComparison) -> None:
     for metric in found.metrics:
-        table = Table(title=f"{metric}, {len(found.dataset.queries):,} queries")
+        table = Table(title=f"{metric}, {counted(len(found.dataset.queries), 'query')}")
         table.title_justify = "left"
         table.add_column("")
         table.add_column("run", overflow="fold")

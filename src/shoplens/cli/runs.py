@@ -44,7 +44,7 @@ def open_run(path: Path, dataset: Dataset | None, metrics: Sequence[str]) -> Run
     Answers (.npy, .npz, .csv) are taken as the lenient scoring takes them.
     """
     if not path.exists():
-        raise MissingError(f"no run {path}: named is neither a run folder nor a ranking's file")
+        raise MissingError(f"run {path} is not there")
     try:
         if path.is_dir() or dataset is None or _is_saved_ranking(path):
             return load_run(path, dataset, metrics=metrics)

@@ -32,6 +32,7 @@ from shoplens.parallel import parallel_map
 from shoplens.progress import Progress, silent
 from shoplens.ranking import Ranking
 from shoplens.records import Domain, Fault, Photo, PhotoSet
+from shoplens.report.words import counted
 from shoplens.sources import read_photo
 from shoplens.tables import TABLE_NAMES
 
@@ -183,8 +184,8 @@ def anonymise(
             sides[domain] = upright
         if faults:
             raise DataError(
-                f"{dataset.root}: {len(faults)} photos cannot be used, so nothing was written; "
-                "remove their rows (see `shoplens check`)",
+                f"{dataset.root}: {counted(len(faults), 'photo')} that cannot be used, so nothing "
+                "was written; remove their rows (see `shoplens check`)",
                 faults,
             )
         write_tables(made, sides, names, labels=False)

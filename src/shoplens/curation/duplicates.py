@@ -41,8 +41,10 @@ their colours; nearly, as in a mirror."""
 _KINDS = get_args(Kind)
 _ASPECT = 1.3
 """How much wider one view may be than the other in proportion to its height."""
-_COLOUR = 12.0
-"""Mean difference of colours (Cb, Cr, as 0..255) from which on a picture is recoloured."""
+_COLOUR = 17.0
+"""Difference of colours (Cb, Cr, as 0..255) that a warmer light does not reach."""
+_COLOURED = 0.6
+"""The same as a part of the stronger colour: a paler picture keeps more of it."""
 _MAY_BE_PIXELS = 0.002
 """Largest distance of thumbnails of equal pixels: decoders may scale them differently."""
 _BLOCK = 2048
@@ -129,7 +131,7 @@ def find_duplicates(
 
     Args:
         sketches: of the photos.
-        threshold: largest distance of near-duplicates.
+        threshold: largest distance of near-duplicates; 0 takes equal bytes and pixels only.
         mirrored: whether to look for mirror images as well.
         progress: told how many candidates are compared.
 
@@ -159,7 +161,9 @@ def find_shared(
     theirs = ours if first is second else _distinct(second)
     some = [first[copies[0]] for copies in ours]
     others = some if first is second else [second[copies[0]] for copies in theirs]
-    near = _near(some, others, threshold, mirror=False, progress=progress)
+    # Thumbnails of equal pixels may differ a little: whether they are equal is seen below.
+    candidate = max(threshold, _MAY_BE_PIXELS)
+    near = _near(some, others, candidate, mirror=False, progress=progress)
     if mirrored:
         near += _near(some, others, threshold, mirror=True, progress=progress)
     closest: dict[tuple[int, int], Pair] = {}
@@ -171,6 +175,8 @@ def find_shared(
     for pair in closest.values():
         if some[pair.first].sha256 != others[pair.second].sha256:
             settled = _settled(pair, some, others)
+            if settled.distance > threshold:
+                continue
             copies = theirs[pair.second][: 1 if first is second else None]
             found += [replace(settled, first=ours[pair.first][0], second=b) for b in copies]
     return sorted(found, key=lambda p: (p.distance, _KINDS.index(p.kind), p.first, p.second))
@@ -244,8 +250,7 @@ def _near(
         distances = align(ours.greys[some_rows], theirs.greys[some_columns])
         for i in np.flatnonzero(distances <= threshold):
             row, column = some_rows[i], some_columns[i]
-            colours = ours.colours[row].astype(np.float32) - theirs.colours[column]
-            recoloured = np.abs(colours).mean() > _COLOUR
+            recoloured = _recoloured(ours.colours[row], theirs.colours[column])
             pairs.append(
                 Pair(
                     int(ours.owners[row]),
@@ -257,6 +262,19 @@ def _near(
             )
         progress("compare", min(start + _BLOCK, len(rows)), len(rows))
     return pairs
+
+
+def _recoloured(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> bool:
+    """Whether two thumbnails of colours, (2, 4, 4) uint8, differ by more than light or paleness.
+
+    The quarter of them that differs most decides: a plain ground around the product, which differs
+    little, says nothing.
+    """
+    a, b = (colours.reshape(2, -1).astype(np.float32) - 128 for colours in (first, second))
+    differences = np.hypot(*(a - b))
+    most = np.argsort(-differences)[: differences.size // 4]
+    stronger = np.maximum(np.hypot(*a), np.hypot(*b))[most].mean()
+    return bool(differences[most].mean() > max(_COLOUR, _COLOURED * stronger))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

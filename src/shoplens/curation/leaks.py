@@ -26,6 +26,11 @@ class Leak:
     parts: tuple[Part, Part]
     """What of the training photo and of the test photo shows it."""
 
+    @property
+    def contradicts(self) -> bool:
+        """Whether the labels say that the two show different products."""
+        return contradict(self.train, self.test)
+
 
 @dataclass(frozen=True, slots=True)
 class LeakReport:
@@ -55,6 +60,13 @@ class LeakReport:
         """How many photos of the test set the training set shows."""
         return len({leak.test for leak in self.leaks})
 
+    @property
+    def n_contradicting(self) -> int | None:
+        """Pairs that show one picture under two products; None where products do not compare."""
+        if self.shared_products is None:
+            return None
+        return sum(leak.contradicts for leak in self.leaks)
+
     def to_json(self) -> dict[str, Any]:
         """Return the values as `shoplens dataset leaks --json` writes them."""
         shared = self.shared_products
@@ -65,6 +77,7 @@ class LeakReport:
             "n_pairs": len(self.leaks),
             "n_by_kind": self.n_by_kind,
             "n_test_photos": self.n_test_photos,
+            "n_contradicting": self.n_contradicting,
             "n_shared_products": None if shared is None else len(shared),
             "shared_products": None if shared is None else list(shared),
             "failures": dict(Counter(error.reason for _, error in self.failures)),
@@ -78,6 +91,12 @@ class LeakReport:
                 for leak in self.leaks
             ],
         }
+
+
+def contradict(first: Photo, second: Photo) -> bool:
+    """Whether labels say that two photos show different products."""
+    known = first.product_id is not None and second.product_id is not None
+    return known and first.product_id != second.product_id
 
 
 def photo_json(photo: Photo, part: Part) -> dict[str, Any]:

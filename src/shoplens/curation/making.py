@@ -21,7 +21,8 @@ from shoplens.errors import DataError, PhotoError, ShoplensError
 from shoplens.images import decode
 from shoplens.parallel import parallel_map
 from shoplens.progress import Progress, silent
-from shoplens.records import Box, BoxFrame, Domain, Failure, Photo
+from shoplens.records import Box, BoxFrame, Domain, Photo
+from shoplens.report.words import counted
 from shoplens.sources import read_photo
 from shoplens.tables import TABLE_NAMES
 
@@ -31,6 +32,19 @@ written to); or left where they are, the tables put above them."""
 
 _PROBE = 64
 """Size in pixels that photos are decoded towards: only their soundness matters."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A photo that cannot be used."""
+
+    name: str
+    """Its path, as the source has it."""
+    row: int | None
+    """The row of the table that names it, the header being row 1; None of a folder tree."""
+    reason: str
+    """A key of `shoplens.records.REASONS`."""
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +72,7 @@ class Made:
     """Rows of the source that say what another says."""
     strays: tuple[str, ...]
     """Images outside of the tree's layout, left out."""
-    failures: tuple[Failure, ...]
+    failures: tuple[LeftOut, ...]
     """Photos that cannot be used, left out."""
 
     def to_json(self) -> dict[str, Any]:
@@ -79,7 +93,8 @@ class Made:
             "strays": list(self.strays),
             "failures": dict(Counter(failure.reason for failure in self.failures)),
             "failed_photos": [
-                {"path": f.name, "reason": f.reason, "detail": f.detail} for f in self.failures
+                {"path": f.name, "row": f.row, "reason": f.reason, "detail": f.detail}
+                for f in self.failures
             ],
         }
 
@@ -126,13 +141,13 @@ def make_dataset(
     tagged = read_tagged(source, columns=columns, box_frame=box_frame)
     if how == "reference":
         _require_above(folder, tagged)
-    usable, boxless, failures = _usable(tagged.photos, workers, progress)
+    usable, boxless, failures = _usable(tagged, workers, progress)
     chosen = _choose(usable, max_queries_per_product, keep_user_only, seed)
     if not chosen.gallery or not chosen.queries:
         side = "seller" if not chosen.gallery else "user"
         raise DataError(
             f"{source}: no {side} photo is left to make a test set of "
-            f"({len(tagged.photos):,} photos, {len(failures):,} of them cannot be used)"
+            f"({counted(len(tagged.photos), 'photo')}, unusable {len(failures):,})"
         )
     categories = (
         dict(zip(map(_key, tagged.photos), tagged.categories, strict=True))
@@ -185,25 +200,26 @@ class _Chosen:
 
 
 def _usable(
-    photos: Sequence[Photo], workers: int | None, progress: Progress
-) -> tuple[list[Photo], set[int], tuple[Failure, ...]]:
+    tagged: TaggedPhotos, workers: int | None, progress: Progress
+) -> tuple[list[Photo], set[int], tuple[LeftOut, ...]]:
     """Return the photos that can be decoded, user photos with upright boxes.
 
     Beside them the ids of those user photos that came without a box, and the photos that failed.
     """
     usable: list[Photo] = []
     boxless: set[int] = set()
-    failures: list[Failure] = []
-    for row, (photo, found) in enumerate(
-        zip(photos, parallel_map(_look, photos, workers), strict=True)
-    ):
+    failures: list[LeftOut] = []
+    photos = tagged.photos
+    rows = tagged.rows or (None,) * len(photos)
+    looked = zip(photos, rows, parallel_map(_look, photos, workers), strict=True)
+    for done, (photo, row, found) in enumerate(looked, start=1):
         if isinstance(found, PhotoError):
-            failures.append(Failure(row, photo.id, photo.name, found.reason, str(found)))
+            failures.append(LeftOut(photo.name, row, found.reason, str(found)))
         else:
             usable.append(replace(photo, box=found, box_frame="upright"))
             if photo.domain == "user" and photo.box is None:
                 boxless.add(photo.id)
-        progress("look", row + 1, len(photos))
+        progress("look", done, len(photos))
     return usable, boxless, tuple(failures)
 
 

@@ -18,6 +18,7 @@ from shoplens.parallel import parallel_map
 from shoplens.records import Domain, Photo
 from shoplens.report.figures import Axis, histogram
 from shoplens.report.thumbnails import Thumbnail, photo_key, query_thumbnail
+from shoplens.report.words import counted
 
 MOST_PAIRS = 60
 """Pairs that a page shows; JSON lists them all."""
@@ -27,7 +28,7 @@ _BINS = 24
 _LOG = frozenset({"kilobytes", "sharpness", "aspect", "box_aspect"})
 """Quantities that spread over factors rather than over differences."""
 _HINTS = {
-    "brightness": "mean grey of the box, or of the photo where it has none",
+    "brightness": "mean grey of the box, or of the whole photo where there is none",
     "sharpness": "variance of the Laplacian of the same region; low is blurred, or plain",
     "box_share": "share of the photo's area",
 }
@@ -66,7 +67,11 @@ def write_statistics(
         facts=_facts(found),
         sides={name: found.sides[domain] for domain, name in _SIDES.items()},
         quantities={name: label for name, (label, _) in QUANTITIES.items()},
-        hints=_HINTS,
+        hints={
+            quantity: hint
+            for quantity, hint in _HINTS.items()
+            if any(side.values(quantity) for side in found.sides.values())
+        },
         figures=_figures(found),
         samples=samples,
         pairs=shown,
@@ -97,13 +102,15 @@ def _write(path: str | Path, template: str, **values: Any) -> None:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("shoplens.curation", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["counted"] = counted
+    return environment
 
 
 def _sample(photos: Sequence[Photo], n: int, random: np.random.Generator) -> list[Photo]:
@@ -120,7 +127,8 @@ def _pictures(photos: Iterable[Photo]) -> Mapping[tuple[Hashable, object], Thumb
 
 def _facts(found: Statistics) -> list[tuple[str, str]]:
     facts = [
-        (f"{name} photos", f"{found.sides[domain].n_photos:,}") for domain, name in _SIDES.items()
+        ("gallery photos", f"{found.sides['seller'].n_photos:,}"),
+        ("query photos", f"{found.sides['user'].n_photos:,}"),
     ]
     facts.append(("cannot be used", f"{sum(len(s.failed) for s in found.sides.values()):,}"))
     if found.n_products is not None:
@@ -145,7 +153,7 @@ def _figures(found: Statistics) -> list[tuple[str, str, Markup]]:
         counts = found.per_product[domain] if found.per_product is not None else ()
         if counts:
             caption = f"{name}: photos a product"
-            figures.append((caption, "", _counted(caption, counts)))
+            figures.append((caption, "", _per_product(caption, counts)))
     for quantity, (label, _) in QUANTITIES.items():
         for domain, name in _SIDES.items():
             values = found.sides[domain].values(quantity)
@@ -156,7 +164,7 @@ def _figures(found: Statistics) -> list[tuple[str, str, Markup]]:
     return figures
 
 
-def _counted(caption: str, counts: Sequence[int]) -> Markup:
+def _per_product(caption: str, counts: Sequence[int]) -> Markup:
     high = max(*counts, 5)
     step = -(-high // _BINS)
     edges = [low + 0.5 for low in range(0, high + step, step)]

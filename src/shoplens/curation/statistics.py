@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from shoplens.curation.duplicates import Pair, find_duplicates
-from shoplens.curation.leaks import photo_json
+from shoplens.curation.leaks import contradict, photo_json
 from shoplens.curation.measuring import Measured, measure
 from shoplens.errors import PhotoError
 from shoplens.progress import Progress, silent
@@ -125,8 +125,7 @@ class Alike:
     @property
     def contradicts(self) -> bool:
         """Whether the labels say that the two show different products."""
-        known = self.first.product_id is not None and self.second.product_id is not None
-        return known and self.first.product_id != self.second.product_id
+        return contradict(self.first, self.second)
 
     @property
     def crosses(self) -> bool:

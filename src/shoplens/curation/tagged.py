@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,8 @@ from typing import Literal
 from shoplens.dataset import IMAGE_SUFFIXES
 from shoplens.errors import DataError, MissingError, PhotoError
 from shoplens.files import read_text
-from shoplens.records import Box, BoxFrame, Domain, Fault, Photo
+from shoplens.records import BoxFrame, Domain, Fault, Photo
+from shoplens.report.words import counted
 from shoplens.sources.holders import Folder
 from shoplens.tables import BOX_COLUMNS, read_box
 
@@ -38,6 +40,9 @@ class TaggedPhotos:
     photos: tuple[Photo, ...]
     """Numbered from 0 in order of the table, or of their paths. A photo without a box shows its
     product as a whole."""
+    rows: tuple[int, ...]
+    """Of each photo, the row of its table that names it first; the header is row 1. Empty for a
+    folder tree."""
     categories: tuple[str, ...]
     """Of each photo; empty where none is known."""
     has_categories: bool
@@ -96,10 +101,11 @@ def _read_tree(root: Path) -> TaggedPhotos:
             continue
         photos.append(Photo(len(photos), name, path, domain, product_id=product))
     if faults:
-        raise DataError(f"{root}: {len(faults)} of its files cannot be used", faults)
+        raise DataError(f"{root}: {counted(len(faults), 'file')} that cannot be used", faults)
     if not photos:
         raise DataError(f"{root} holds no image in a folder of a product ({layout})")
-    return TaggedPhotos(layout, root, tuple(photos), ("",) * len(photos), False, 0, tuple(strays))
+    unknown = ("",) * len(photos)
+    return TaggedPhotos(layout, root, tuple(photos), (), unknown, False, 0, tuple(strays))
 
 
 def _recognise(root: Path) -> Layout:
@@ -158,13 +164,14 @@ def _read_table(table: Path, columns: Mapping[str, str], box_frame: BoxFrame) ->
     except csv.Error as error:
         rows.fault(reader.line_num, "", "", f"is not CSV ({error})")
     if rows.faults:
-        raise DataError(f"{table}: {len(rows.faults)} faults", rows.faults)
+        raise DataError(f"{table}: {counted(len(rows.faults), 'fault')}", rows.faults)
     if not rows.photos:
         raise DataError(f"{table} has no rows")
     return TaggedPhotos(
         "table",
         table.parent,
         tuple(rows.photos),
+        tuple(rows.rows),
         tuple(rows.categories),
         "category" in present,
         rows.n_repeated,
@@ -194,6 +201,7 @@ class _Rows:
 
     def __init__(self, table: Path, box_frame: BoxFrame) -> None:
         self.photos: list[Photo] = []
+        self.rows: list[int] = []
         self.categories: list[str] = []
         self.faults: list[Fault] = []
         self.n_repeated = 0
@@ -219,11 +227,17 @@ class _Rows:
         except ValueError as error:
             self.fault(row, names["img_path"], values["img_path"], str(error))
             return
-        box, problem = self._box(values)
+        sides = {column: values.get(column, "") for column in BOX_COLUMNS}
+        box, problem = None, None
+        if any(sides.values()):
+            if not self._are_numbers(row, sides, names):
+                return
+            box, _, problem = read_box(sides)
         if not there:
             problem = PhotoError("missing", f"no file {values['img_path']} in {self._folder}")
         product = values["product_id"]
-        shown = (str(path), domain, repr(box))
+        # Boxes that are empty have nothing but their text to be told apart by.
+        shown = (str(path), domain, repr(box or tuple(sides.values())))
         first, of_first = self._seen.setdefault(shown, (row, product))
         if of_first != product:
             said = f"says another product than row {first} ({of_first}) of the same photo and box"
@@ -243,13 +257,22 @@ class _Rows:
                     problem=problem,
                 )
             )
+            self.rows.append(row)
             self.categories.append(values.get("category", ""))
 
-    @staticmethod
-    def _box(values: Mapping[str, str]) -> tuple[Box | None, PhotoError | None]:
-        """Return a row's box, which may have none, or its problem."""
-        sides = {column: values.get(column, "") for column in BOX_COLUMNS}
-        if not any(sides.values()):
-            return None, None
-        box, _, problem = read_box(sides)
-        return box, problem
+    def _are_numbers(self, row: int, sides: Mapping[str, str], names: Mapping[str, str]) -> bool:
+        """Whether all sides of a box are numbers; those that are not are faults of the table."""
+        wrong = [column for column, text in sides.items() if not _is_number(text)]
+        for column in wrong:
+            problem = "is empty, and other sides of the box are given"
+            if sides[column]:
+                problem = "is not a finite number"
+            self.fault(row, names[column], sides[column], problem)
+        return not wrong
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

@@ -2,6 +2,7 @@
 
 ::
 
+    words            counts with their nouns
     thumbnails       photos made small
     figures          charts as SVG
     page             templates to text

@@ -13,6 +13,7 @@ from shoplens._version import __version__
 from shoplens.comparison import Pair
 from shoplens.files import write_text
 from shoplens.metrics import recall
+from shoplens.ranking import Ranking
 from shoplens.report.curves import MARKED
 from shoplens.report.figures import (
     Axis,
@@ -92,12 +93,14 @@ def write_comparison_page(
         "comparison.html.j2",
         title=f"{len(comparison.runs)} runs compared",
         facts=[
-            ("test set", str(comparison.dataset.root)),
+            # As on a run's page: a path would tell of the machine.
+            ("test set", comparison.dataset.root.absolute().name),
             ("queries", f"{len(comparison.dataset.queries):,}"),
             ("gallery photos", f"{len(comparison.dataset.gallery):,}"),
             ("tests", f"{len(comparison.pairs):,}"),
         ],
         comparison=comparison,
+        made_by=_made_by([run.scores.ranking for run in comparison.runs]),
         letter=letter,
         findings=[_finding(pair) for pair in comparison.pairs],
         figures=[*_differences(comparison), _recall(comparison, studies)],
@@ -109,6 +112,19 @@ def write_comparison_page(
         version=__version__,
     )
     write_text(path, text)
+
+
+def _made_by(rankings: Sequence[Ranking]) -> list[str]:
+    """Return the model of each run, and of its fingerprint and chain what differs between runs."""
+    told = [ranking.model_name or "model not known" for ranking in rankings]
+    values = (
+        ("fingerprint", [ranking.fingerprint or "not known" for ranking in rankings]),
+        ("chain", [" → ".join(ranking.chain) or "not known" for ranking in rankings]),
+    )
+    for name, of_runs in values:
+        if len(set(of_runs)) > 1:
+            told = [f"{one}, {name} {value}" for one, value in zip(told, of_runs, strict=True)]
+    return told
 
 
 def _finding(pair: Pair) -> Finding:
@@ -187,18 +203,18 @@ def _spread(comparison: RunComparison, changes: Changes) -> Figure:
         comparison.runs[position].scores.per_query[metric]
         for position in (changes.first, changes.second)
     )
-    differences = (second - first)[~np.isnan(first)]
+    differences = (first - second)[~np.isnan(first)]
     n_equal = int((differences == 0).sum())
     counts, edges = np.histogram(differences[differences != 0], bins=20, range=(-1, 1))
     a, b = letter(changes.first), letter(changes.second)
     return Figure(
-        f"How queries changed from {a} to {b}",
-        f"Queries by {metric} in {b} minus {a}; the {n_equal:,} that did not change are left out.",
+        f"How queries differ between {a} and {b}",
+        f"Queries by {metric} in {a} minus {b}; left out: {n_equal:,} that are equal.",
         histogram(
-            f"Queries by change from {a} to {b}",
+            f"Queries by difference between {a} and {b}",
             edges.tolist(),
             counts.tolist(),
-            Axis(f"{metric} of a query, {b} minus {a}", -1, 1),
+            Axis(f"{metric} of a query, {a} minus {b}", -1, 1),
             "queries",
             [(float(differences.mean()), f"mean {differences.mean():+.3f}")],
         ),
@@ -213,11 +229,15 @@ def _galleries(
         Gallery(
             f"{what}-{b}",
             f"Queries that {what} most from {a} to {b}",
-            f"By {comparison.metrics[0]}, one query of each product.",
-            [_strip(comparison, studies, changes, change, depth) for change in changed],
+            f"{better} is better here: by {comparison.metrics[0]}, one query of each product.",
+            [
+                _strip(comparison, studies, changes, change, depth)
+                for change in changed
+                if _shown(change.first) != _shown(change.second)
+            ],
             marked=True,
         )
-        for what, changed in (("gained", changes.gained), ("lost", changes.lost))
+        for what, better, changed in (("gained", b, changes.gained), ("lost", a, changes.lost))
     ]
 
 
@@ -234,12 +254,16 @@ def _strip(
             studies[position],
             change.row,
             depth,
-            f"{letter(position)}: {comparison.metrics[0]} {value:.2f}",
+            f"{letter(position)}: {comparison.metrics[0]} {_shown(value)}",
         )
         for position, value in ((changes.first, change.first), (changes.second, change.second))
     ]
     note = (
-        f"{change.first:.2f} → {change.second:.2f} · query {query.id}, product {query.product_id}, "
-        f"{int(studies[0].judged.n_positive[change.row])} to find"
+        f"{_shown(change.first)} → {_shown(change.second)} · query {query.id}, product "
+        f"{query.product_id}, {int(studies[0].judged.n_positive[change.row])} to find"
     )
     return Strip(lines, note, query)
+
+
+def _shown(value: float) -> str:
+    return f"{value:.2f}"

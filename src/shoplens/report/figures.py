@@ -9,6 +9,7 @@ cannot see it.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,11 @@ _INK, _SOFT, _GRID = "#1b1f24", "#59636e", "#e1e5ea"
 _LETTER = 7.0
 """About the width of a letter, to make room for texts."""
 _ROW = 24.0
-_LONGEST_LABEL = 22
+_LINE = 13.0
+"""Height of each line of a label that takes several."""
+_LONGEST_LINE = 22
+"""Letters of a line of a label."""
+_MOST_LINES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +170,12 @@ def interval_chart(
     title: str, rows: Sequence[Row], x: Axis, reference: tuple[float, str] | None = None
 ) -> Markup:
     """Draw a value and its interval a row, with a dashed line at `reference` (value, text)."""
-    left = max(24.0, 10 + max(_room(_short(row.label)) for row in rows))
+    labels = [_lines(row.label) for row in rows]
+    left = max(24.0, 10 + max(_room(line) for lines in labels for line in lines))
+    step = _row_height(labels)
     right = 12 + max(_room(row.text) for row in rows)
     top = 22.0 if reference else 8.0
-    height = top + _ROW * len(rows) + 40
+    height = top + step * len(rows) + 40
     y = Axis("", 0, len(rows))
     plot = _Plot(x, y, left=left, right=right, top=top, bottom=40.0, height=height)
     parts = plot.x_frame()
@@ -180,8 +187,8 @@ def interval_chart(
         )
         parts.append(_text(at, top - 8, reference[1], "middle", colour=_SOFT))
     for number, row in enumerate(rows):
-        at = top + _ROW * (number + 0.5)
-        parts.append(_text(left - 8, at + 4, _short(row.label), "end", hint=row.label))
+        at = top + step * (number + 0.5)
+        parts += _label(left - 8, at, labels[number], row.label)
         parts.append(
             f'<path d="M{plot.x(row.low):.1f} {at:.1f}H{plot.x(row.high):.1f}'
             f"M{plot.x(row.low):.1f} {at - 4:.1f}v8M{plot.x(row.high):.1f} {at - 4:.1f}v8"
@@ -195,20 +202,22 @@ def interval_chart(
 
 def bar_chart(title: str, bars: Sequence[tuple[str, float, str]], x: Axis) -> Markup:
     """Draw a bar a row: label, length, and a text at its end."""
-    left = max(24.0, 10 + max(_room(_short(label)) for label, _, _ in bars))
+    labels = [_lines(label) for label, _, _ in bars]
+    left = max(24.0, 10 + max(_room(line) for lines in labels for line in lines))
+    step = _row_height(labels)
     right = 12 + max(_room(text) for _, _, text in bars)
-    height = 8 + _ROW * len(bars) + 40
+    height = 8 + step * len(bars) + 40
     plot = _Plot(x, Axis("", 0, 1), left=left, right=right, top=8.0, bottom=40.0, height=height)
     parts = plot.x_frame()
     for number, (label, value, text) in enumerate(bars):
-        at = 8 + _ROW * number
-        parts.append(_text(left - 8, at + 16, _short(label), "end", hint=label))
+        at = 8 + step * (number + 0.5)
+        parts += _label(left - 8, at, labels[number], label)
         width = plot.x(value) - left
         parts.append(
-            f'<rect x="{left:.1f}" y="{at + 4:.1f}" width="{width:.1f}" height="16" '
+            f'<rect x="{left:.1f}" y="{at - 8:.1f}" width="{width:.1f}" height="16" '
             f'fill="{COLOURS[0]}"/>'
         )
-        parts.append(_text(left + width + 6, at + 16, text))
+        parts.append(_text(left + width + 6, at + 4, text))
     told = "; ".join(f"{label}: {text}" for label, _, text in bars)
     return _svg(height, title, told, parts)
 
@@ -376,8 +385,23 @@ def _room(text: str) -> float:
     return len(text) * _LETTER
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "…"
+def _lines(label: str) -> list[str]:
+    """Return a label in up to three lines, cut where it is longer."""
+    return textwrap.wrap(label, _LONGEST_LINE, max_lines=_MOST_LINES, placeholder="…") or [label]
+
+
+def _row_height(labels: Sequence[Sequence[str]]) -> float:
+    return max(_ROW, 6 + _LINE * max(map(len, labels)))
+
+
+def _label(x: float, y: float, lines: Sequence[str], whole: str) -> list[str]:
+    """Write the lines of a label that ends at x, around y."""
+    hint = whole if lines[-1].endswith("…") else ""
+    first = y + 4 - (len(lines) - 1) * _LINE / 2
+    return [
+        _text(x, first + number * _LINE, line, "end", hint=hint)
+        for number, line in enumerate(lines)
+    ]
 
 
 def _number(value: float) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from shoplens.report.findings import Confusion, Doubt, SamePicture
 from shoplens.report.run_report import RunReport
 from shoplens.report.strips import Line, Picture, Strip, own_photos, results_line
+from shoplens.report.words import counted
 
 _N_SAME = 24
 """Pairs of same pictures shown of each kind."""
@@ -40,8 +41,8 @@ def run_galleries(report: RunReport, depth: int) -> list[Gallery]:
         Gallery(
             "worst",
             "Worst queries",
-            "Lowest AP@1000 first, one query of each product; among equals those that were surest "
-            "of something else.",
+            "Lowest AP@1000 first, one query of each product, perfect ones left out; among equals "
+            "those that were surest of something else.",
             [_query_strip(report, row, depth) for row in report.worst],
             marked=True,
         ),
@@ -119,8 +120,8 @@ def _confusion_strip(report: RunReport, confusion: Confusion) -> Strip:
     study = report.study
     query = study.dataset.queries[confusion.query]
     counts = (
-        f"{confusion.n_first} of {confusion.of_first} queries of {confusion.first} find "
-        f"{confusion.second} first"
+        f"{confusion.n_first} of {counted(confusion.of_first, 'query')} of {confusion.first} "
+        f"finding {confusion.second} first"
     )
     if confusion.of_second:
         counts += f"; {confusion.n_second} of {confusion.of_second} the other way round"

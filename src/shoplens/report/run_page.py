@@ -28,7 +28,7 @@ from shoplens.report.figures import (
 )
 from shoplens.report.page import render
 from shoplens.report.run_galleries import run_galleries
-from shoplens.report.run_report import RunReport
+from shoplens.report.run_report import PERFECT, RunReport
 from shoplens.report.strips import Album
 
 
@@ -107,7 +107,8 @@ def _details(report: RunReport) -> list[tuple[str, str]]:
         ("model", ranking.model_name or "not known"),
         ("fingerprint", ranking.fingerprint or "not known"),
         ("chain", " → ".join(ranking.chain) or "not known"),
-        ("test set", str(dataset.root)),
+        # A page may be published: where on this machine the folder lies is nobody's concern.
+        ("test set", dataset.root.absolute().name),
         ("products", f"{len(products):,}"),
         ("columns of the answer", f"{ranking.ids.shape[1]:,}"),
     ]
@@ -125,7 +126,7 @@ def _details(report: RunReport) -> list[tuple[str, str]]:
 def _scores(report: RunReport) -> list[Figure]:
     scores = report.run.scores
     precision = report.study.precision[report.study.scored]
-    n_zero, n_one = int((precision == 0).sum()), int((precision >= 1 - 1e-12).sum())
+    n_zero, n_one = int((precision == 0).sum()), int((precision >= PERFECT).sum())
     middle = float(np.median(precision))
     return [
         Figure(
@@ -143,7 +144,7 @@ def _scores(report: RunReport) -> list[Figure]:
         Figure(
             "How average precision is spread",
             f"Queries by their AP@1000, in bins of 0.05. {n_zero:,} found nothing (AP 0), "
-            f"{n_one:,} put all their photos first (AP 1); the median is {middle:.2f}.",
+            f"{n_one:,} found all their photos first (AP 1); the median is {middle:.2f}.",
             histogram(
                 "Queries by average precision",
                 report.edges.tolist(),

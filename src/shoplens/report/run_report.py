@@ -18,6 +18,9 @@ from shoplens.report.strata import Strata, measure, split
 from shoplens.report.study import Study, study
 from shoplens.runs import Run
 
+PERFECT = 1 - 1e-12
+"""AP from which on a query has put all its photos first, but for rounding."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunReport:
@@ -32,8 +35,9 @@ class RunReport:
     """How AP@1000 is spread over the queries that count."""
     strata: Sequence[Strata]
     worst: Sequence[int]
-    """Rows of queries, worst first, one of each product."""
+    """Rows of queries, worst first, one of each product; none that is perfect."""
     best: Sequence[int]
+    """Likewise, best first; none that found nothing."""
     confusions: Sequence[Confusion]
     doubts: Sequence[Doubt] | None
     """None where the ranking has no similarities to tell by."""
@@ -172,9 +176,11 @@ def _picked(study: Study, limit: int, *, best: bool) -> list[int]:
     """Return the best or worst queries, one of each product.
 
     Among equals the best are those with most to find, the worst those that were surest of
-    something else.
+    something else. Perfect queries are not the worst, however few there are, nor those without a
+    hit the best.
     """
-    rows = np.flatnonzero(study.scored)
+    # Queries without a positive are neither: their precision is NaN.
+    rows = np.flatnonzero(study.precision > 0 if best else study.precision < PERFECT)
     precision = study.precision[rows]
     if best:
         order = np.lexsort((-study.judged.n_positive[rows], -precision))

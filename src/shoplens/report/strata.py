@@ -17,6 +17,7 @@ from shoplens.parallel import parallel_map
 from shoplens.progress import Progress, silent
 from shoplens.records import Photo
 from shoplens.report.study import Study
+from shoplens.report.words import counted
 from shoplens.sources import read_photo
 
 BLUR_SIDE = 256
@@ -158,7 +159,7 @@ def _by_category(study: Study) -> Strata:
     parts = [(name, np.array(rows[name])) for name in kept]
     if rest:
         together = np.array(sorted(row for name in rest for row in rows[name]))
-        parts.append((f"{len(rest)} others", together))
+        parts.append((counted(len(rest), "other"), together))
     return Strata(
         "category",
         "the product's category, from the tables; largest first",

@@ -22,6 +22,7 @@ from shoplens.curation.anonymous import read_key
 from shoplens.dataset import read_dataset
 from shoplens.errors import RankingError
 from shoplens.records import BoxFrame
+from shoplens.report.words import counted
 
 
 @click.command()
@@ -71,12 +72,14 @@ def anonymise(
     with progress_display() as progress:
         made = anonymise_dataset(data, folder, key, seed=seed, workers=workers, progress=progress)
     results_console(json_file).print(
-        f"{made.folder}: {made.n_gallery:,} gallery photos and {made.n_queries:,} queries, "
-        f"{made.n_bytes_removed:,} bytes of metadata cut out",
+        f"{made.folder}: {counted(made.n_gallery, 'gallery photo')} and "
+        f"{counted(made.n_queries, 'query')}, {counted(made.n_bytes_removed, 'byte')} of metadata "
+        "cut out",
         soft_wrap=True,
     )
     for kind, count in made.converted.items():
-        message(f"{count:,} {kind} photos became PNG: metadata cannot be cut out of {kind}")
+        photos = counted(count, f"{kind} photo")
+        message(f"{photos} became PNG: metadata cannot be cut out of {kind}")
     message(f"the key is {made.key}: do not hand it out, and do not lose it")
     write_json(json_file, made.to_json())
 

@@ -20,6 +20,7 @@ from shoplens.curation.duplicates import THRESHOLD
 from shoplens.curation.leaks import find_leaks
 from shoplens.curation.pages import write_leaks
 from shoplens.curation.reading import read_photos
+from shoplens.report.words import counted
 
 _SHOWN = 20
 
@@ -89,7 +90,8 @@ def leaks(
         )
     console = results_console(json_file)
     if found.leaks:
-        table = Table(title=f"shared pictures: {len(found.leaks):,} pairs", title_justify="left")
+        title = f"shared pictures: {counted(len(found.leaks), 'pair')}"
+        table = Table(title=title, title_justify="left")
         for name in ("kind", "distance", "training photo", "test photo"):
             table.add_column(name, overflow="fold")
         for leak in found.leaks[:_SHOWN]:
@@ -98,22 +100,25 @@ def leaks(
         console.print(table)
         if len(found.leaks) > _SHOWN:
             console.print(f"... and {len(found.leaks) - _SHOWN:,} more (--json lists all)")
-    counted = ", ".join(f"{count:,} {kind}" for kind, count in found.n_by_kind.items())
+    by_kind = ", ".join(f"{count:,} {kind}" for kind, count in found.n_by_kind.items())
     console.print(
-        f"{found.n_test_photos:,} of {found.n_test:,} test photos are among the {found.n_train:,} "
-        f"training photos" + (f" ({counted})" if counted else "")
+        f"{found.n_test_photos:,} of {counted(found.n_test, 'test photo')} "
+        f"{'is' if found.n_test_photos == 1 else 'are'} among "
+        f"{counted(found.n_train, 'training photo')}" + (f" ({by_kind})" if by_kind else "")
     )
+    if found.n_contradicting:
+        console.print(f"{counted(found.n_contradicting, 'pair')} of one picture under two products")
     if found.shared_products is None:
         console.print("products were not compared" + (": not known" if products else ""))
     else:
         some = ", ".join(map(printable, found.shared_products[:5]))
         console.print(
-            f"{len(found.shared_products):,} products are in both"
-            + (f": {some}" if some else "")
+            f"in both: {counted(len(found.shared_products), 'product')}"
+            + (f", {some}" if some else "")
             + (" ..." if len(found.shared_products) > 5 else "")
         )
     if found.failures:
-        message(f"{len(found.failures):,} photos could not be compared (see `shoplens check`)")
+        message(f"not compared: {counted(len(found.failures), 'photo')} (see `shoplens check`)")
     if output is not None:
         names = (Path(source).name or source for source in (train, test))
         write_leaks(output, "Leaks: {} and {}".format(*names), found)

@@ -13,6 +13,7 @@ from shoplens.cli.options import boxes_option, json_option, workers_option
 from shoplens.curation.making import How, Made, make_dataset
 from shoplens.curation.tagged import COLUMNS
 from shoplens.records import BoxFrame
+from shoplens.report.words import counted
 
 
 def _columns(
@@ -110,8 +111,8 @@ def make(
             progress=progress,
         )
     results_console(json_file).print(
-        f"{made.folder}: {made.n_gallery:,} gallery photos, {made.n_queries:,} queries, "
-        f"{made.n_products:,} products",
+        f"{made.folder}: {counted(made.n_gallery, 'gallery photo')}, "
+        f"{counted(made.n_queries, 'query')}, {counted(made.n_products, 'product')}",
         soft_wrap=True,
     )
     for told in _told(made, keep_user_only):
@@ -124,32 +125,33 @@ def _told(made: Made, keep_user_only: bool) -> list[str]:
     sentences = [f"read as {made.layout}"]
     if made.n_distractor_products:
         sentences.append(
-            f"{made.n_distractor_products:,} products have no user photo: their seller photos are "
-            "there to be told apart"
+            f"{counted(made.n_distractor_products, 'product')} without a user photo, whose seller "
+            "photos are there to be told apart"
         )
     if made.n_user_only_products:
         fate = "kept, and count in no metric" if keep_user_only else "left out (--keep-user-only)"
         sentences.append(
-            f"{made.n_user_only_products:,} products have no seller photo: their "
-            f"{made.n_user_only_photos:,} user photos are {fate}"
+            f"{counted(made.n_user_only_products, 'product')} without a seller photo: "
+            f"{counted(made.n_user_only_photos, 'user photo')} {fate}"
         )
     if made.n_over_limit:
-        sentences.append(f"{made.n_over_limit:,} user photos are over the limit of their product")
+        sentences.append(f"{counted(made.n_over_limit, 'user photo')} over the limit of a product")
     if made.n_whole:
-        sentences.append(f"{made.n_whole:,} queries have no box: theirs is the whole photo")
+        whole = counted(made.n_whole, "query")
+        sentences.append(f"{whole} without a box, searched with the whole photo")
     if made.n_repeated:
-        sentences.append(f"{made.n_repeated:,} rows repeat another and were left out")
+        sentences.append(f"{counted(made.n_repeated, 'row')} left out for saying what another says")
     if made.strays:
         sentences.append(
-            f"{len(made.strays):,} images belong to no product and were left out, such as "
-            f"{made.strays[0]}"
+            f"{counted(len(made.strays), 'image')} of no product left out, such as {made.strays[0]}"
         )
     if made.failures:
         reasons = Counter(failure.reason for failure in made.failures).most_common()
-        counted = ", ".join(f"{count:,} {reason}" for reason, count in reasons)
+        by_reason = ", ".join(f"{count:,} {reason}" for reason, count in reasons)
         first = made.failures[0]
+        place = "" if first.row is None else f" (row {first.row})"
         sentences.append(
-            f"{len(made.failures):,} photos cannot be used and were left out ({counted}), such as "
-            f"{first.name}: {first.detail}"
+            f"{counted(len(made.failures), 'photo')} left out that cannot be used ({by_reason}), "
+            f"such as {first.name}{place}: {first.detail}"
         )
     return sentences

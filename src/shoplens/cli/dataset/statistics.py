@@ -23,6 +23,7 @@ from shoplens.curation.pages import write_statistics
 from shoplens.curation.reading import read_photos
 from shoplens.curation.statistics import QUANTITIES, Side, Statistics, survey
 from shoplens.records import BoxFrame
+from shoplens.report.words import counted
 
 
 @click.command()
@@ -95,15 +96,19 @@ def _print(console: Console, found: Statistics) -> None:
         if any(shown):
             table.add_row(label, *shown)
     console.print(table)
-    console.print("Ranges are 25 % .. median .. 75 %; light and sharpness are of boxes.")
+    boxed = any(side.values("box_share") for side in sides.values())
+    console.print(
+        "Ranges: 25 % .. median .. 75 %; brightness and sharpness of "
+        + ("boxes, where given." if boxed else "whole photos.")
+    )
     if found.n_products is not None:
         console.print(
-            f"{found.n_products:,} products; {found.n_distractor_products:,} without a user photo; "
-            f"{found.n_without_positive:,} queries without a seller photo"
+            f"{counted(found.n_products, 'product')}; {found.n_distractor_products:,} without a "
+            f"user photo; queries without a seller photo: {found.n_without_positive:,}"
         )
     console.print(
-        f"{len(found.alike):,} pairs show one picture; {found.n_crossing:,} of a user's and a "
-        f"seller's photo, {found.n_contradicting:,} under two products"
+        f"{counted(len(found.alike), 'pair')} of one picture; {found.n_crossing:,} of a user's and "
+        f"a seller's photo, {found.n_contradicting:,} under two products"
     )
 
 
