@@ -121,6 +121,7 @@ def test_a_failure_of_the_harness_is_tried_again_and_others_stand(registry: Regi
         assert mine is not None
         finish(database, mine, outcome, now=NOW)
     retry(database, 1, now=NOW)
+    assert list_submissions(registry, NOW, number=1)[0].counted
     for number, problem in ((1, "is queued"), (2, "is done \\(crashed\\): its result stands")):
         with pytest.raises(ChallengeError, match=problem):
             retry(database, number, now=NOW)

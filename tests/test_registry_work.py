@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import time
@@ -29,6 +30,7 @@ from shoplens.challenge.registry.submissions import list_submissions
 from shoplens.challenge.registry.teams import add_team
 from shoplens.challenge.registry.trail import list_events
 from shoplens.challenge.registry.work import Finished, work
+from shoplens.challenge.running import ChallengeRun
 from shoplens.challenge.sandbox.limits import Limits
 from shoplens.dataset import read_dataset
 from shoplens.errors import DataError
@@ -119,30 +121,37 @@ def test_an_interrupted_worker_gives_its_submission_back(tmp_path: Path) -> None
     assert (finished.claim.attempt, finished.outcome.verdict) == (2, "ok")
 
 
-def test_what_would_have_to_be_built_is_refused_and_tells_why(
+def test_packages_that_cannot_be_installed_are_an_outcome(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     folder = make_submission(tmp_path / "mine")
-    (folder / "requirements.txt").write_text("./package\n")
-    package = folder / "package"
-    package.mkdir()
-    ran = tmp_path / "ran.txt"
-    (package / "backend.py").write_text(f"open({str(ran)!r}, 'w')\n")
-    (package / "pyproject.toml").write_text(
-        "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n"
-        "[project]\nname = 'made'\nversion = '1'\n"
-    )
+    (folder / "requirements.txt").write_text("no-such-thing==4\n")
     registry = make_challenge(tmp_path, "Owls")
     send(registry, folder, "Owls")
     send(registry, make_submission(tmp_path / "next"), "Owls")
     refused, following = work(registry, clock=lambda: NOW)
-    assert (refused.outcome.verdict, refused.outcome.counted) == (HARNESS_FAILED, False)
-    assert "Only wheels are installed" in refused.outcome.reason
+    assert (refused.outcome.verdict, refused.outcome.counted) == ("cannot_start", False)
+    assert "installing requirements.txt failed" in refused.outcome.reason
+    assert "No matching distribution found for" in refused.outcome.reason
+    assert str(tmp_path) not in refused.outcome.reason
     assert following.outcome.verdict == "ok"
-    assert not ran.exists()
     content = refused.claim.content
     assert hash_folder(registry.submissions / content) == content
+
+
+def test_a_fault_of_the_machine_ends_the_work_and_loses_nothing(tmp_path: Path) -> None:
+    registry = make_challenge(tmp_path, "Owls")
+    for name in ("one", "two"):
+        send(registry, make_submission(tmp_path / name), "Owls")
+
+    def full(*_: object, **__: object) -> ChallengeRun:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        list(work(registry, clock=lambda: NOW, runner=full))
+    assert [one.state for one in list_submissions(registry, NOW)] == ["queued", "queued"]
+    assert [one.outcome.verdict for one in work(registry, clock=lambda: NOW)] == ["ok", "ok"]
 
 
 WORKER = """

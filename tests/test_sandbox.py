@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import ast
 import csv
+import io
 import os
 import stat
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 from shoplens.challenge import entry
 from shoplens.challenge.sandbox import groups as groups_module
+from shoplens.challenge.sandbox.cores import reserved_cores
 from shoplens.challenge.sandbox.groups import Groups, make_groups, own_groups
 from shoplens.challenge.sandbox.launcher import Launch
 from shoplens.challenge.sandbox.limits import Limits
@@ -22,6 +25,7 @@ from shoplens.challenge.sandbox.staging import (
     stage_submission,
     work_folder,
 )
+from shoplens.challenge.sandbox.supervision import Program, _Run
 from shoplens.challenge.sandbox.view import View
 from shoplens.dataset import read_dataset
 from shoplens.errors import ShoplensError
@@ -34,8 +38,14 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+LIMITS_THAT_ARE_NONE = (
+    {"seconds": 0}, {"memory_mb": -1}, {"cpus": 0}, {"seconds": float("inf")},
+    {"seconds": float("nan")}, {"processes": 2**70},
+)  # fmt: skip
+
+
 class TestLimits:
-    @pytest.mark.parametrize("limit", [{"seconds": 0}, {"memory_mb": -1}, {"cpus": 0}])
+    @pytest.mark.parametrize("limit", LIMITS_THAT_ARE_NONE)
     def test_a_limit_is_positive(self, limit: dict[str, int]) -> None:
         with pytest.raises(ShoplensError, match=f"{next(iter(limit))} is"):
             Limits(**limit)  # type: ignore[arg-type]
@@ -92,15 +102,19 @@ class TestStaging:
         assert shown.gallery.ids.tolist() == full.gallery.ids.tolist()
         assert [p.box for p in shown.queries] == [p.box for p in full.queries]
 
-    def test_links_only_where_asked_for(
+    def test_photos_are_copies_of_one_time(
         self, make_dataset: Callable[..., Path], tmp_path: Path
     ) -> None:
         root = make_dataset()
-        original = (root / "gallery" / "0.png").stat()
-        for link in (True, False):
-            stage_data(read_dataset(root), tmp_path / str(link), link=link)
-            shown = (tmp_path / str(link) / "gallery" / "0.png").stat()
-            assert (shown.st_ino == original.st_ino) == link
+        original = root / "gallery" / "0.png"
+        original.chmod(0o600)
+        os.utime(original, (5, 5))
+        stage_data(read_dataset(root), tmp_path / "shown")
+        shown = sorted((tmp_path / "shown").glob("*/*.png"))
+        assert len(shown) > 2
+        assert {(p.stat().st_nlink, p.stat().st_mtime) for p in shown} == {(1, 10**9)}
+        assert {stat.S_IMODE(p.stat().st_mode) for p in shown} == {0o644}
+        assert stat.S_IMODE(original.stat().st_mode) == 0o600
 
     def test_a_photo_that_others_may_not_read_is_copied(
         self, make_dataset: Callable[..., Path], tmp_path: Path
@@ -152,11 +166,63 @@ class TestStaging:
 
     def test_what_a_killed_run_left_goes_too(self) -> None:
         with work_folder() as work:
-            left = work.with_name("shoplens-run-4194305-abc")  # No process can have that number.
+            # No process can have that number.
+            left = work.with_name(work.name.replace(str(os.getpid()), "4194305", 1))
             left.mkdir()
             with work_folder():
                 assert not left.exists()
                 assert work.exists()
+
+    def test_a_link_laid_in_its_way_is_not_followed(self, tmp_path: Path) -> None:
+        (tmp_path / "theirs").mkdir()
+        (tmp_path / "theirs").chmod(0o755)
+        with work_folder() as work:
+            link = work.with_name(work.name.replace(str(os.getpid()), "4194305", 1))
+            link.symlink_to(tmp_path)
+            try:
+                with work_folder():
+                    assert stat.S_IMODE((tmp_path / "theirs").stat().st_mode) == 0o755
+            finally:
+                link.unlink()
+
+
+@on_linux
+class TestCores:
+    def test_two_runs_have_cores_of_their_own_as_long_as_there_are_any(self) -> None:
+        usable = os.sched_getaffinity(0)
+        with reserved_cores(1) as first, reserved_cores(1) as second:
+            assert len(first) == len(second) == 1
+            assert {*first, *second} <= usable
+            assert (first != second) == (len(usable) > 1)
+            with reserved_cores(None) as whole:
+                assert whole == sorted(usable)
+        with reserved_cores(10**6) as most:
+            assert most == sorted(usable)
+
+    def test_a_lock_file_that_is_a_link_is_not_followed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        core = min(os.sched_getaffinity(0))
+        (tmp_path / f"shoplens-core-{os.getuid()}-{core}").symlink_to(tmp_path / "made")
+        with reserved_cores(None) as cores:
+            assert core in cores
+        assert not (tmp_path / "made").exists()
+
+
+@on_linux
+def test_what_a_program_tells_is_bounded(tmp_path: Path) -> None:
+    program = Program([], {}, "/")
+    run = _Run(program, None, tmp_path / "answer", Limits(), Groups(), [0], lambda _: None)
+    reading, writing = os.pipe()
+    try:
+        for _ in range(300):
+            os.write(writing, b'{"a":"' + b"x" * 1000 + b'"}\n')
+            assert run._read("status", reading, io.BytesIO())
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert 30 < len(run.outcome.messages) < 70
 
 
 class TestGroups:

@@ -321,7 +321,7 @@ def test_an_environment_that_grows_too_large_is_removed(tmp_path: Path, offline:
     folder = submission(tmp_path / "s", requirements="large\n")
     requirements = read_requirements(folder / "requirements.txt", folder)
     environments = tmp_path / "environments"
-    with pytest.raises(ShoplensError, match="more than 0.0005 GB"):
+    with pytest.raises(ShoplensError, match=r"more than 0\.0005 GB"):
         make_environment(requirements, environments, size=500_000)
     assert list(environments.iterdir()) == []
 

@@ -233,6 +233,12 @@ SECRETS = (
             attempt("labels", text_of, f"/proc/{process}/root/{{labels}}")
         return self.good()
     """),
+    Case("tells_photos_apart_by_their_files", "ok", """
+        found = [os.stat(self.data + f"/gallery/{n}.png") for n in self.gallery]
+        if len({(s.st_mtime_ns, s.st_nlink) for s in found}) > 1: escaped("times")
+        if found[0].st_nlink > 1: escaped("links")
+        return self.good()
+    """),
     Case("links_to_the_labels", "ok", """
         attempt("link in its folder", text_of, "leak.csv")
         os.symlink("{{labels}}", "/scratch/leak.csv")
@@ -320,6 +326,18 @@ NETWORK = (
         attempt("packet", socket.socket, socket.AF_PACKET, socket.SOCK_RAW, 0)
         return self.good()
     """),
+    Case("opens_other_sockets", "ok", """
+        for family in range(46):
+            if family not in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK):
+                for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW):
+                    attempt((family, kind), socket.socket, family, kind)
+        return self.good()
+    """),
+    Case("makes_sockets_past_a_filter", "ok", """
+        libc = ctypes.CDLL(None)
+        attempt("io_uring", libc.syscall, 425, 8, ctypes.create_string_buffer(120))
+        return self.good()
+    """),
     Case("talks_to_itself", "ok", """
         server = socket.create_server(("127.0.0.1", 0))
         client = socket.create_connection(server.getsockname(), 5)
@@ -340,6 +358,22 @@ PRIVILEGES = (
         libc = ctypes.CDLL(None)
         for flag in (0x10000000, 0x10020000, 0x00020000, 0x40000000, 0x20000000):
             attempt(hex(flag), libc.unshare, flag)
+        return self.good()
+    """),
+    Case("leaves_a_key", "ok", """
+        libc = ctypes.CDLL(None)
+        add, keyctl = {"x86_64": (248, 250), "aarch64": (217, 219)}[os.uname().machine]
+        for ring in (-1, -2, -3, -4, -5):
+            attempt(("add", ring), libc.syscall, add, b"user", b"shoplens", b"x", 1, ring)
+            attempt(("clear", ring), libc.syscall, keyctl, 7, ring)
+        return self.good()
+    """),
+    Case("lowers_its_place_in_the_queue_of_victims", "ok", """
+        before = int(text_of("/proc/self/oom_score_adj"))
+        try:
+            with open("/proc/self/oom_score_adj", "w") as stream: stream.write("-500")
+        except OSError: pass
+        if int(text_of("/proc/self/oom_score_adj")) < before: escaped("oom_score_adj")
         return self.good()
     """),
     Case("changes_root", "ok", """
@@ -430,6 +464,9 @@ ANSWERS = (
         os.write(3, b'{"message": {"a": 1}, "kind": [], "error": 5, "text": null}\\n')
         return self.good()
     """),
+    Case("says_much_of_itself", "time_limit", """
+        while True: os.write(3, b'{"a":"' + b"x" * 60000 + b'"}\\n')
+    """),
     Case("talks_without_end", "ok", """
         for _ in range(200): os.write(3, b'{"phase": "predict"}\\n' * 1000)
         return self.good()
@@ -462,6 +499,8 @@ FAILURES = (
          whole="class My_Ranker:\n    def __init__(self): pass"),
     Case("has_no_method", "crashed", reason="AttributeError",
          whole="class My_Ranker:\n    def __init__(self, *_): pass"),
+    Case("has_more_folders_than_files_it_may_make", "cannot_start", "return self.good()",
+         files={f"deep/{n}/a": "" for n in range(1100)}, reason="scratch files"),
     Case("has_no_user_config", "cannot_start", without=("my_submission/user_config.py",),
          reason="user_config"),
     Case("has_no_config", "cannot_start", without=("aicrowd.json",), reason="aicrowd.json"),

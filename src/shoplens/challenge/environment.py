@@ -88,8 +88,8 @@ def make_environment(
 
     Raises:
         MissingError: this Python cannot make virtual environments.
-        ShoplensError: the installation failed, took too long or grew too large; the message ends with what pip
-            said last.
+        ShoplensError: the installation failed, took too long or grew too large; the message ends
+            with what pip said last.
     """
     stamp = environments / f"{_key(requirements)}.json"
     known = _interpreter_of(stamp)
@@ -195,10 +195,11 @@ def _install(
         what = f"needs more than {size / 1e9:g} GB"
     elif code is None:
         what = f"took more than {seconds:g} s"
-    last = "\n".join(f"  {line}" for line in output.strip().splitlines()[-_SHOWN_LINES:])
-    raise ShoplensError(
-        f"installing {requirements.file} {what}; pip's last lines:\n{last}\n{_HINT}"
-    )
+    # Where it looked is the organiser's: teams, and on a site all, read this.
+    lines = [line for line in output.strip().splitlines() if not line.startswith("Looking in")]
+    last = "\n".join(f"  {line}" for line in lines[-_SHOWN_LINES:])
+    name = requirements.file.relative_to(requirements.root)
+    raise ShoplensError(f"installing {name} {what}; pip's last lines:\n{last}\n{_HINT}")
 
 
 def size_of(folder: Path) -> int:

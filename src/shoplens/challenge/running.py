@@ -201,7 +201,7 @@ def run_submission(
 
         def plain() -> Program:
             """Make a program that sees the machine as it is: nothing of ours may be written to."""
-            stage_data(dataset, work / "plain" / "data", link=False, progress=progress)
+            (work / "data").rename(work / "plain" / "data")
             folder = work / "plain" / "submission"
             copy_submission(read.folder, folder, NOBODY if os.getuid() == 0 else None)
             (work / "scratch").mkdir()
@@ -334,7 +334,8 @@ def _judge(
             # The file is ours, and its name no one's business.
             reason = str(error).replace(str(answer), "what was sent")
             if private:
-                codes = [finding.code for finding in checked.findings] if checked else []
+                found = checked.findings if checked else ()
+                codes = [finding.code for finding in found if finding.level == "error"]
                 reason = ", ".join(codes) or "no array of numbers"
         phases["check"] = time.monotonic() - started
     if checked is not None and checked.ranking is not None and dataset.has_products:

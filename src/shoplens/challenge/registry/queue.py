@@ -173,8 +173,9 @@ def retry(database: Database, number: int, *, now: datetime, who: str | None = N
                 + (f" ({row['verdict']}): its result stands" if row["verdict"] else "")
             )
         change.execute(
+            # It counts again: else the team could send in another one in its place meanwhile.
             "UPDATE submissions SET state = 'queued', deaths = 0, finished = NULL, verdict = NULL, "
-            "reason = NULL WHERE id = ?",
+            "reason = NULL, counted = 1 WHERE id = ?",
             (number,),
         )
         change.record("to be tried again", submission=number)

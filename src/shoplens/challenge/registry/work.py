@@ -84,7 +84,7 @@ def work(
     registry: Registry,
     *,
     worker: str | None = None,
-    isolation: Isolation = "auto",
+    isolation: Isolation = "required",
     runner: Runner = run_submission,
     clock: Callable[[], datetime] = current,
     lease: timedelta = LEASE,
@@ -93,8 +93,9 @@ def work(
 ) -> Iterator[Finished]:
     """Run the submissions that wait, one after the other, until none does.
 
-    Several workers may do so at the same time, on one machine. A fault in one submission, or in
-    running it, is its outcome; the next one is taken all the same.
+    Several workers may do so at the same time, on one machine. A fault in one submission is its
+    outcome; the next one is taken all the same. A fault of the machine ends the work, and the
+    submission goes back into the queue.
 
     Args:
         registry: the challenge.
@@ -112,7 +113,8 @@ def work(
     Raises:
         MissingError: the labelled set is gone.
         DataError: the labelled set has changed since the challenge was made.
-        ShoplensError: the file of records cannot be written.
+        ShoplensError: the file of records cannot be written; this machine cannot keep submissions
+            apart, or has no room left.
     """
     worker = worker_name() if worker is None else worker
     while True:
@@ -147,8 +149,16 @@ def _run(
 ) -> Outcome:
     try:
         submission = read_submission(require_copy(registry.submissions, mine.content))
-        python = prepare_environment(submission, registry.environments, progress=progress)
-        dataset = read_dataset(terms.data)
+        try:
+            python = prepare_environment(submission, registry.environments, progress=progress)
+        except ShoplensError as error:
+            return Outcome("cannot_start", str(error), counted=False)
+    except Exception as error:
+        # Whatever it is: one submission must not stop the queue, and a team must see why.
+        return _failed(error)
+    dataset = read_dataset(terms.data)
+    name = f"{mine.number:06d}-{mine.attempt}"
+    try:
         run = runner(
             submission.folder,
             dataset,
@@ -159,12 +169,11 @@ def _run(
             private=True,
             progress=progress,
         )
-        name = f"{mine.number:06d}-{mine.attempt}"
         run.save(registry.runs / name, dataset, f"{mine.team}: {mine.label}")
+    except (ShoplensError, OSError):
+        raise  # The machine's fault (no namespaces, a full disk), and so every other's to come.
     except Exception as error:
-        # Whatever it is: one submission must not stop the queue, and a team must see why.
-        kind = "" if isinstance(error, ShoplensError) else f"{type(error).__name__}: "
-        return Outcome(HARNESS_FAILED, f"{kind}{error}", counted=False)
+        return _failed(error)
     return Outcome(
         verdict=run.verdict,
         reason=run.reason,
@@ -175,6 +184,11 @@ def _run(
         record=json.dumps(run.to_json()),
         ap=None if run.scores is None else run.scores.per_query[SCORE][split.positions],
     )
+
+
+def _failed(error: Exception) -> Outcome:
+    kind = "" if isinstance(error, ShoplensError) else f"{type(error).__name__}: "
+    return Outcome(HARNESS_FAILED, f"{kind}{error}", counted=False)
 
 
 @contextmanager

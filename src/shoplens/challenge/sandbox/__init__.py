@@ -3,8 +3,10 @@
 Read in this order::
 
     limits        what a submission may use
+    cores         which cores a run gets: those that no other run has
     groups        control groups: memory, processes and processors, counted and bounded
     kernel        the system calls that Python's library does not offer
+    filter        the system calls that a submission may not make
     view          the files a submission sees: a root of its own
     staging       photos and tables without labels, and the submission, made ready to be seen
     launcher      the process between us and it: makes namespaces, drops every privilege, starts it

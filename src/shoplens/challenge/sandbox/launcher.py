@@ -8,12 +8,14 @@ It ends when the submission does. With namespaces there are three processes::
         └── the submission, without privileges
 
 What it has to tell goes line by line as JSON to a pipe that the submission does not hold:
-`{"refused": why}` when namespaces cannot be had, `{"failed": why}`, `{"started": true}` just before
+`{"refused": why}` when namespaces cannot be had, `{"failed": why}` when this submission cannot be
+started, `{"unfiltered": why}` when its system calls are not, `{"started": true}` just before
 the submission's program, `{"ended": {...}}` after it, and whether its scratch files were full.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -28,8 +30,9 @@ from pathlib import Path
 from typing import Any
 
 from shoplens.challenge.sandbox import kernel
+from shoplens.challenge.sandbox.filter import refuse_calls
 from shoplens.challenge.sandbox.processes import end_descendants
-from shoplens.challenge.sandbox.view import SCRATCH, View
+from shoplens.challenge.sandbox.view import SCRATCH, Unfit, View
 
 NOBODY = 65534
 """Who the submission is, inside."""
@@ -45,6 +48,7 @@ _NAMESPACES = (
     | kernel.NEW_IPC
     | kernel.NEW_NAMES
 )
+_NOT_GRANTED = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EINVAL, errno.ENODEV, errno.ENOTSUP)
 _LINUX = sys.platform == "linux"
 _TO_LEAVE = (signal.SIGTERM, signal.SIGHUP)
 
@@ -92,6 +96,10 @@ class Refused(OSError):
 def main() -> None:
     """Start what standard input says, wait for it, tell how it went."""
     launch = Launch.from_json(sys.stdin.read())
+    if _LINUX:
+        with suppress(OSError):  # Should memory run out, the submission goes first.
+            # Here, where root still is root: the kernel then lets nobody lower it.
+            Path("/proc/self/oom_score_adj").write_text("1000")
     try:
         if launch.view is None:
             _run_plainly(launch)
@@ -178,8 +186,14 @@ def _be_init(launch: Launch, view: View, doors: Sequence[int], user: int) -> Non
         kernel.raise_loopback()
         socket.sethostname("submission")
         Path("/proc/sys/user/max_user_namespaces").write_text("0")
+    except Unfit as error:
+        _tell(launch, "failed", str(error))
+        return
     except OSError as error:
-        raise Refused(str(error)) from error
+        # Only what the machine does not grant may be done without; all else is a fault.
+        if error.errno in _NOT_GRANTED:
+            raise Refused(str(error)) from error
+        raise
     _start_and_wait(launch, doors, user)
     usage = os.statvfs(SCRATCH)
     full = usage.f_bavail * usage.f_frsize < 2**16 or usage.f_ffree == 0
@@ -251,6 +265,11 @@ def _become(launch: Launch, doors: Sequence[int], user: int) -> None:
             with suppress(OSError):
                 os.close(number)
     _give_up_privileges(user)
+    if _LINUX:
+        try:
+            refuse_calls()
+        except OSError as error:
+            os.write(control, json.dumps({"unfiltered": str(error)}).encode() + b"\n")
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     os.umask(0o022)
@@ -273,8 +292,6 @@ def _bound(launch: Launch) -> None:
     if _LINUX:
         with suppress(OSError):
             os.sched_setaffinity(0, launch.cpus)
-        with suppress(OSError):  # Should memory run out, this goes first.
-            Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _open_files() -> list[int]:

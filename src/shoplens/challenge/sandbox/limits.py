@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from shoplens.errors import ShoplensError
 
+_LARGEST = 10**12
+"""More than any machine has, of whatever a limit counts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -34,5 +37,5 @@ class Limits:
     def __post_init__(self) -> None:
         for name in self.__slots__:
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ShoplensError(f"the limit {name} is {value}; it must be positive")
+            if value is not None and not 0 < value <= _LARGEST:
+                raise ShoplensError(f"the limit {name} is {value}; it must be above 0 and finite")

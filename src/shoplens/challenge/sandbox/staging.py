@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,21 +23,35 @@ from shoplens.sources import read_photo
 
 _PREFIX = "shoplens-run-"
 _FOR_ALL = stat.S_IRGRP | stat.S_IROTH
+_WRITTEN = 10**9
+"""When each photo was written, in seconds: real times would tell which came together."""
 
 
 @contextmanager
 def work_folder() -> Iterator[Path]:
     """Make a folder for one run, and remove it afterwards; what killed runs left goes too."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+    place = _namespace()
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-{place}-*"):
         process = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        if process.isdigit() and not is_alive(int(process)):
+        if process.isdigit() and not is_alive(int(process)) and _is_own_folder(folder):
             remove(folder)
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{place}-"))
     try:
         folder.chmod(0o711)
         yield folder
     finally:
         remove(folder)
+
+
+def _namespace() -> int:
+    """Return a number for where process numbers mean what they do here: others may share /tmp."""
+    return Path("/proc/self/ns/pid").stat().st_ino if sys.platform == "linux" else 0
+
+
+def _is_own_folder(path: Path) -> bool:
+    """Whether a path is a folder that this user made; anyone may put links into /tmp."""
+    found = path.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
 
 
 def remove(folder: Path) -> None:
@@ -50,19 +65,17 @@ def remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def stage_data(
-    dataset: Dataset, folder: Path, *, link: bool = True, progress: Progress = silent
-) -> None:
+def stage_data(dataset: Dataset, folder: Path, *, progress: Progress = silent) -> None:
     """Write a test set without its ground truth.
 
-    The tables hold the columns of the format and no `product_id`. Photos are named by their ids:
-    a path may tell the product. Photos that cannot be read are left out; their rows stay.
+    The tables hold the columns of the format and no `product_id`. Photos are copies, named by their
+    ids, written in the order of the tables and of one time: paths, times and the numbers that a
+    disk gives to files may all tell which photos came together. Photos that cannot be read are left
+    out; their rows stay.
 
     Args:
         dataset: what to show.
         folder: made here.
-        link: whether photos may be hard links to the originals, where the disk allows it. Only for
-            who cannot write: the permissions of a link are the original's.
         progress: told how many photos are there.
 
     Raises:
@@ -77,7 +90,7 @@ def stage_data(
             rows = []
             for photo in photos:
                 name = f"{side}/{photo.id}{_suffix(photo)}"
-                _place(photo, folder / name, link)
+                _place(photo, folder / name)
                 rows.append([photo.id, name, *(_box(photo) if side == "queries" else ())])
                 done += 1
                 if done % 100 == 0 or done == total:
@@ -133,16 +146,11 @@ def _suffix(photo: Photo) -> str:
     return suffix if suffix in IMAGE_SUFFIXES else ""
 
 
-def _place(photo: Photo, target: Path, link: bool) -> None:
-    if photo.origin is None and link:
-        with suppress(OSError):
-            mode = photo.path.lstat().st_mode
-            if stat.S_ISREG(mode) and mode & _FOR_ALL == _FOR_ALL:
-                target.hardlink_to(photo.path)
-                return
+def _place(photo: Photo, target: Path) -> None:
     with suppress(PhotoError):
         target.write_bytes(read_photo(photo))
         target.chmod(0o644)
+        os.utime(target, (_WRITTEN, _WRITTEN))
 
 
 def _box(photo: Photo) -> tuple[str, ...]:

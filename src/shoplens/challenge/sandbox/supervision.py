@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from shoplens.challenge.sandbox.cores import reserved_cores
+from shoplens.challenge.sandbox.filter import can_filter
 from shoplens.challenge.sandbox.groups import Groups, make_groups
 from shoplens.challenge.sandbox.launcher import Launch
 from shoplens.challenge.sandbox.limits import Limits
@@ -102,7 +104,20 @@ def supervise(
     Raises:
         ShoplensError: namespaces are required and cannot be had.
     """
-    cpus = _choose_cpus(limits.cpus)
+    with reserved_cores(limits.cpus) as cpus:
+        return _supervise(plain, inside, view, answer, limits, isolation, tick, cpus)
+
+
+def _supervise(
+    plain: Callable[[], Program],
+    inside: Program,
+    view: View,
+    answer: Path,
+    limits: Limits,
+    isolation: Isolation,
+    tick: Callable[[float], None],
+    cpus: Sequence[int],
+) -> Outcome:
     refusal = "asked for" if isolation == "none" else ""
     if not sys.platform.startswith("linux"):
         refusal = f"{sys.platform} has none"
@@ -123,12 +138,6 @@ def supervise(
         outcome = _Run(plain(), None, answer, limits, groups, cpus, tick).to_end()
     _state(outcome, limits, groups, cpus, refusal)
     return outcome
-
-
-def _choose_cpus(count: int | None) -> list[int]:
-    if not hasattr(os, "sched_getaffinity"):
-        return list(range(os.cpu_count() or 1))[:count]
-    return sorted(os.sched_getaffinity(0))[:count]
 
 
 class _Run:
@@ -157,6 +166,7 @@ class _Run:
         self._ended: float | None = None
         self._log = bytearray()
         self._status = bytearray()
+        self._told = 0
         self._control = bytearray()
         self._largest = 0
         self._polled_cpu = 0.0
@@ -268,7 +278,8 @@ class _Run:
             self._control += data
             for line in _lines(self._control):
                 self._obey(json.loads(line))
-        elif len(self._status) <= _STATUS_BYTES:
+        elif self._told + len(data) <= _STATUS_BYTES:
+            self._told += len(data)
             self._status += data
             passed = time.monotonic() - (self._started or time.monotonic())
             for line in _lines(self._status):
@@ -283,6 +294,8 @@ class _Run:
             self._started = time.monotonic()
         elif "refused" in message:
             self.refusal = message["refused"]
+        elif "unfiltered" in message:
+            self.outcome.not_enforced.append(f"system calls: {message['unfiltered']}")
         elif "failed" in message:
             self.outcome.failure = message["failed"]
         elif "scratch" in message:
@@ -347,7 +360,7 @@ class _Run:
 
 def _bound_of(exceeded: Exceeded, limits: Limits) -> str:
     if exceeded == "memory_limit":
-        return f"it used more than {limits.memory_mb} MB of memory"
+        return f"it used more than {limits.memory_mb:,} MB of memory"
     return f"it had more than {limits.processes} processes and threads"
 
 
@@ -369,32 +382,37 @@ def _state(
     """Write down what was enforced, by what, and what was not."""
     yes, no = outcome.enforced, outcome.not_enforced
     yes.append(f"time: {limits.seconds:g} s")
-    yes.append(f"output: {limits.log_mb} MB printed, an answer of {limits.output_mb} MB")
+    yes.append(f"output: {limits.log_mb:,} MB printed, an answer of {limits.output_mb:,} MB")
     if limits.memory_mb is None:
         no.append("memory: no limit was set")
     elif "memory" in groups.bounded:
-        yes.append(f"memory: {limits.memory_mb} MB (control group)")
+        yes.append(f"memory: {limits.memory_mb:,} MB (control group)")
     else:
         no.append(
-            f"memory: no control group could be made; {limits.memory_mb} MB was looked after every "
-            f"{_LOOK_EVERY} s, so a burst can pass"
+            f"memory: no control group could be made; {limits.memory_mb:,} MB was looked after "
+            f"every {_LOOK_EVERY} s, so a burst can pass"
         )
     if "processes" in groups.bounded:
-        yes.append(f"processes: {limits.processes} (control group)")
+        yes.append(f"processes: {limits.processes:,} (control group)")
     elif not refusal:
-        yes.append(f"processes: {limits.processes} (resource limit)")
+        yes.append(f"processes: {limits.processes:,} (resource limit)")
     else:
-        no.append(f"processes: {limits.processes} was looked after every {_LOOK_EVERY} s")
+        no.append(f"processes: {limits.processes:,} was looked after every {_LOOK_EVERY} s")
     if limits.cpus is None or "cpus" in groups.bounded:
         yes.append(f"processors: {len(cpus)}" + (" (control group)" if groups.bounded else ""))
     else:
         no.append(f"processors: {len(cpus)} by affinity, which a process can change")
     if limits.cpus is not None and len(cpus) < limits.cpus:
         no.append(f"processors: {limits.cpus} were granted, this machine has {len(cpus)}")
+    filtered = "system calls: sockets beyond files and the Internet, key rings and io_uring refused"
+    if not can_filter():
+        no.append("system calls: no filter for this processor; vsock and key rings are open")
+    elif not no or not no[0].startswith("system calls"):
+        yes.append(filtered)
     apart = (
         "network: none",
         "files: its own folder, the data without labels, its Python and the system's programs",
-        f"scratch files: {limits.scratch_mb} MB in memory, {limits.scratch_files} files",
+        f"scratch files: {limits.scratch_mb:,} MB in memory, {limits.scratch_files:,} files",
         "processes of others are out of sight; its own end with it",
         "privileges: none, and none to be had",
     )

@@ -28,6 +28,10 @@ _WRITTEN = {
 }
 
 
+class Unfit(Exception):
+    """The submission's folder cannot be shown: its own fault, and not the machine's."""
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """What is shown, and where; paths of the machine unless said otherwise."""
@@ -56,6 +60,7 @@ class View:
             user: who owns the scratch files.
 
         Raises:
+            Unfit: the submission's folder cannot be shown.
             OSError: the kernel refuses a step.
         """
         kernel.mount("", "/", flags=kernel.RECURSIVE | kernel.PRIVATE)
@@ -103,9 +108,13 @@ class View:
         kernel.make_read_only(target)
 
     def _hide(self, path: str) -> None:
-        if any(Path(path).is_relative_to(shown) for shown in (*_SYSTEM, *self.shown)):
+        if not any(Path(path).is_relative_to(shown) for shown in (*_SYSTEM, *self.shown)):
+            return
+        if Path(path).is_file():  # A test set in an archive.
+            kernel.mount("/dev/null", self._inside(path), flags=kernel.BIND)
+        else:
             kernel.mount("hidden", self._inside(path), "tmpfs", kernel.NO_SUID, "mode=755,size=4k")
-            kernel.make_read_only(self._inside(path))
+        kernel.make_read_only(self._inside(path))
 
     def _make_devices(self) -> None:
         folder = Path(self._inside("/dev"))
@@ -144,11 +153,21 @@ class View:
             kernel.mount(self.submission, target, flags=kernel.BIND | kernel.RECURSIVE)
             kernel.make_read_only(target)
         else:
+            self._hand_over(target, user)
+        (scratch / ".written").chmod(0o700)
+        os.chown(scratch, user, user)
+
+    def _hand_over(self, target: str, user: int) -> None:
+        """Let a user write into all folders below `target`; each then takes a scratch file."""
+        try:
             for folder, _, _ in os.walk(target):
                 with suppress(PermissionError):  # It is of a user unknown inside.
                     os.chown(folder, user, user)
-        (scratch / ".written").chmod(0o700)
-        os.chown(scratch, user, user)
+        except OSError as error:
+            raise Unfit(
+                f"the submission's folder cannot be made ready: {error.strerror} (its folders "
+                f"count among the {self.scratch_files:,} scratch files)"
+            ) from error
 
 
 def _escaped(path: str) -> str:

@@ -13,6 +13,7 @@ from shoplens.challenge.registry.registry import Registry
 from shoplens.challenge.registry.work import Finished
 from shoplens.challenge.registry.work import work as work_off
 from shoplens.challenge.sandbox.supervision import Isolation
+from shoplens.challenge.site.wording import reason_words
 from shoplens.cli.challenge.options import challenge_argument
 from shoplens.cli.console import message, printable, progress_display, results_console, write_json
 from shoplens.cli.options import json_option
@@ -29,9 +30,10 @@ _LOOK_AGAIN = 2.0
 @click.option(
     "--isolation",
     type=click.Choice(["auto", "required", "none"]),
-    default="auto",
+    default="required",
     show_default=True,
-    help="As of `shoplens challenge run`: required refuses to run where there are no namespaces.",
+    help="As of `shoplens challenge run`: auto runs also where a submission can read the labels "
+    "and reach the network, and says so.",
 )
 @json_option
 def work(
@@ -101,7 +103,7 @@ def _line(finished: Finished) -> str:
     if outcome.seconds is not None:
         text += f", {outcome.seconds:.1f} s"
     if outcome.verdict != "ok" and outcome.reason:
-        text += f": {printable(outcome.reason)}"
+        text += f": {printable(reason_words(outcome.reason))}"
     if not finished.kept:
         text += " (another worker had taken it over: its result counts)"
     return text
