@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -179,3 +181,18 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     write_text(tmp_path / "link.txt", "new")
     assert (tmp_path / "link.txt").is_symlink()
     assert (tmp_path / "real.txt").read_text() == "new"
+
+
+def test_a_file_is_never_readable_for_others_when_that_is_asked_for(tmp_path: Path) -> None:
+    with replacing(tmp_path / "key", mode=0o600) as stream:
+        stream.write(b"x")
+        (part,) = tmp_path.iterdir()
+        assert part.stat().st_mode & 0o077 == 0
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="there is no /dev/stdout")
+def test_standard_output_by_its_path_may_be_a_pipe() -> None:
+    code = "from shoplens.files import write_text; write_text('/dev/stdout', 'written')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"written"

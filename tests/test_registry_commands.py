@@ -287,3 +287,23 @@ def test_a_late_declaration_is_said_to_be_late(run: Run, tmp_path: Path) -> None
     assert [one["late"] for one in declared["declarations"]] == [True]
     assert NOW.tzinfo is not None
     assert to_text(now)[:10] in run("challenge", "declarations", registry.folder).out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--start", "9999-12-30"),
+        ("--start", "0001-01-01T00:00+14:00"),
+        ("--seed", "-1"),
+        ("--seed", str(2**70)),
+        ("--per-day", str(2**70)),
+        ("--limit", "inf"),
+    ],
+)
+def test_numbers_and_times_out_of_reach_are_refused(
+    tmp_path: Path, run: Run, words: tuple[str, str]
+) -> None:
+    done = run("challenge", "create", tmp_path / "c", "--data", SAMPLE, *words)
+    assert done.code in (1, 2)
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "c").exists()

@@ -27,21 +27,26 @@ def require_folder(path: str | Path) -> None:
         raise ShoplensError(f"cannot write {target}: no permission, or a read-only disk")
 
 
+_BINARY = getattr(os, "O_BINARY", 0)
+"""Windows would otherwise end lines in its own way."""
+
+
 @contextmanager
-def replacing(path: str | Path) -> Iterator[IO[bytes]]:
+def replacing(path: str | Path, *, mode: int = 0o666) -> Iterator[IO[bytes]]:
     """Open a file for writing beside `path` and move it there once it is complete.
 
     When the block raises, an earlier file at `path` stays as it was. What is no regular file (a
-    pipe, /dev/null) is written to and never replaced.
+    pipe, /dev/null) is written to and never replaced. A file that is made gets the permissions
+    `mode`, less the user's mask.
 
     Raises:
         MissingError: the folder of `path` is not there.
         ShoplensError: the file cannot be written (full disk, permissions).
     """
-    # A link stays a link: what it points to is replaced.
-    target = Path(os.path.realpath(path))
-    require_folder(target)
-    if target.exists() and not target.is_file():
+    # A link stays a link: what it points to is replaced. (/dev/stdout may point to no path at all.)
+    special = Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir()
+    target = Path(path) if special else Path(os.path.realpath(path))
+    if special:
         try:
             with target.open("wb") as stream:
                 yield stream
@@ -50,9 +55,11 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
                 raise
             raise _unwritable(target, error) from error
         return
+    require_folder(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        with temporary.open("xb") as stream:
+        made = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, mode)
+        with os.fdopen(made, "wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -88,10 +95,10 @@ def read_text(path: str | Path) -> str:
         raise DataError(f"{path} cannot be read as UTF-8 text: {error}") from error
 
 
-def write_text(path: str | Path, text: str) -> None:
+def write_text(path: str | Path, text: str, *, mode: int = 0o666) -> None:
     """Write a UTF-8 text file in one step (see `replacing`).
 
     Bytes of a file name that are no UTF-8 (Linux allows them) are written as escapes.
     """
-    with replacing(path) as stream:
+    with replacing(path, mode=mode) as stream:
         stream.write(text.encode(errors="backslashreplace"))

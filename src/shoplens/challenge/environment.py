@@ -196,8 +196,8 @@ def _install(
     elif code is None:
         what = f"took more than {seconds:g} s"
     # Where it looked is the organiser's: teams, and on a site all, read this.
-    lines = [line for line in output.strip().splitlines() if not line.startswith("Looking in")]
-    last = "\n".join(f"  {line}" for line in lines[-_SHOWN_LINES:])
+    told = [line for line in output.strip().splitlines() if not line.startswith("Looking in")]
+    last = "\n".join(f"  {line}" for line in told[-_SHOWN_LINES:])
     name = requirements.file.relative_to(requirements.root)
     raise ShoplensError(f"installing {name} {what}; pip's last lines:\n{last}\n{_HINT}")
 

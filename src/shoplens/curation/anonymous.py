@@ -279,5 +279,4 @@ def _write_key(
         "original_queries": dataset.queries.ids.tolist(),
         **rows,
     }
-    write_text(path, json.dumps(values, indent=None, separators=(",", ":")) + "\n")
-    path.chmod(0o600)
+    write_text(path, json.dumps(values, indent=None, separators=(",", ":")) + "\n", mode=0o600)

@@ -111,7 +111,10 @@ def _copy(path: Path, root: Path, target: Path) -> None:
     if path.is_symlink():
         # It must lead to the same within the copy: an absolute one would lead back to where it was.
         leads_to = Path(os.path.normpath(path.parent.relative_to(root) / path.readlink()))
-        inside = path.resolve().is_relative_to(root.resolve())
+        try:
+            inside = path.resolve().is_relative_to(root.resolve())
+        except (OSError, RuntimeError):
+            raise DataError(f"{path} is a link that leads in a circle: take it out") from None
         if leads_to.is_absolute() or ".." in leads_to.parts or not inside:
             raise DataError(
                 f"{path} is a link that leads out of the folder: put a copy in its place"

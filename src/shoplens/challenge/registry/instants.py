@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from typing import NoReturn
 
 from shoplens.errors import DataError
 
@@ -37,7 +38,16 @@ def from_text(text: str) -> datetime:
             f"{text!r} is no date or time: write 2026-03-01, 2026-03-01T18:00 (UTC) or "
             "2026-03-01T18:00+02:00"
         ) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        # A challenge's other times are days and weeks from those that are given.
+        return moment if 1 < moment.year < 9999 else _refuse(text)
+    except OverflowError:
+        return _refuse(text)
+
+
+def _refuse(text: str) -> NoReturn:
+    raise DataError(f"{text!r} lies outside of the years 2 to 9998")
 
 
 def for_people(moment: datetime) -> str:

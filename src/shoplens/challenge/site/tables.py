@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,6 +50,9 @@ def board_json(board: Board, ranking: Sequence[Standing]) -> dict[str, Any]:
         "standings": [_standing(standing) for standing in ranking],
         "submissions": [_submission(entry, board.sealed) for entry in board.entries],
     }
+
+
+_BEGINS_A_FORMULA = frozenset("=+-@\t\r")
 
 
 def standings_csv(ranking: Sequence[Standing]) -> str:
@@ -122,6 +126,7 @@ def _number(value: float) -> float | None:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+    # Full-width signs are read as plain ones by some.
+    if isinstance(value, str) and unicodedata.normalize("NFKC", value[:1]) in _BEGINS_A_FORMULA:
         return "'" + value
     return value

@@ -15,7 +15,7 @@ from shoplens.challenge.registry.instants import current, for_people, from_text
 from shoplens.challenge.registry.split import read_split
 from shoplens.challenge.registry.terms import Policy, Round
 from shoplens.challenge.sandbox.limits import Limits
-from shoplens.cli.challenge.options import Moment, who_option
+from shoplens.cli.challenge.options import LARGEST, Moment, who_option
 from shoplens.cli.challenge.status import terms_json
 from shoplens.cli.console import message, results_console, write_json
 from shoplens.cli.options import json_option
@@ -48,7 +48,12 @@ _ROUND_KEYS = {
     "that are not there.",
 )
 @click.option(
-    "--seed", type=int, default=0, show_default=True, metavar="N", help="Of the split of queries."
+    "--seed",
+    type=click.IntRange(0, LARGEST),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Of the split of queries.",
 )
 @click.option(
     "--public-share",
@@ -81,7 +86,7 @@ _ROUND_KEYS = {
 )
 @click.option(
     "--per-day",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, LARGEST),
     default=5,
     show_default=True,
     metavar="N",
@@ -89,7 +94,7 @@ _ROUND_KEYS = {
 )
 @click.option(
     "--selections",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, LARGEST),
     default=2,
     show_default=True,
     metavar="N",
@@ -97,7 +102,7 @@ _ROUND_KEYS = {
 )
 @click.option(
     "--places",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, LARGEST),
     default=3,
     show_default=True,
     metavar="N",
@@ -114,7 +119,7 @@ _ROUND_KEYS = {
 )
 @click.option(
     "--cpus",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, LARGEST),
     default=Limits().cpus,
     show_default=True,
     metavar="N",
@@ -123,7 +128,7 @@ _ROUND_KEYS = {
 @click.option(
     "--memory",
     "memory_mb",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, LARGEST),
     default=Limits().memory_mb,
     show_default=True,
     metavar="MB",

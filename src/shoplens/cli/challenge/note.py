@@ -9,14 +9,14 @@ import click
 from shoplens.challenge.registry.annotations import add_note
 from shoplens.challenge.registry.instants import current
 from shoplens.challenge.registry.registry import Registry
-from shoplens.cli.challenge.options import challenge_argument, who_option
+from shoplens.cli.challenge.options import NUMBER, challenge_argument, who_option
 from shoplens.cli.console import message, write_json
 from shoplens.cli.options import json_option
 
 
 @click.command()
 @challenge_argument
-@click.argument("number", metavar="NUMBER", type=int)
+@click.argument("number", metavar="NUMBER", type=NUMBER)
 @click.argument("text", metavar="TEXT")
 @who_option
 @json_option

@@ -12,6 +12,11 @@ from rich.table import Table
 from shoplens.challenge.registry.instants import from_text
 from shoplens.errors import DataError
 
+LARGEST = 2**62
+"""What the file of records can hold as a number, with room to count on."""
+NUMBER = click.IntRange(1, LARGEST)
+"""Of a submission."""
+
 challenge_argument = click.argument(
     "challenge", metavar="CHALLENGE_DIR", type=click.Path(path_type=Path)
 )

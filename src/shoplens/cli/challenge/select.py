@@ -9,14 +9,14 @@ import click
 from shoplens.challenge.registry.annotations import select as name_final
 from shoplens.challenge.registry.instants import current
 from shoplens.challenge.registry.registry import Registry
-from shoplens.cli.challenge.options import challenge_argument, team_option, who_option
+from shoplens.cli.challenge.options import NUMBER, challenge_argument, team_option, who_option
 from shoplens.cli.console import message, write_json
 from shoplens.cli.options import json_option
 
 
 @click.command()
 @challenge_argument
-@click.argument("numbers", metavar="[NUMBER]...", type=int, nargs=-1)
+@click.argument("numbers", metavar="[NUMBER]...", type=NUMBER, nargs=-1)
 @team_option
 @who_option
 @json_option

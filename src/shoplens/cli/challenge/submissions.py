@@ -14,14 +14,14 @@ from shoplens.challenge.registry.registry import Registry
 from shoplens.challenge.registry.submissions import SubmissionRecord, list_submissions
 from shoplens.challenge.site.records import published
 from shoplens.challenge.site.wording import reason_words
-from shoplens.cli.challenge.options import challenge_argument, plain_table
+from shoplens.cli.challenge.options import NUMBER, challenge_argument, plain_table
 from shoplens.cli.console import printable, results_console, write_json
 from shoplens.cli.options import json_option
 
 
 @click.command()
 @challenge_argument
-@click.argument("number", metavar="[NUMBER]", type=int, required=False)
+@click.argument("number", metavar="[NUMBER]", type=NUMBER, required=False)
 @click.option("--team", metavar="NAME", help="Only those of this team.")
 @json_option
 def submissions(

@@ -9,14 +9,14 @@ import click
 from shoplens.challenge.registry.annotations import change_tags
 from shoplens.challenge.registry.instants import current
 from shoplens.challenge.registry.registry import Registry
-from shoplens.cli.challenge.options import challenge_argument, who_option
+from shoplens.cli.challenge.options import NUMBER, challenge_argument, who_option
 from shoplens.cli.console import results_console, write_json
 from shoplens.cli.options import json_option
 
 
 @click.command()
 @challenge_argument
-@click.argument("number", metavar="NUMBER", type=int)
+@click.argument("number", metavar="NUMBER", type=NUMBER)
 @click.option("--add", multiple=True, metavar="TAG", help="Repeatable.")
 @click.option("--remove", multiple=True, metavar="TAG", help="Repeatable.")
 @who_option
