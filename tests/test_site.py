@@ -21,6 +21,7 @@ import pytest
 from challenge_boards import START, board, entry, spread
 
 from shoplens.challenge.leaderboard import Board, ExternalData, Note, Seeker, TeamCard, standings
+from shoplens.challenge.site import folder as folder_module
 from shoplens.challenge.site.build import build_site
 from shoplens.challenge.site.feed import atom_feed
 from shoplens.challenge.site.history import NAMED, draw_history
@@ -131,9 +132,24 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     }
 
 
+def reachable(folder: Path) -> set[Path]:
+    """Return the pages that a visitor of the front page can come to."""
+    found: set[Path] = set()
+    waiting = [folder / "index.html"]
+    while waiting:
+        path = waiting.pop()
+        if path not in found and path.suffix == ".html":
+            found.add(path)
+            if path.is_file():
+                parts = [urlsplit(a["href"] or "") for a in Page(path).of("a")]
+                inside = [p.path for p in parts if not p.scheme and p.path]
+                waiting += [Path(os.path.normpath(path.parent / name)) for name in inside]
+    return found
+
+
 def check_pages(folder: Path) -> None:
-    """Hold every page of a site to what all must keep."""
-    for path in folder.rglob("*.html"):
+    """Hold the pages of a site, as far as a visitor gets, to what all must keep."""
+    for path in reachable(folder):
         page = Page(path)
         assert not page.of("script"), path
         assert not [t for t, a in page.tags if any(name.startswith("on") for name in a)], path
@@ -161,6 +177,23 @@ def test_every_link_of_the_site_leads_somewhere(tmp_path: Path) -> None:
         ".shoplens-site.json",
     } == set(files)  # fmt: skip
     check_pages(tmp_path / "site")
+    assert reachable(tmp_path / "site") == {*(tmp_path / "site").rglob("*.html")}
+
+
+def test_new_pages_are_there_before_old_ones_link_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "site"
+    build_site(folder, other())
+    write = folder_module._write_changed
+
+    def watched(path: Path, content: bytes) -> bool:
+        changed = write(path, content)
+        check_pages(folder)
+        return changed
+
+    monkeypatch.setattr(folder_module, "_write_changed", watched)
+    build_site(folder, running())
 
 
 def test_the_ranking_shows_ranks_scores_and_ties(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Writing the site into its folder so that it is whole at every moment.
 
-Each file is replaced in one step; the pages that others link to come before those that link to
-them, and what the site no longer has goes last. So whoever looks, or kills the build, finds every
-link leading somewhere. A list of the site's own files keeps the folder's other files safe.
+Each file is replaced in one step. New files come first, while nothing links to them; of the others,
+those that are linked to come before those that link to them; what the site no longer has goes last.
+So whoever looks, or kills the build, finds every link leading somewhere. A list of the site's own
+files keeps the folder's other files safe.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def write_site(folder: Path, files: Mapping[str, bytes]) -> int:
         raise ShoplensError(f"cannot make {folder}: {error.strerror or error}") from error
     # Before a file is there the list names it: the next build knows those of one that was killed.
     _write_changed(folder / MANIFEST, _manifest({*earlier, *files}))
-    written = sum(_write_changed(folder / name, content) for name, content in files.items())
+    in_order = sorted(files, key=lambda name: (folder / name).is_file())
+    written = sum(_write_changed(folder / name, files[name]) for name in in_order)
     for name in sorted(earlier - {*files}):
         (folder / name).unlink(missing_ok=True)
     _write_changed(folder / MANIFEST, _manifest({*files}))
