@@ -70,7 +70,7 @@ STEPS = (
     Step("the same without augmentation", "late-stages-plain", 256),
     Step("the same with attention pooling", "attention", 256),
     Step("the same, every stage tuned (end to end)", "all-stages", 256),
-    Step("the same for five times as long, a greedy soup of its epochs", "soup", 256),
+    Step("the same for 100 steps, a greedy soup of four epochs", "soup", 256),
     Step(
         "late stages tuned, mixed with their start, float16: lite2-products",
         DEFAULT_MODEL,

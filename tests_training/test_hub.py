@@ -397,15 +397,16 @@ def of_hf(class_name: str, **settings: Any) -> tuple[Any, Any]:
 
 CROPPED = {"size": EDGE, "crop_size": SQUARE, "resample": 3}
 CONGRUENT: dict[str, tuple[Callable[[], tuple[Any, Any]], float, float]] = {
-    # Largest and mean difference in grey levels that is allowed.
+    # Largest and mean difference in grey levels that is allowed. The two that resize by Pillow may
+    # go over columns first (see docs/models.md).
     "timm center": (of_timm, 110, 2.0),
     "timm center 0.875": (lambda: of_timm(crop_pct=0.875), 110, 2.0),
-    "timm squash": (lambda: of_timm(crop_mode="squash", crop_pct=1.0), 2, 0.01),
-    "timm squash 0.875": (lambda: of_timm(crop_mode="squash", crop_pct=0.875), 2, 0.01),
+    "timm squash": (lambda: of_timm(crop_mode="squash", crop_pct=1.0), 8, 0.15),
+    "timm squash 0.875": (lambda: of_timm(crop_mode="squash", crop_pct=0.875), 8, 0.15),
     "timm border": (lambda: of_timm(crop_mode="border", crop_pct=1.0), 2, 0.01),
-    "timm bilinear": (lambda: of_timm(interpolation="bilinear", crop_mode="squash"), 3, 0.05),
+    "timm bilinear": (lambda: of_timm(interpolation="bilinear", crop_mode="squash"), 3, 0.1),
     "open_clip shortest": (of_open_clip, 110, 2.0),
-    "open_clip squash": (lambda: of_open_clip(resize_mode="squash"), 2, 0.01),
+    "open_clip squash": (lambda: of_open_clip(resize_mode="squash"), 8, 0.15),
     "open_clip longest": (lambda: of_open_clip(resize_mode="longest"), 2, 0.01),
     "hf SigLIP": (lambda: of_hf("SiglipImageProcessor", size=SQUARE, resample=3), 6, 0.2),
     "hf SigLIP 2": (lambda: of_hf("SiglipImageProcessor", size=SQUARE, resample=2), 2, 0.2),
