@@ -18,7 +18,7 @@ from shoplens.cli.options import (
     remote_option,
     writable,
 )
-from shoplens.cli.runs import named_dataset, open_run
+from shoplens.cli.runs import category_option, named_dataset, open_run
 from shoplens.records import BoxFrame
 from shoplens.report import RunComparison, compare_runs, read_categories, write_comparison_page
 from shoplens.report.comparison_page import MOST_RUNS, letter, shown_p, verdict
@@ -53,11 +53,7 @@ _PAGE_METRIC = "map@1000"
     callback=writable,
     help="Also write a page, with the queries that changed most side by side.",
 )
-@click.option(
-    "--category",
-    metavar="COLUMN",
-    help="The column with the products' categories; by default `category`, where there is one.",
-)
+@category_option
 @click.option(
     "--queries",
     "n_shown",

@@ -55,7 +55,7 @@ columns_option = click.option(
     "columns",
     multiple=True,
     metavar="OURS=THEIRS",
-    callback=lambda c, p, v: _pairs(v),
+    callback=lambda c, p, v: _columns(v),
     help="A table's own name for a column, as in img_path=file; repeatable. For ids, "
     "OURS=@row numbers the rows from 0.",
 )
@@ -200,16 +200,23 @@ _EMBEDDING_OPTIONS = (
 )
 
 
-def _pairs(values: Sequence[str]) -> dict[str, str]:
+def _columns(values: Sequence[str]) -> dict[str, str]:
+    pairs = column_pairs(values, COLUMNS)
+    for ours, theirs in pairs.items():
+        if theirs == ROW_NUMBER and not ours.endswith("_img_id"):
+            raise click.BadParameter(f"'{ours}={theirs}': only ids can be row numbers")
+    return pairs
+
+
+def column_pairs(values: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
+    """Read OURS=THEIRS from the command line; OURS must be one of `columns`."""
     pairs = {}
     for value in values:
         ours, separator, theirs = value.partition("=")
         if not separator or not theirs:
             raise click.BadParameter(f"{value!r} is not OURS=THEIRS, as in img_path=file")
-        if ours not in COLUMNS:
-            close = difflib.get_close_matches(ours, COLUMNS, n=1) or [", ".join(COLUMNS)]
+        if ours not in columns:
+            close = difflib.get_close_matches(ours, columns, n=1) or [", ".join(columns)]
             raise click.BadParameter(f"{ours!r} is no column of the format; meant is {close[0]}?")
-        if theirs == ROW_NUMBER and not ours.endswith("_img_id"):
-            raise click.BadParameter(f"{value!r}: only ids can be row numbers")
         pairs[ours] = theirs
     return pairs

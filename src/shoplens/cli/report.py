@@ -15,7 +15,7 @@ from shoplens.cli.options import (
     remote_option,
     writable,
 )
-from shoplens.cli.runs import named_dataset, open_run
+from shoplens.cli.runs import category_option, named_dataset, open_run
 from shoplens.curation.duplicates import find_duplicates, sketch_photos
 from shoplens.dataset import Dataset
 from shoplens.metrics import DEFAULT_METRICS
@@ -41,12 +41,7 @@ from shoplens.report import SamePicture, read_categories, report_run, write_run_
     callback=writable,
     help="The page to write.",
 )
-@click.option(
-    "--category",
-    metavar="COLUMN",
-    help="The column of gallery.csv or queries.csv with the products' categories; by default "
-    "`category`, where there is one.",
-)
+@category_option
 @click.option(
     "--queries",
     "n_shown",

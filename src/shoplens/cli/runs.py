@@ -16,6 +16,13 @@ from shoplens.evaluation import evaluate
 from shoplens.records import BoxFrame
 from shoplens.runs import Run, load_run
 
+category_option = click.option(
+    "--category",
+    metavar="COLUMN",
+    help="The column of gallery.csv or queries.csv with the products' categories; by default "
+    "`category`, where there is one.",
+)
+
 
 def named_dataset(
     data: str | None,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from shoplens.curation.leaks import LeakReport
@@ -17,8 +17,8 @@ from shoplens.files import write_text
 from shoplens.parallel import parallel_map
 from shoplens.records import Domain, Photo
 from shoplens.report.figures import Axis, histogram
+from shoplens.report.page import page_templates
 from shoplens.report.thumbnails import Thumbnail, photo_key, query_thumbnail
-from shoplens.report.words import counted
 
 MOST_PAIRS = 60
 """Pairs that a page shows; JSON lists them all."""
@@ -97,20 +97,12 @@ def write_leaks(path: str | Path, title: str, found: LeakReport) -> None:
 
 
 def _write(path: str | Path, template: str, **values: Any) -> None:
-    write_text(path, _environment().get_template(template).render(values))
+    write_text(path, _templates().get_template(template).render(values))
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("shoplens.curation", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["counted"] = counted
-    return environment
+def _templates() -> Environment:
+    return page_templates(PackageLoader("shoplens.curation", "."))
 
 
 def _sample(photos: Sequence[Photo], n: int, random: np.random.Generator) -> list[Photo]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 
 from shoplens.report.words import counted
 
@@ -17,13 +17,13 @@ def render(template: str, **values: Any) -> str:
         template: a `.j2` file of this package.
         values: by their names in the template; texts are escaped unless they are `Markup`.
     """
-    return _environment().get_template(template).render(values)
+    return _templates().get_template(template).render(values)
 
 
-@cache
-def _environment() -> Environment:
+def page_templates(loader: BaseLoader) -> Environment:
+    """Return the templates that a loader finds, with what all pages keep to."""
     environment = Environment(
-        loader=PackageLoader("shoplens.report", "."),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -31,3 +31,8 @@ def _environment() -> Environment:
     )
     environment.globals["counted"] = counted
     return environment
+
+
+@cache
+def _templates() -> Environment:
+    return page_templates(PackageLoader("shoplens.report", "."))

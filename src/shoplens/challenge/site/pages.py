@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import PackageLoader
 
 from shoplens.challenge.leaderboard import Board, Entry, Standing, estimate_all
 from shoplens.challenge.registry.instants import for_people
@@ -16,6 +16,7 @@ from shoplens.challenge.site import wording
 from shoplens.challenge.site.history import NAMED, draw_history
 from shoplens.challenge.site.markdown import read_markdown
 from shoplens.challenge.site.records import published
+from shoplens.report.page import page_templates
 
 _PROSE = {
     "rules": "Rules",
@@ -67,13 +68,7 @@ class Pages:
         self._final_standing = {s.entry.submission_id: s for s in self._final_ranking}
         self._estimates = estimate_all(public)
         self._final_estimates = estimate_all(final) if final else {}
-        self._environment = Environment(
-            loader=PackageLoader("shoplens.challenge.site"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self._environment = page_templates(PackageLoader("shoplens.challenge.site"))
         self._environment.filters |= {
             "date": for_people,
             "duration": wording.duration,

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from pathlib import Path
 
 import click
 
 from shoplens.cli.console import message, progress_display, results_console, write_json
-from shoplens.cli.options import boxes_option, json_option, workers_option
+from shoplens.cli.options import boxes_option, column_pairs, json_option, workers_option
 from shoplens.curation.making import How, Made, make_dataset
 from shoplens.curation.tagged import COLUMNS
 from shoplens.records import BoxFrame
 from shoplens.report.words import counted
-
-
-def _columns(
-    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
-) -> dict[str, str]:
-    pairs = {}
-    for value in values:
-        ours, separator, theirs = value.partition("=")
-        if not separator or not theirs:
-            raise click.BadParameter(f"{value!r} is not OURS=THEIRS, as in img_path=file")
-        if ours not in COLUMNS:
-            close = difflib.get_close_matches(ours, COLUMNS, n=1) or [", ".join(COLUMNS)]
-            raise click.BadParameter(f"{ours!r} is no column of such a table; meant is {close[0]}?")
-        pairs[ours] = theirs
-    return pairs
 
 
 @click.command()
@@ -66,7 +50,7 @@ def _columns(
     "columns",
     multiple=True,
     metavar="OURS=THEIRS",
-    callback=_columns,
+    callback=lambda c, p, v: column_pairs(v, COLUMNS),
     help="A table's own name for a column, as in product_id=sku; repeatable.",
 )
 @boxes_option
