@@ -26,7 +26,9 @@ SECTIONS = {
         "took no part, made by another renderer. The development set is validation: it chose. "
         "Photos/s: the model alone, one call a core, the models of one run (last column) in turn, "
         "five rounds. All but the shipped model and its int8 form were exported before padding "
-        "became part of convolutions, which makes each of them about a sixth faster. Made by "
+        "became part of convolutions, which makes each of them about a sixth faster; rows of runs "
+        "before 2026-11-28 had photos resized by Pillow. Rows at 256 px are short runs, to compare "
+        "with each other; validation chose how much of the start weights each keeps. Made by "
         "`python3 make.py steps`; what training the network itself did is in the "
         "[model card](model-card.md#training-the-network-itself).",
     ),
