@@ -49,7 +49,7 @@ def overhead(folder: Path, data: Path) -> dict[str, Any]:
 
 
 def staging(folder: Path, n: int = 40_000) -> float:
-    """Return the seconds of making ready a test set of so many photos, on the same disk."""
+    """Return the seconds of making ready (copying) a test set of so many photos."""
     source = folder / "many"
     (source / "gallery").mkdir(parents=True)
     photo = next((ROOT / "src/shoplens/sample/gallery").iterdir()).read_bytes()
@@ -101,7 +101,7 @@ def main() -> None:
     parts = ("whole, s", "its own, s", "checked and scored, s", "harness, s")
     text = table(["a submission that answers at once", *parts], rows)
     text += (
-        f"\n\nMaking 40,000 photos ready (hard links): {forty_thousand:.1f} s.\n\n"
+        f"\n\nMaking 40,000 photos ready (copies): {forty_thousand:.1f} s.\n\n"
         f"{len(ends)} hostile or broken submissions: {right} with the right verdict, {inside} kept "
         f"in, {clean} with a clean machine after it; {took:.0f} s in all, one after the other.\n\n"
     )
