@@ -4,8 +4,8 @@
 
 Every step is a training configuration in examples/training/steps; `--tables` is the folder that
 scripts/build_model.py takes. Steps whose model is not in build/steps yet are trained and exported
-first; the others, and the built-in models, are only measured. `--only CONFIG` measures the steps of
-some configurations and keeps the other rows of the last result.
+first; the others, and the built-in models, are only measured. `--only NAME` measures some steps, by
+the names of their configurations, and keeps the other rows of the last result.
 """
 
 from __future__ import annotations
@@ -50,6 +50,11 @@ class Step:
     input_size: int
     precision: str = "fp32"
     shipped: bool = False
+
+    @property
+    def name(self) -> str:
+        """What `--only` calls it."""
+        return f"{self.config}-int8" if self.precision == "int8" else self.config
 
     @property
     def model(self) -> Path:
@@ -155,10 +160,10 @@ def main() -> None:
     """Prepare, measure, print, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tables", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--only", nargs="+", metavar="CONFIG", choices={s.config for s in STEPS})
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices={s.name for s in STEPS})
     arguments = parser.parse_args()
     tables: Path = arguments.tables
-    steps = [s for s in STEPS if arguments.only is None or s.config in arguments.only]
+    steps = [s for s in STEPS if arguments.only is None or s.name in arguments.only]
     kept = {row["label"]: row for row in last_rows()} if arguments.only else {}
     MODELS.mkdir(parents=True, exist_ok=True)
     for step in steps:
