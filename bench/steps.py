@@ -72,7 +72,6 @@ STEPS = (
     Step("at 320 px", "head-320", 320),
     Step("at 384 px", "head-384", 384),
     Step("row 4, late stages tuned for 60 steps on augmented views", "late-stages", 256),
-    Step("the same without augmentation", "late-stages-plain", 256),
     Step("the same with attention pooling", "attention", 256),
     Step("the same, every stage tuned (end to end)", "all-stages", 256),
     Step("the same for 100 steps, a greedy soup of four epochs", "soup", 256),
