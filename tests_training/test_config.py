@@ -54,6 +54,14 @@ averaging: {start_share: [0, 0.3]}
     assert config.averaging.start_share == (0, 0.3)
 
 
+def test_views_without_augmentation_have_a_word(tmp_path: Path) -> None:
+    config = read(tmp_path, SMALLEST + "views: {augmentation: none}\n")
+    assert set(config.views.augmentation.model_dump().values()) == {0}
+    assert "views.augmentation" in complaint(
+        tmp_path, SMALLEST + "views: {augmentation: nothing}\n"
+    )
+
+
 def test_paths_are_taken_from_the_folder_of_the_file(tmp_path: Path) -> None:
     absolute = tmp_path / "elsewhere" / "more.csv"
     config = read(tmp_path, SMALLEST + f"  - table: {absolute}\n  - table: ../up.csv\n")

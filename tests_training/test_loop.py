@@ -11,6 +11,7 @@ from conftest import EXPORTER_WARNINGS
 
 from shoplens.errors import DataError, MissingError
 from shoplens.training.config import Config
+from shoplens.training.export import make_recipe
 from shoplens.training.loop import load_run, train
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in EXPORTER_WARNINGS]
@@ -105,6 +106,33 @@ def test_no_epochs_keep_the_start_weights(tiny: Config, tmp_path: Path) -> None:
     report = train(untrained, tmp_path / "run")
     assert report.steps == 0
     assert report.scores["start"] == report.scores["result"]
+
+
+def test_a_larger_model_than_its_views_has_the_centres_of_its_own_size(
+    tiny: Config, tmp_path: Path
+) -> None:
+    def of_size(**sizes: int) -> Config:
+        network = tiny.network.model_copy(update={"input_size": sizes.get("model")})
+        views = tiny.views.model_copy(update={"input_size": sizes["views"]})
+        still = tiny.optimiser.model_copy(update={"epochs": 0})
+        return tiny.model_copy(update={"network": network, "views": views, "optimiser": still})
+
+    small, large = of_size(views=32), of_size(views=64)
+    mixed = of_size(views=32, model=64)
+    for name, config in (("small", small), ("large", large), ("mixed", mixed)):
+        train(config, tmp_path / name)
+    found = {name: load_run(tmp_path / name) for name in ("small", "large", "mixed")}
+    assert found["mixed"].centres == found["large"].centres != found["small"].centres
+    assert make_recipe(found["mixed"]).input_size == 64
+    assert make_recipe(found["small"]).input_size == 32
+
+
+def test_views_smaller_than_the_model_are_learnt_from(tiny: Config, tmp_path: Path) -> None:
+    network = tiny.network.model_copy(update={"input_size": 64})
+    train(tiny.model_copy(update={"network": network}), tmp_path / "run")
+    (file,) = (tmp_path / "run" / "views").glob("*.npy")
+    assert np.load(file, mmap_mode="r").shape[-1] == 32 // 16
+    assert load_run(tmp_path / "run").config.input_size == 64
 
 
 def test_a_share_of_the_start_weights_is_chosen_by_validation(tiny: Config, tmp_path: Path) -> None:

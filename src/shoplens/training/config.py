@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from shoplens.errors import DataError
 from shoplens.files import read_text
@@ -99,6 +99,11 @@ class Augmentation(_Section):
     mirror: Share = 0.5
     """Chance that left and right change places."""
 
+    @classmethod
+    def none(cls) -> Augmentation:
+        """Return what leaves photos as they are."""
+        return cls(**dict.fromkeys(cls.model_fields, 0.0))
+
 
 class Views(_Section):
     """The pixels a network learns from."""
@@ -109,7 +114,12 @@ class Views(_Section):
     """Views made ahead of each product and domain when early stages are frozen; at least one of
     each photo."""
     augmentation: Augmentation = Augmentation()
-    """How far views stray from their photo."""
+    """How far views stray from their photo; `none`: not at all."""
+
+    @field_validator("augmentation", mode="before")
+    @classmethod
+    def _none_is_a_word(cls, value: object) -> object:
+        return Augmentation.none() if value == "none" else value
 
 
 class Network(_Section):
@@ -129,6 +139,10 @@ class Network(_Section):
     """The p of GeM; 1 is the mean, a large one nearly the maximum."""
     dimension: Annotated[int, Field(ge=2, le=4096)] = 512
     """Length of the vectors."""
+    input_size: Annotated[int, Field(ge=32, le=1024)] | None = None
+    """Side in pixels of the squares that the finished model takes; null: that of the views. At this
+    size head and centres are fitted and epochs validated. Larger than the views it costs no time in
+    training and gains accuracy (Touvron et al., NeurIPS 2019)."""
     whitening: Share = 0.5
     """Power by which the components that the head starts from are divided by their spread: 0 not
     at all, 1 to equal spread."""
@@ -259,6 +273,11 @@ class Config(_Section):
     """How long, and how fast."""
     averaging: Averaging = Averaging()
     """Which weights come out."""
+
+    @property
+    def input_size(self) -> int:
+        """Side in pixels of the squares that the finished model takes."""
+        return self.network.input_size or self.views.input_size
 
     @model_validator(mode="after")
     def _distil_has_teachers(self) -> Config:

@@ -201,7 +201,7 @@ def export_run(
         output: the model folder to write.
         precision: `fp32`; `fp16`, half the size at the same speed; `int8`, a quarter of the size
             and about twice the speed on processors with 8-bit products.
-        input_size: side of the squares the model takes; None takes the one it was trained with.
+        input_size: side of the squares the model takes; None takes the configuration's.
         photos: what to check, and to calibrate int8, with: a folder of images, a test set folder
             or a training table; None takes the photos of the run.
         evaluate_on: a test set folder to compare mAP@1000 on as well.
@@ -302,7 +302,7 @@ def make_recipe(
         name=config.name,
         version=config.version,
         dimension=settings.dimension,
-        input_size=input_size or config.views.input_size,
+        input_size=input_size or config.input_size,
         fit=backbone.fit,
         pad_colour=backbone.pad_colour,
         pixels="uint8_nhwc",

@@ -157,10 +157,13 @@ class _Run:
         network = Network(backbone, config.network)
         # Torch releases differ in whether this overload is typed.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,unused-ignore]
-        size = config.views.input_size
+        size = config.input_size
         clutter = [photo.path for product in trained for photo in product.taken_by("user")]
         augmenter = Augmenter(
-            config.views.augmentation, size=size, pad_colour=backbone.pad_colour, clutter=clutter
+            config.views.augmentation,
+            size=config.views.input_size,
+            pad_colour=backbone.pad_colour,
+            clutter=clutter,
         )
         plain, on_white = PlainViews(backbone, size, clutter), PlainViews(backbone, size, ())
         early = EarlyStages(network, size)

@@ -56,9 +56,8 @@ class PlainViews:
 
     def __init__(self, backbone: Backbone, size: int, clutter: Sequence[Path]) -> None:
         self._on_clutter = bool(clutter)
-        chances = dict.fromkeys(Augmentation.model_fields, 0.0)
         self._augmenter = Augmenter(
-            Augmentation(**{**chances, "foreground_cut": 1.0, "backdrop": 1.0}),
+            Augmentation.none().model_copy(update={"foreground_cut": 1.0, "backdrop": 1.0}),
             size=size,
             pad_colour=backbone.pad_colour,
             clutter=clutter,
