@@ -66,6 +66,14 @@ SECTIONS = {
         "The built-in model alone, one call a core, in turn. float16 is how weights are stored; "
         "they compute in float32. What int8 gains depends on the processor: here it is measured.",
     ),
+    "large_models": (
+        "Large networks on torch",
+        "Networks of OpenCLIP with random weights, which cost what trained ones do, as "
+        "`--device cuda` runs them (pixels in the host's memory in, vectors out), and the network "
+        "alone on pixels that are on the device already; beside a large matrix product in the same "
+        "numbers and a copy to the device, in the same run. Where torch finds no graphics "
+        "processor it measures the smallest of them on the cores.",
+    ),
     "threads": (
         "Threads or processes",
         "The same photos by threads, as shipped, and by a pool of processes with shared memory. "
@@ -133,7 +141,7 @@ ELSEWHERE = {
     "distributed": ".venv-ray/bin/python bench/distributed.py",
 }
 """What has a command of its own: here its results are only shown."""
-WITH_TORCH = ("starter_kit_way", "precision")
+WITH_TORCH = ("starter_kit_way", "precision", "large_models")
 """What is run in the environment for training."""
 
 

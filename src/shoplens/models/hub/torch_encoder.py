@@ -21,7 +21,7 @@ from shoplens.records import Domain, Vectors
 
 TorchPrecision = Literal["fp32", "fp16", "bf16"]
 """What the network computes in."""
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _CPU_BATCH = 8
 _LARGEST_BATCH = 256
 _MEMORY_SHARE = 0.7
@@ -59,7 +59,7 @@ class TorchEncoder:
             ModelError: the network gives no vectors.
         """
         self._device = _existing(device)
-        self._dtype = _DTYPES[precision]
+        self._dtype = DTYPES[precision]
         self._network: nn.Module = tower.network.to(self._device, self._dtype).eval()
         # Torch releases differ in whether this overload is typed.
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,unused-ignore]
