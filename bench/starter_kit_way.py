@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,31 +16,42 @@ from typing import Any
 import numpy as np
 from catalogues import photos_at_hand, write_queries
 from commands import Finished, fresh_folder, shoplens, timed_json
-from measuring import ROOT, finish, table
+from measuring import ROOT, SAMPLE, finish, table
+from precision import CALIBRATED, prepared
 
+from shoplens import load_encoder, read_gallery
 from shoplens.cores import usable_cores
 from shoplens.models import DEFAULT_MODEL
 from shoplens.models.recipe import Recipe
 
-PHOTOS, ROUNDS = 240, 3
+PHOTOS, ROUNDS = 480, 3
 TARGET_RATIO, TARGET_RATE = 8, 40
 NAMES = {
     "eager": "starter kit: OpenCV, Pillow, PyTorch eager, DataLoader with 2 workers, batch 32",
     "sequential": "OpenCV, Pillow, ONNX Runtime one by one, all threads",
     "shoplens": "shoplens embed",
     "bfloat16": "shoplens embed --device openvino:bf16",
+    "int8": "shoplens embed, the model in int8",
 }
-DEVICES = {"shoplens": "cpu", "bfloat16": "openvino:bf16"}
+DEVICES = {"shoplens": "cpu", "bfloat16": "openvino:bf16", "int8": "cpu"}
 
 
-def write_imagenet(folder: Path) -> None:
-    """Write the ImageNet Lite2 at 260 px in float32, its head random: that costs the same."""
+@dataclass(frozen=True)
+class Model:
+    """A network as model folders."""
+
+    floats: Path
+    int8: Path
+
+
+def write_imagenet(folder: Path) -> Model:
+    """Write the ImageNet Lite2 at 260 px, its head random: that costs the same."""
     import torch  # noqa: PLC0415
 
     from shoplens.training import config  # noqa: PLC0415
     from shoplens.training.backbones import load_backbone  # noqa: PLC0415
     from shoplens.training.export import write_model  # noqa: PLC0415
-    from shoplens.training.graphs import to_onnx  # noqa: PLC0415
+    from shoplens.training.graphs import to_int8, to_onnx  # noqa: PLC0415
     from shoplens.training.network import Network  # noqa: PLC0415
 
     torch.manual_seed(0)
@@ -58,19 +70,27 @@ def write_imagenet(folder: Path) -> None:
         licence="Apache-2.0",
         sources=backbone.sources,
     )
-    write_model(folder, to_onnx(Network(backbone, settings).eval(), recipe.input_size), recipe)
+    written = Model(folder / "float32", folder / "int8")
+    weights = to_onnx(Network(backbone, settings).eval(), recipe.input_size)
+    write_model(written.floats, weights, recipe)
+    sample = [*read_gallery(SAMPLE)][:CALIBRATED]
+    write_model(
+        written.int8, to_int8(weights, prepared(sample, load_encoder(written.floats))), recipe
+    )
+    return written
 
 
-def run(way: str, dataset: Path, model: Path, output: Path) -> Finished:
+def run(way: str, dataset: Path, model: Model, output: Path) -> Finished:
     """Embed the photos one way, in a fresh process; `output` gets their vectors."""
     with fresh_folder() as cache:
         if way in DEVICES:
+            folder = model.int8 if way == "int8" else model.floats
             return shoplens(
-                "embed", dataset, "--queries", "--model", model, "--device", DEVICES[way],
+                "embed", dataset, "--queries", "--model", folder, "--device", DEVICES[way],
                 "--no-cache", "-o", output, cache=cache,
             )  # fmt: skip
         program = Path(__file__).with_name("starter_kit.py")
-        return timed_json(sys.executable, program, way, dataset, model, output, cache=cache)
+        return timed_json(sys.executable, program, way, dataset, model.floats, output, cache=cache)
 
 
 def lowest_cosine(output: dict[str, Path], model: Path) -> dict[str, float]:
@@ -101,7 +121,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def compared(dataset: Path, model: Path, n: int, rounds: int) -> dict[str, dict[str, Any]]:
+def compared(dataset: Path, model: Model, n: int, rounds: int) -> dict[str, dict[str, Any]]:
     """Return the figures of every way with one model."""
     with fresh_folder() as scratch:
         ways = [way for way in NAMES if way != "bfloat16" or has_bfloat16()]
@@ -110,7 +130,7 @@ def compared(dataset: Path, model: Path, n: int, rounds: int) -> dict[str, dict[
         for _ in range(rounds):
             for way in ways:
                 runs[way].append(run(way, dataset, model, output[way]))
-        cosines = lowest_cosine(output, model)
+        cosines = lowest_cosine(output, model.floats)
     busy = {
         way: [one.cpu_seconds / one.wall_seconds / usable_cores() for one in each]
         for way, each in runs.items()
@@ -136,11 +156,12 @@ def main() -> None:
     n = len(photos)
     with fresh_folder() as scratch:
         write_queries(photos, scratch / "photos")
-        write_imagenet(scratch / "imagenet-lite2")
-        builtin = ROOT / "src" / "shoplens" / "models" / "builtin" / DEFAULT_MODEL
+        builtin = ROOT / "src" / "shoplens" / "models" / "builtin"
         models = {
-            f"{DEFAULT_MODEL}, 384 px": builtin,
-            "ImageNet Lite2, 260 px, float32": scratch / "imagenet-lite2",
+            f"{DEFAULT_MODEL}, 384 px": Model(
+                builtin / DEFAULT_MODEL, builtin / f"{DEFAULT_MODEL}-int8"
+            ),
+            "ImageNet Lite2, 260 px": write_imagenet(scratch / "imagenet-lite2"),
         }
         found = {
             label: compared(scratch / "photos", model, n, arguments.rounds)

@@ -4,8 +4,8 @@
 
 Every step is a training configuration in examples/training/steps; `--tables` is the folder that
 scripts/build_model.py takes. Steps whose model is not in build/steps yet are trained and exported
-first; the others, and the built-in models, are only measured. `--only NAME` measures some steps, by
-the names of their configurations, and keeps the other rows of the last result.
+first; the others, and the built-in models, are only measured. `--only NAME` measures some steps,
+named by configuration or built-in model, and keeps the other rows of the last result.
 """
 
 from __future__ import annotations
@@ -34,8 +34,6 @@ from shoplens.training.photos import Product, read_products, split
 CONFIGS = ROOT / "examples" / "training" / "steps"
 MODELS = ROOT / "build" / "steps"
 BUILTIN = ROOT / "src" / "shoplens" / "models" / "builtin"
-RUN = ROOT / "build" / DEFAULT_MODEL
-"""What scripts/build_model.py left."""
 PLOT = ROOT / "docs" / "images" / "accuracy-by-cost.png"
 PHOTOS = 24
 
@@ -46,22 +44,20 @@ class Step:
 
     label: str
     config: str
-    """Name of its configuration."""
+    """Name of its configuration, or of the built-in model."""
     input_size: int
-    precision: str = "fp32"
-    shipped: bool = False
 
     @property
-    def name(self) -> str:
-        """What `--only` calls it."""
-        return f"{self.config}-int8" if self.precision == "int8" else self.config
+    def shipped(self) -> bool:
+        """Whether it is one of the built-in models."""
+        return self.config.startswith(DEFAULT_MODEL)
 
     @property
     def model(self) -> Path:
         """Where its model folder is."""
         if self.shipped:
-            return BUILTIN / DEFAULT_MODEL
-        return MODELS / f"{self.config}-{self.input_size}-{self.precision}"
+            return BUILTIN / self.config
+        return MODELS / f"{self.config}-{self.input_size}-fp32"
 
 
 STEPS = (
@@ -72,17 +68,12 @@ STEPS = (
     Step("at 320 px", "head-320", 320),
     Step("at 384 px", "head-384", 384),
     Step("row 4, late stages tuned for 60 steps on augmented views", "late-stages", 256),
-    Step("the same with attention pooling", "attention", 256),
-    Step("the same, every stage tuned (end to end)", "all-stages", 256),
-    Step("the same for 100 steps, a greedy soup of four epochs", "soup", 256),
-    Step(
-        "late stages tuned, mixed with their start, float16: lite2-products",
-        DEFAULT_MODEL,
-        384,
-        "fp16",
-        shipped=True,
-    ),
-    Step("the same in int8", DEFAULT_MODEL, 384, "int8"),
+    Step("row 7 without augmentation: on the photos as they are", "late-stages-plain", 256),
+    Step("row 7 with attention pooling", "attention", 256),
+    Step("row 7, every stage tuned (end to end)", "all-stages", 256),
+    Step("row 7 for 100 steps, a greedy soup of four epochs", "soup", 256),
+    Step("row 8 for 240 steps, head of row 6, float16: lite2-products", DEFAULT_MODEL, 384),
+    Step("the same in int8: lite2-products-int8", f"{DEFAULT_MODEL}-int8", 384),
     Step("Lite1 at 320 px", "lite1-320", 320),
 )
 
@@ -91,14 +82,14 @@ def prepare(step: Step, tables: Path) -> None:
     """Train and export a step's model where it is not there."""
     if step.model.is_dir():
         return
-    run = RUN if step.config == DEFAULT_MODEL else MODELS / "runs" / step.config
+    run = MODELS / "runs" / step.config
     shoplens = (sys.executable, "-m", "shoplens")
     if not (run / "model.pt").is_file():
         config = CONFIGS / f"{step.config}.yaml"
         command = ("train", config, "-o", run, "--tables", tables, "--resume")
         subprocess.run([*shoplens, *map(str, command)], check=True)
     command = (
-        "export", run, "-o", step.model, "--precision", step.precision,
+        "export", run, "-o", step.model, "--precision", "fp32",
         "--input-size", str(step.input_size), "--photos", SAMPLE,
     )  # fmt: skip
     subprocess.run([*shoplens, *map(str, command)], check=True)
@@ -150,7 +141,7 @@ def plot(rows: list[dict[str, Any]]) -> None:
         )
     axes.set_xlabel("core milliseconds a photo, model alone")
     axes.set_ylabel("mAP@1000, open development set")
-    axes.set_title("Numbers are rows of the table; the diamond ships; bars are 95 % intervals")
+    axes.set_title("Numbers are rows of the table; diamonds ship; bars are 95 % intervals")
     axes.grid(alpha=0.3)
     figure.savefig(PLOT)
 
@@ -159,10 +150,10 @@ def main() -> None:
     """Prepare, measure, print, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tables", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--only", nargs="+", metavar="NAME", choices={s.name for s in STEPS})
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices={s.config for s in STEPS})
     arguments = parser.parse_args()
     tables: Path = arguments.tables
-    steps = [s for s in STEPS if arguments.only is None or s.name in arguments.only]
+    steps = [s for s in STEPS if arguments.only is None or s.config in arguments.only]
     kept = {row["label"]: row for row in last_rows()} if arguments.only else {}
     MODELS.mkdir(parents=True, exist_ok=True)
     for step in steps:

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "examples" / "training"
 BUILD = ROOT / "build"
 MODEL = ROOT / "src" / "shoplens" / "models" / "builtin" / "lite2-products"
+"""Beside it, `lite2-products-int8` is the same network in 8-bit integers."""
 
 
 def run(*command: str | Path) -> None:
@@ -49,10 +50,12 @@ def main() -> None:
             run(*shoplens, "train", config, "-o", folder, "--tables", tables, "--resume")
         if name == "lite2-tuned" and not (folder / "model").is_dir():
             run(*shoplens, "export", folder, "-o", folder / "model", "--photos", sample)
-    run(
-        *shoplens, "export", BUILD / "lite2-products", "-o", output, "--precision", "fp16",
-        "--evaluate-on", sample, "--force",
-    )  # fmt: skip
+    int8 = output.with_name(f"{output.name}-int8")
+    for precision, folder in (("fp16", output), ("int8", int8)):
+        run(
+            *shoplens, "export", BUILD / "lite2-products", "-o", folder, "--precision", precision,
+            "--name", folder.name, "--photos", sample, "--evaluate-on", sample, "--force",
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

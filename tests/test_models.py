@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import TOY_RECIPE, toy_graph
 
-from shoplens import load_encoder
+from shoplens import embed, load_encoder, read_gallery
 from shoplens.errors import MissingError, ModelError, PhotoError
 from shoplens.models import DEFAULT_MODEL, Encoder, list_models
 from shoplens.models.recipe import Recipe
@@ -36,6 +36,21 @@ def test_the_built_in_model_is_listed_as_the_default() -> None:
 def test_every_listed_model_loads_by_its_name() -> None:
     for info in list_models():
         assert load_encoder(info.recipe.name).recipe == info.recipe
+
+
+def test_the_model_in_8_bit_integers_says_what_the_default_says(
+    encoder: Encoder, sample: Path
+) -> None:
+    small = load_encoder(f"{DEFAULT_MODEL}-int8")
+    assert small.fingerprint != encoder.fingerprint
+    assert small.recipe.preparation() == encoder.recipe.preparation()
+    assert small.recipe.nested == encoder.recipe.nested
+    photos = read_gallery(sample)
+    vectors = [embed(photos, each).vectors for each in (encoder, small)]
+    cosines = np.sum(vectors[0] * vectors[1], axis=1)
+    # Processors without 8-bit products are allowed a little more (docs/models.md).
+    assert np.mean(cosines) > 0.98
+    assert np.min(cosines) > 0.94
 
 
 def test_built_in_vectors_are_of_unit_length(encoder: Encoder) -> None:
