@@ -32,8 +32,14 @@ NAMES = {
     "shoplens": "shoplens embed",
     "bfloat16": "shoplens embed --device openvino:bf16",
     "int8": "shoplens embed, the model in int8",
+    "int8 and bfloat16": "the same with --device openvino:bf16",
 }
-DEVICES = {"shoplens": "cpu", "bfloat16": "openvino:bf16", "int8": "cpu"}
+DEVICES = {
+    "shoplens": "cpu",
+    "bfloat16": "openvino:bf16",
+    "int8": "cpu",
+    "int8 and bfloat16": "openvino:bf16",
+}
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def run(way: str, dataset: Path, model: Model, output: Path) -> Finished:
     """Embed the photos one way, in a fresh process; `output` gets their vectors."""
     with fresh_folder() as cache:
         if way in DEVICES:
-            folder = model.int8 if way == "int8" else model.floats
+            folder = model.int8 if way.startswith("int8") else model.floats
             return shoplens(
                 "embed", dataset, "--queries", "--model", folder, "--device", DEVICES[way],
                 "--no-cache", "-o", output, cache=cache,
@@ -124,7 +130,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 def compared(dataset: Path, model: Model, n: int, rounds: int) -> dict[str, dict[str, Any]]:
     """Return the figures of every way with one model."""
     with fresh_folder() as scratch:
-        ways = [way for way in NAMES if way != "bfloat16" or has_bfloat16()]
+        ways = [way for way in NAMES if not way.endswith("bfloat16") or has_bfloat16()]
         output = {way: scratch / f"{way}.npy" for way in ways}
         runs: dict[str, list[Finished]] = {way: [] for way in ways}
         for _ in range(rounds):
