@@ -72,7 +72,11 @@ STEPS = (
     Step("row 7 with attention pooling", "attention", 256),
     Step("row 7, every stage tuned (end to end)", "all-stages", 256),
     Step("row 7 for 100 steps, a greedy soup of four epochs", "soup", 256),
-    Step("row 8 for 240 steps, head of row 6, float16: lite2-products", DEFAULT_MODEL, 384),
+    Step(
+        "row 8 for 240 steps of twice the products, head of row 6, float16: lite2-products",
+        DEFAULT_MODEL,
+        384,
+    ),
     Step("the same in int8: lite2-products-int8", f"{DEFAULT_MODEL}-int8", 384),
     Step("Lite1 at 320 px", "lite1-320", 320),
 )

@@ -10,8 +10,9 @@ import pytest
 from conftest import TOY_RECIPE, toy_graph
 
 from shoplens import embed, load_encoder, read_gallery
+from shoplens.cores import has_byte_products
 from shoplens.errors import MissingError, ModelError, PhotoError
-from shoplens.models import DEFAULT_MODEL, Encoder, list_models
+from shoplens.models import DEFAULT_MODEL, Encoder, list_models, sessions
 from shoplens.models.recipe import Recipe
 from shoplens.records import Domain
 
@@ -51,6 +52,19 @@ def test_the_model_in_8_bit_integers_says_what_the_default_says(
     # Processors without 8-bit products are allowed a little more (docs/models.md).
     assert np.mean(cosines) > 0.98
     assert np.min(cosines) > 0.94
+
+
+def test_8_bit_vectors_do_not_depend_on_what_the_processor_can_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pixels = squares(2, SIZE)
+    found = []
+    for known in (True, False):
+        if known and not has_byte_products():
+            pytest.skip("sums of 16 bits overflow here: only the longer way is exact")
+        monkeypatch.setattr(sessions, "has_byte_products", lambda known=known: known)
+        found.append(load_encoder(f"{DEFAULT_MODEL}-int8").encode(pixels, ["user", "seller"]))
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-5)
 
 
 def test_built_in_vectors_are_of_unit_length(encoder: Encoder) -> None:
