@@ -2,11 +2,11 @@
 
     python3 make.py reach --tables FOLDER
 
-The network stays as it is (ImageNet's weights); only the linear head is fitted, by the method that
-made the built-in model (principal components, partly whitened) and, beside it, by one that knows
-which photos show one product (within-class whitening). Fitted to what may train the model
-(groceries, garments, renders), and, as a bound, to other products of the marketplace itself. The
-latter never ship: the development set trains nothing that does.
+The network stays as it is (ImageNet's weights, then the built-in model's); only the linear head is
+fitted, by the method that made the built-in model (principal components, partly whitened) and,
+beside it, by one that knows which photos show one product (within-class whitening). Fitted to what
+may train the model (groceries, garments, renders), and, as a bound, to other products of the
+marketplace itself. The latter never ship: the development set trains nothing that does.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from shoplens.training.validation import PlainViews
 from shoplens.training.views import EarlyStages
 from shoplens.vectors import Embeddings
 
+NETWORKS = {"ImageNet's": "imagenet:lite2", "built-in": "builtin:lite2-products"}
 PLOT = ROOT / "docs" / "images" / "learning-curves.png"
 SIZE = 384
 DIMENSION = 512
@@ -149,7 +150,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tables", type=Path, required=True, metavar="FOLDER")
     tables = parser.parse_args().tables
-    backbone = load_backbone("imagenet:lite2")
+    rows = [row for name in NETWORKS for row in curves(name, tables)]
+    plot(rows)
+    header = ["network", "fitted to", "head", "products", "mAP@1000, open development set"]
+    text = table(
+        [*header, "range of draws"],
+        [
+            [
+                r["network"],
+                r["data"],
+                r["way"],
+                r["products"],
+                f"{r['mean']:.3f}",
+                f"{r['low']:.3f} .. {r['high']:.3f}",
+            ]
+            for r in rows
+        ],
+    )
+    text += "\n\n![Learning curves](images/learning-curves.png)"
+    finish("reach", "python3 make.py reach --tables FOLDER", {"rows": rows}, text)
+
+
+def curves(network_name: str, tables: Path) -> list[dict[str, Any]]:
+    """Return the scores of heads on one network, by what they are fitted to and how much of it."""
+    backbone = load_backbone(NETWORKS[network_name])
     network = Network(backbone, NetworkSettings(frozen_stages=9))
     early = EarlyStages(network, SIZE)
     plain = PlainViews(backbone, SIZE, ())
@@ -171,13 +195,17 @@ def main() -> None:
     )
     market = labelled(Source(table=REAL))
     rows: list[dict[str, Any]] = []
+
+    def keep(data: str, way: str, products: int, scores: Sequence[float]) -> None:
+        rows.append(record(network_name, data, way, products, scores))
+
     for way, fit in WAYS.items():
         for share in SHARES:
             scores, n = [], round(share * len(ours.products))
             for draw in range(1 if share == 1 else HALVES):
                 order = np.random.default_rng(draw).permutation(ours.products)
                 scores.append(score(fit(*ours.of(order[:n])), market, market.products))
-            rows.append(record("ours", way, n, scores))
+            keep("ours", way, n, scores)
         for share in SHARES[2:]:
             scores, fitted_scores, n = [], [], 0
             for draw in range(HALVES):
@@ -188,34 +216,16 @@ def main() -> None:
                 scores.append(score(fit(*market.of(order[:n])), market, searched))
                 if share == 1:
                     fitted_scores.append(score(fit(*ours.of(ours.products)), market, searched))
-            rows.append(record("marketplace", way, n, scores))
+            keep("marketplace", way, n, scores)
             if fitted_scores:
-                rows.append(
-                    record("ours, the same searched for", way, len(ours.products), fitted_scores)
-                )
-    plot(rows)
-    header = ["fitted to", "head", "products", "mAP@1000, open development set", "range of draws"]
-    text = table(
-        header,
-        [
-            [
-                r["data"],
-                r["way"],
-                r["products"],
-                f"{r['mean']:.3f}",
-                f"{r['low']:.3f} .. {r['high']:.3f}",
-            ]
-            for r in rows
-        ],
-    )
-    text += "\n\n![Learning curves](images/learning-curves.png)"
-    finish("reach", "python3 make.py reach --tables FOLDER", {"rows": rows}, text)
+                keep("ours, the same searched for", way, len(ours.products), fitted_scores)
+    return rows
 
 
-def record(data: str, way: str, n: int, scores: Sequence[float]) -> dict[str, Any]:
+def record(network: str, data: str, way: str, n: int, scores: Sequence[float]) -> dict[str, Any]:
     """Return a row of the table."""
     row = {
-        "data": data, "way": way, "products": n, "draws": len(scores),
+        "network": network, "data": data, "way": way, "products": n, "draws": len(scores),
         "mean": float(np.mean(scores)), "low": min(scores), "high": max(scores),
     }  # fmt: skip
     print(row, flush=True)
@@ -229,9 +239,9 @@ def told(stage: str, done: int, total: int) -> None:
 
 
 def plot(rows: Sequence[dict[str, Any]]) -> None:
-    """Draw scores by number of products."""
-    figure = Figure(figsize=(7.2, 4.4), dpi=130, layout="constrained")
-    axes = figure.subplots()
+    """Draw scores by number of products, a panel for each network."""
+    figure = Figure(figsize=(10.4, 4.4), dpi=110, layout="constrained")
+    panels = figure.subplots(1, len(NETWORKS), sharey=True)
     styles = {
         ("ours", "components"): ("#d55e00", "o", "our photos, components (as shipped)"),
         ("ours", "within-class"): ("#e69f00", "s", "our photos, within-class whitening"),
@@ -240,19 +250,20 @@ def plot(rows: Sequence[dict[str, Any]]) -> None:
             "#56b4e9", "s", "marketplace's other products, within-class whitening",
         ),
     }  # fmt: skip
-    for (data, way), (colour, mark, label) in styles.items():
-        own = [r for r in rows if (r["data"], r["way"]) == (data, way)]
-        x = [r["products"] for r in own]
-        axes.plot(x, [r["mean"] for r in own], color=colour, marker=mark, label=label)
-        axes.fill_between(
-            x, [r["low"] for r in own], [r["high"] for r in own], color=colour, alpha=0.15
-        )
-    axes.set_xscale("log")
-    axes.set_xlabel("products that the head is fitted to")
-    axes.set_ylabel("mAP@1000, open development set")
-    axes.set_title("More of our photos add little; a few of the right ones add more")
-    axes.grid(alpha=0.3)
-    axes.legend()
+    for axes, network in zip(panels, NETWORKS, strict=True):
+        for (data, way), (colour, mark, label) in styles.items():
+            own = [r for r in rows if (r["network"], r["data"], r["way"]) == (network, data, way)]
+            x = [r["products"] for r in own]
+            axes.plot(x, [r["mean"] for r in own], color=colour, marker=mark, label=label)
+            axes.fill_between(
+                x, [r["low"] for r in own], [r["high"] for r in own], color=colour, alpha=0.15
+            )
+        axes.set_xscale("log")
+        axes.set_xlabel("products that the head is fitted to")
+        axes.set_title(f"{network} network")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("mAP@1000, open development set")
+    panels[1].legend(loc="lower right", fontsize="small")
     figure.savefig(PLOT)
 
 

@@ -35,13 +35,13 @@ SECTIONS = {
     ),
     "reach": (
         "What more photos would give",
-        "ImageNet's Lite2 at 384 px, pooled features as they are, and a head fitted to more and "
-        "more products: ours (groceries, garments, renders: what may train the model), and, as a "
-        "bound, those of the marketplace that are not searched for (half of the development "
-        "set's products; the other half is searched for, five draws). Components: as the built-in "
-        "model's head is fitted, whose photos they are plays no part. Within-class: what varies "
-        "between photos of one product is whitened away. Nothing fitted to the development set "
-        "ships. Made by `python3 make.py reach`.",
+        "ImageNet's Lite2 and the built-in model's network at 384 px, pooled features as they are, "
+        "and a head fitted to more and more products: ours (groceries, garments, renders: what may "
+        "train the model), and, as a bound, those of the marketplace that are not searched for "
+        "(half of the development set's products; the other half is searched for, five draws). "
+        "Components: as the built-in model's head is fitted, whose photos they are plays no part. "
+        "Within-class: what varies between photos of one product is whitened away. Nothing fitted "
+        "to the development set ships. Made by `python3 make.py reach`.",
     ),
     "starter_kit_way": (
         "Against the starter kit's way",
