@@ -75,6 +75,13 @@ SECTIONS = {
         "numbers and a copy to the device, in the same run. Where torch finds no graphics "
         "processor it measures the smallest of them on the cores.",
     ),
+    "training_steps": (
+        "A training step on processor cores",
+        "The built-in model's network and supervised contrast, views read and augmented ahead. "
+        "`bf16` computes all but the convolutions of single channels in bfloat16. Ratios are to "
+        "the same frozen stages in float32 with the allocator as it is; its settings are those of "
+        "[training.md](training.md#on-processor-cores).",
+    ),
     "threads": (
         "Threads or processes",
         "The same photos by threads, as shipped, and by a pool of processes with shared memory. "
@@ -142,7 +149,7 @@ ELSEWHERE = {
     "distributed": ".venv-ray/bin/python bench/distributed.py",
 }
 """What has a command of its own: here its results are only shown."""
-WITH_TORCH = ("starter_kit_way", "precision", "large_models")
+WITH_TORCH = ("starter_kit_way", "precision", "large_models", "training_steps")
 """What is run in the environment for training."""
 
 

@@ -42,6 +42,22 @@ def test_a_stride_pads_as_tensorflow_does(side: int, kernel: int) -> None:
     assert torch.allclose(found, expected)
 
 
+def test_half_precision_on_a_processor_spares_convolutions_of_single_channels() -> None:
+    """Their gradient in bfloat16 is many times slower there than in float32."""
+    single = SameConv(8, 8, 3, stride=2, groups=8)
+    all_channels = SameConv(8, 8, 1)
+    x = torch.linspace(-1, 1, 8 * 81).reshape(1, 8, 9, 9).requires_grad_()
+    expected = torch.autograd.grad(single(x).square().sum(), [x, single.weight])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = single(x)
+        assert all_channels(x).dtype == torch.bfloat16
+        assert single(x.bfloat16()).dtype == torch.float32
+    assert y.dtype == torch.float32
+    found = torch.autograd.grad(y.square().sum(), [x, single.weight])
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
 @pytest.mark.parametrize("variant", LITE_VARIANTS)
 def test_published_weights_give_features_of_the_range_they_were_trained_in(variant: str) -> None:
     """A wrong fold of the normalisation shows in activations that die or saturate."""

@@ -223,7 +223,7 @@ class Optimiser(_Section):
     clip: Positive = 1.0
     """Largest norm of the gradient."""
     precision: Literal["no", "fp16", "bf16"] = "no"
-    """Mixed precision of the trained stages, for GPUs."""
+    """Mixed precision of the trained stages, for GPUs; `bf16` also for processors with AMX."""
 
 
 class Averaging(_Section):

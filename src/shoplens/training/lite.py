@@ -58,7 +58,13 @@ class SameConv(nn.Conv2d):
                 total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
                 pads += [total // 2, total - total // 2]
             x = functional.pad(x, pads)
-        y: Tensor = super().forward(x)
+        y: Tensor
+        if self.groups > 1 and x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            # In bfloat16, processors have no fast kernel for the gradient of these.
+            with torch.autocast("cpu", enabled=False):
+                y = super().forward(x.float())
+        else:
+            y = super().forward(x)
         return y
 
 
