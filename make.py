@@ -10,6 +10,7 @@
     python3 make.py conventions  compare our metrics with other libraries'
     python3 make.py model        train the built-in model again (--tables FOLDER)
     python3 make.py steps        measure the steps towards the built-in model (--tables FOLDER)
+    python3 make.py choice       measure networks and sizes that could be built in (--tables FOLDER)
     python3 make.py reach        measure what more photos would give it (--tables FOLDER)
     python3 make.py bench        measure and write docs/benchmarks.md
 
@@ -159,6 +160,11 @@ def steps(arguments: list[str]) -> None:
     run(training_environment(), "bench/steps.py", *arguments)
 
 
+def choice(arguments: list[str]) -> None:
+    """Measure accuracy against cost of the networks and sizes that could be built in."""
+    run(training_environment(), "bench/choice.py", *arguments)
+
+
 def reach(arguments: list[str]) -> None:
     """Measure what more photos would give the built-in model."""
     run(training_environment(), "bench/reach.py", *arguments)
@@ -174,7 +180,20 @@ def bench(arguments: list[str]) -> None:
 
 COMMANDS = {
     f.__name__: f
-    for f in (demo, test, check, wheel, training, ray, conventions, model, steps, reach, bench)
+    for f in (
+        demo,
+        test,
+        check,
+        wheel,
+        training,
+        ray,
+        conventions,
+        model,
+        steps,
+        choice,
+        reach,
+        bench,
+    )
 }
 
 

@@ -33,6 +33,15 @@ SECTIONS = {
         "in row 8 nothing. Made by `python3 make.py steps`; what training the network itself did "
         "is in the [model card](model-card.md#training-the-network-itself).",
     ),
+    "choice": (
+        "Which network at which size",
+        "ImageNet's Lite0, Lite1 and Lite2 and the network that ships (`lite2-products`, its late "
+        "stages trained at 256 px), each with a head fitted to our photos in the same way, to at "
+        "most 250 of a source and domain; 512 components. Two views: the mirror image as well. "
+        "Inference alone, one call a core, all in turn. Scores as in the table before, without "
+        "their intervals: about 0.03 either way on the development set, which is validation. "
+        "Made by `python3 make.py choice`.",
+    ),
     "reach": (
         "What more photos would give",
         "ImageNet's Lite2 and the built-in model's network at 384 px, pooled features as they are, "
@@ -145,6 +154,7 @@ SECTIONS = {
 
 ELSEWHERE = {
     "steps": "make.py steps",
+    "choice": "make.py choice",
     "reach": "make.py reach",
     "distributed": ".venv-ray/bin/python bench/distributed.py",
 }
