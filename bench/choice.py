@@ -22,7 +22,7 @@ import torch
 from matplotlib.figure import Figure
 from measuring import REAL, ROOT, SAMPLE, finish, interleaved, table
 from reach import Fitted, Labelled, components, score
-from torch import Tensor, nn
+from torch import Tensor
 
 from shoplens.cores import usable_cores
 from shoplens.crops import crop
@@ -35,6 +35,7 @@ from shoplens.training.config import Network as NetworkSettings
 from shoplens.training.fitted import Group
 from shoplens.training.network import Network
 from shoplens.training.photos import Product, TrainingPhoto, read_products, split
+from shoplens.training.teacher import Pooled
 from shoplens.training.tracing import Traced
 from shoplens.training.validation import spread_out
 
@@ -52,18 +53,6 @@ FITTED = 250
 """Photos of a source and domain, at most, that heads are fitted to."""
 TIMED = 24
 DOMAINS: tuple[Domain, ...] = ("user", "seller")
-
-
-class Pooled(nn.Module):
-    """A network up to its pooled features."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Map (n, s, s, 3) uint8 to (n, channels)."""
-        return self.network.pooled(self.network.early(pixels))
 
 
 @dataclass(frozen=True)

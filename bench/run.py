@@ -86,7 +86,7 @@ SECTIONS = {
     ),
     "training_steps": (
         "A training step on processor cores",
-        "The built-in model's network and supervised contrast, views read and augmented ahead. "
+        "The built-in model's network and supervised contrast on random pixels. "
         "`bf16` computes all but the convolutions of single channels in bfloat16. Ratios are to "
         "the same frozen stages in float32 with the allocator as it is; its settings are those of "
         "[training.md](training.md#on-processor-cores).",

@@ -60,7 +60,7 @@ class SameConv(nn.Conv2d):
             x = functional.pad(x, pads)
         y: Tensor
         if self.groups > 1 and x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-            # In bfloat16, processors have no fast kernel for the gradient of these.
+            # On processors, torch has no fast kernel for their gradient in bfloat16.
             with torch.autocast("cpu", enabled=False):
                 y = super().forward(x.float())
         else:

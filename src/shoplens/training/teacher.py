@@ -96,7 +96,7 @@ def _embed(
     backbone = load_backbone(teacher.backbone)
     network = Network(backbone, config.Network(frozen_stages=0, dimension=2))
     size = teacher.input_size
-    graph = Traced(_Pooled(network), size)
+    graph = Traced(Pooled(network), size)
 
     def vector_of(photo: TrainingPhoto) -> Vectors:
         decoded = decode(read_bytes(photo.path), box=photo.box, target=size)
@@ -116,12 +116,15 @@ def _embed(
     return vectors
 
 
-class _Pooled(nn.Module):
+class Pooled(nn.Module):
+    """A network up to its pooled features, (n, s, s, 3) uint8 to (n, channels) float32."""
+
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Pool photos; rows are of unit length."""
         return self.network.pooled(self.network.early(pixels))
 
 
