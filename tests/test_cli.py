@@ -16,6 +16,7 @@ from conftest import Run, picture
 from PIL import Image
 
 from shoplens import embed, evaluate, load_encoder, rank, read_dataset
+from shoplens.cli import console
 
 COMMANDS = ("cache", "check", "demo", "embed", "evaluate", "models", "rank", "search")
 GALLERY = [(30, "a"), (-10, "b"), (20, "c"), (5, "a"), (7, "d")]
@@ -590,6 +591,20 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
     assert "embed queries: 3 of 3" in result.err
     assert "\x1b" not in result.err
     assert "\r" not in result.err
+
+
+def test_slow_and_resumed_work_has_an_honest_rate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter((0.0, 0.0, 20.0, 40.0))
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    with console.progress_display() as progress:
+        for done in (180, 185, 1185):
+            progress("train", done, 2000)
+    assert capsys.readouterr().err.splitlines() == [
+        "train: 185 of 2,000, 0.25/s, 7260 s left",
+        "train: 1,185 of 2,000, 25/s, 32 s left",
+    ]
 
 
 def test_names_with_brackets_are_shown_as_they_are(

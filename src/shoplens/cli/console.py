@@ -94,7 +94,7 @@ class _RateColumn(ProgressColumn):
         if task.description in _CLOCKS:
             return Text("s at most")
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f}/s" if speed else "")
+        return Text(_rate(speed) if speed else "")
 
 
 class _LeftColumn(TimeRemainingColumn):
@@ -102,22 +102,28 @@ class _LeftColumn(TimeRemainingColumn):
         return Text() if task.description in _CLOCKS else super().render(task)
 
 
+def _rate(speed: float) -> str:
+    # Steps of a training take seconds each.
+    return f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.2g}/s"
+
+
 class _Lines:
     def __init__(self) -> None:
-        self._started: dict[str, float] = {}
+        self._started: dict[str, tuple[float, int]] = {}
         self._said = time.monotonic()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
-        started = self._started.setdefault(stage, now)
+        started, before = self._started.setdefault(stage, (now, done))
         if done < total and now - self._said < _PLAIN_INTERVAL:
             return
         self._said = now
         if stage in _CLOCKS:
             message(f"{stage}: {done:,} s, {total:,} s at most")
             return
-        # The first report starts the clock; a rate over moments would mean nothing.
-        rate = done / (now - started) if now > started + 1 else 0.0
+        # The first report starts the clock (what was there before it took none of this time);
+        # a rate over moments would mean nothing.
+        rate = (done - before) / (now - started) if now > started + 1 else 0.0
         left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
-        shown = f", {rate:,.0f}/s" if rate else ""
+        shown = f", {_rate(rate)}" if rate else ""
         message(f"{stage}: {done:,} of {total:,}{shown}{left}")
