@@ -596,14 +596,18 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
 def test_slow_and_resumed_work_has_an_honest_rate(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clock = iter((0.0, 0.0, 20.0, 40.0))
+    clock = iter((0.0, 0.0, 20.0, 40.0, 60.0, 61.0, 101.0))
     monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
     with console.progress_display() as progress:
-        for done in (180, 185, 1185):
+        for done in (180, 185, 1185, 2000):
             progress("train", done, 2000)
+        for done in (0, 20):
+            progress("train", done, 20)
     assert capsys.readouterr().err.splitlines() == [
         "train: 185 of 2,000, 0.25/s, 7260 s left",
         "train: 1,185 of 2,000, 25/s, 32 s left",
+        "train: 2,000 of 2,000, 30/s",
+        "train: 20 of 20, 0.5/s",
     ]
 
 

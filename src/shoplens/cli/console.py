@@ -118,6 +118,8 @@ class _Lines:
         if done < total and now - self._said < _PLAIN_INTERVAL:
             return
         self._said = now
+        if done == total:
+            del self._started[stage]  # it may come again, as validation does
         if stage in _CLOCKS:
             message(f"{stage}: {done:,} s, {total:,} s at most")
             return
