@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shoplens.training import teacher
+from shoplens.training.backbones import Backbone, load_backbone
 from shoplens.training.config import Config, Distillation
 from shoplens.training.photos import Product, read_products
 from shoplens.training.teacher import Targets, make_targets
@@ -76,3 +78,17 @@ def test_teachers_are_asked_once(
     assert np.array_equal(of(make_targets(products, settings(), 12, tmp_path), products), first)
     with pytest.raises(AssertionError):
         make_targets(products[:4], settings(), 12, tmp_path)
+
+
+def test_a_teacher_of_the_same_name_with_other_weights_is_asked_again(
+    products: list[Product], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def retrained(name: str) -> Backbone:
+        return load_backbone(name, random_weights=True)
+
+    chosen = settings(product_share=0.0)
+    first = of(make_targets(products, chosen, 12, tmp_path), products)
+    monkeypatch.setattr(teacher, "load_backbone", retrained)
+    second = of(make_targets(products, chosen, 12, tmp_path), products)
+    # Components come in any order and sign; who resembles whom does not depend on them.
+    assert not np.allclose(first @ first.T, second @ second.T, atol=0.01)

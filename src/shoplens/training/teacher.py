@@ -88,15 +88,18 @@ def _embed(
     photos: Sequence[TrainingPhoto], teacher: config.Teacher, folder: Path, progress: Progress
 ) -> Vectors:
     """Return (n, channels) unit vectors of photos, from the folder where it holds them."""
-    key = hashlib.sha256(repr((teacher, [photo.key for photo in photos])).encode())
-    file = folder / f"{key.hexdigest()[:16]}.npy"
-    if file.is_file():
-        known: Vectors = np.load(file)
-        return known
     backbone = load_backbone(teacher.backbone)
     network = Network(backbone, config.Network(frozen_stages=0, dimension=2))
     size = teacher.input_size
     graph = Traced(Pooled(network), size)
+    # By weights, not by name: a model folder may be made anew.
+    key = hashlib.sha256(graph.weights)
+    key.update(repr((teacher, backbone.fit, backbone.pad_colour)).encode())
+    key.update(repr([photo.key for photo in photos]).encode())
+    file = folder / f"{key.hexdigest()[:16]}.npy"
+    if file.is_file():
+        known: Vectors = np.load(file)
+        return known
 
     def vector_of(photo: TrainingPhoto) -> Vectors:
         decoded = decode(read_bytes(photo.path), box=photo.box, target=size)
