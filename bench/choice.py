@@ -1,17 +1,15 @@
 """Accuracy against milliseconds: each network that could ship, at each size, with the same head.
 
-    python3 make.py choice --tables FOLDER [--network "NAME=BACKBONE" ...]
+    python3 make.py choice --tables FOLDER
 
-ImageNet's Lite0, Lite1 and Lite2, the built-in model's network, and others that `--network` names
-(a model folder is `file:FOLDER`); pooled features, a head fitted to our photos as the built-in
-model's is, centres, 512 components. One machine, one run; inference is timed in turn. `--tables` is
-the folder that scripts/build_model.py takes.
+ImageNet's Lite0, Lite1 and Lite2, and the built-in model's network; pooled features, a head fitted
+to our photos as the built-in model's is, centres, 512 components. One machine, one run; inference
+is timed in turn. `--tables` is the folder that scripts/build_model.py takes.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,7 +44,7 @@ NETWORKS = {
     "Lite0": "imagenet:lite0",
     "Lite1": "imagenet:lite1",
     "Lite2": "imagenet:lite2",
-    "built-in": "builtin:lite2-products",
+    "built-in": "builtin:lite0-products",
 }
 SIZES = (192, 256, 320, 384)
 MIRRORED = (("Lite2", 256), ("built-in", 256))
@@ -74,8 +72,8 @@ class Choice:
 class Extractor:
     """Pooled features of photos at one size."""
 
-    def __init__(self, choice: Choice, backbone: str) -> None:
-        self.backbone: Backbone = load_backbone(backbone)
+    def __init__(self, choice: Choice) -> None:
+        self.backbone: Backbone = load_backbone(NETWORKS[choice.network])
         network = Network(self.backbone, NetworkSettings(frozen_stages=0))
         self.graph = Traced(Pooled(network.eval()), choice.size)
         self.choice = choice
@@ -117,10 +115,7 @@ def main() -> None:
     """Embed, fit, score, time, draw, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tables", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--network", action="append", default=[], metavar="NAME=BACKBONE")
-    arguments = parser.parse_args()
-    tables = arguments.tables
-    networks = NETWORKS | dict(named.split("=", 1) for named in arguments.network)
+    tables = parser.parse_args().tables
     real = tables / "train-photos" / "train.csv"
     grocery = read_products([Source(table=real, sources=("grocery",), max_per_product=20)])
     others = [
@@ -138,9 +133,9 @@ def main() -> None:
         "renders": (sample, keys_of(sample)),
         "development": (market, keys_of(market)),
     }
-    choices = [Choice(network, size) for network in networks for size in SIZES]
+    choices = [Choice(network, size) for network in NETWORKS for size in SIZES]
     choices += [Choice(network, size, mirrored=True) for network, size in MIRRORED]
-    extractors = {choice: Extractor(choice, networks[choice.network]) for choice in choices}
+    extractors = {choice: Extractor(choice) for choice in choices}
     rows: list[dict[str, Any]] = []
     for choice, extractor in extractors.items():
         fitted: Fitted = components(extractor.of(trained, FITTED), {})
@@ -154,7 +149,7 @@ def main() -> None:
     costs = interleaved({name: extractor.seconds for name, extractor in names.items()})
     for row, cost in zip(rows, costs.values(), strict=True):
         row["core_ms"] = 1000 * cost["median"]
-    plot(rows, list(networks))
+    plot(rows)
     header = ["network", "px", "core ms a photo", "groceries", "renders", "open development set"]
     text = table(
         header,
@@ -177,14 +172,13 @@ def keys_of(products: Sequence[Product]) -> list[str]:
     return [product.key for product in products]
 
 
-def plot(rows: Sequence[dict[str, Any]], networks: Sequence[str]) -> None:
+def plot(rows: Sequence[dict[str, Any]]) -> None:
     """Draw accuracy on the development set against core milliseconds, a line for each network."""
     figure = Figure(figsize=(7.2, 4.4), dpi=130, layout="constrained")
     axes = figure.subplots()
-    colours = ("#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#000000")
-    for network, colour in zip(networks, itertools.cycle(colours)):
-        joined = "--" if NETWORKS.get(network, "").startswith("imagenet:") else "-"
-        for label, mark, line in ((network, "o", joined), (f"{network}, two views", "*", "")):
+    colours = ("#56b4e9", "#009e73", "#0072b2", "#d55e00")
+    for network, colour in zip(NETWORKS, colours, strict=True):
+        for label, mark, line in ((network, "o", "-"), (f"{network}, two views", "*", "")):
             own = [row for row in rows if row["label"] == label]
             costs = [row["core_ms"] for row in own]
             values = [row["scores"]["development"] for row in own]

@@ -37,7 +37,7 @@ from shoplens.training.validation import PlainViews
 from shoplens.training.views import EarlyStages
 from shoplens.vectors import Embeddings
 
-NETWORKS = {"ImageNet's": "imagenet:lite2", "built-in": "builtin:lite2-products"}
+NETWORKS = {"ImageNet's": "imagenet:lite2", "built-in": "builtin:lite0-products"}
 PLOT = ROOT / "docs" / "images" / "learning-curves.png"
 SIZE = 384
 DIMENSION = 512

@@ -22,35 +22,37 @@ SECTIONS = {
         "Steps towards the built-in model",
         "mAP@1000 with its 95 % interval after each step, as trained and exported by the "
         "configurations in `examples/training`. Groceries: user photos of products kept out of "
-        "the fit, among all seller pictures of groceries. Renders: the sample data, whose products "
-        "took no part, made by another renderer (but they calibrate the int8 model, whose score "
-        "on them is therefore no test). The development set is validation: it chose. "
+        "the fit, among all seller pictures of groceries. Renders: the sample data, whose "
+        "products took no part, made by another renderer (but they calibrate the int8 model, "
+        "whose score on them is therefore no test). The development set is validation: it chose. "
         "Photos/s: the model alone, one call a core, the models of one run (last column) in turn, "
-        "five rounds. All but the shipped model and its int8 form were exported before padding "
-        "became part of convolutions, which makes each of them about a sixth faster; rows of runs "
-        "before 2026-11-28 had photos resized by Pillow. Rows at 256 px are short runs, to compare "
-        "with each other; validation chose how much of the start weights each keeps: four fifths, "
-        "in row 8 nothing. Made by `python3 make.py steps`; what training the network itself did "
-        "is in the [model card](model-card.md#training-the-network-itself).",
+        "five rounds, on the machine named below or on another. Rows of runs before 2026-11-29 "
+        "were exported before padding became part of convolutions, which makes each of them about "
+        "a sixth faster; rows of runs before 2026-11-28 had photos resized by Pillow. Rows at 256 "
+        "px are short runs, to compare with each other; validation chose how much of the start "
+        "weights each keeps: four fifths, in row 8 nothing. Made by `python3 make.py steps`; what "
+        "training the network itself did is in the [model "
+        "card](model-card.md#training-the-network-itself).",
     ),
     "choice": (
         "Which network at which size",
-        "ImageNet's Lite0, Lite1 and Lite2 and the network that ships (`lite2-products`, its late "
-        "stages trained at 256 px), each with a head fitted to our photos in the same way, to at "
-        "most 250 of a source and domain; 512 components. Two views: the mirror image as well. "
-        "Inference alone, one call a core, all in turn. Scores as in the table before, without "
-        "their intervals: about 0.03 either way on the development set, which is validation. "
-        "Made by `python3 make.py choice`.",
+        "ImageNet's Lite0, Lite1 and Lite2 and the network that shipped when it was run "
+        "(`lite2-products`, its late stages trained at 256 px; what followed from it is in the "
+        "[model card](model-card.md#which-network-at-which-size)), each with a head fitted to our "
+        "photos in the same way, to at most 250 of a source and domain; 512 components. Two "
+        "views: the mirror image as well. Inference alone, one call a core, all in turn. Scores "
+        "as in the table before, without their intervals: about 0.03 either way on the "
+        "development set, which is validation. Made by `python3 make.py choice`.",
     ),
     "reach": (
         "What more photos would give",
-        "ImageNet's Lite2 and the built-in model's network at 384 px, pooled features as they are, "
-        "and a head fitted to more and more products: ours (groceries, garments, renders: what may "
-        "train the model), and, as a bound, those of the marketplace that are not searched for "
-        "(half of the development set's products; the other half is searched for, five draws). "
-        "Components: as the built-in model's head is fitted, whose photos they are plays no part. "
-        "Within-class: what varies between photos of one product is whitened away. Nothing fitted "
-        "to the development set ships. Made by `python3 make.py reach`.",
+        "ImageNet's Lite2 and the network of `lite2-products` (*built-in*) at 384 px, pooled "
+        "features, and a head fitted to more and more products: ours (groceries, garments, "
+        "renders: what may train the model), and, as a bound, those of the marketplace that are "
+        "not searched for (half of the development set's products; the other half is searched "
+        "for, five draws). Components: as the built-in model's head is fitted, whose photos they "
+        "are plays no part. Within-class: what varies between photos of one product is whitened "
+        "away. Nothing fitted to the development set ships. Made by `python3 make.py reach`.",
     ),
     "starter_kit_way": (
         "Against the starter kit's way",
@@ -86,7 +88,7 @@ SECTIONS = {
     ),
     "training_steps": (
         "A training step on processor cores",
-        "The built-in model's network and supervised contrast on random pixels. "
+        "Lite2 and supervised contrast on random pixels. "
         "`bf16` computes all but the convolutions of single channels in bfloat16. Ratios are to "
         "the same frozen stages in float32 with the allocator as it is; its settings are those of "
         "[training.md](training.md#on-processor-cores).",
@@ -185,7 +187,10 @@ def main() -> None:
         subprocess.run([interpreter(name), Path(__file__).parent / f"{name}.py"], check=True)
     parts = [
         "# Benchmarks\n\nMade by `python3 make.py bench`; do not edit. Machines are noisy: compare "
-        "figures of one table, not of two. The results as JSON are in `bench/results/`.\n"
+        "figures of one table, not of two. The results as JSON are in `bench/results/`.\n\n"
+        "The built-in model changed on 2026-11-29, from Lite2 (`lite2-products`) to Lite0 "
+        "(`lite0-products`). Where a section does not name its network, *built-in* in a run of "
+        "before means the former; all of those are to be measured again.\n"
     ]
     for name, (title, words) in SECTIONS.items():
         file = RESULTS / f"{name}.json"

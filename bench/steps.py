@@ -73,11 +73,13 @@ STEPS = (
     Step("row 7, every stage tuned (end to end)", "all-stages", 256),
     Step("row 7 for 100 steps, a greedy soup of four epochs", "soup", 256),
     Step(
-        "row 8 for 240 steps of twice the products, head of row 6, float16: lite2-products",
-        DEFAULT_MODEL,
+        "row 8 for 240 steps of twice the products, head of row 6, float16 "
+        "(lite2-products, shipped until 2026-11-29)",
+        "lite2-products",
         384,
     ),
-    Step("the same in int8: lite2-products-int8", f"{DEFAULT_MODEL}-int8", 384),
+    Step("row 12 with Lite0, trained at 320 px: lite0-products", DEFAULT_MODEL, 384),
+    Step("the same in int8: lite0-products-int8", f"{DEFAULT_MODEL}-int8", 384),
     Step("Lite1 at 320 px", "lite1-320", 320),
 )
 

@@ -18,8 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "examples" / "training"
 BUILD = ROOT / "build"
-MODEL = ROOT / "src" / "shoplens" / "models" / "builtin" / "lite2-products"
-"""Beside it, `lite2-products-int8` is the same network in 8-bit integers."""
+MODEL = ROOT / "src" / "shoplens" / "models" / "builtin" / "lite0-products"
+"""Beside it, `lite0-products-int8` is the same network in 8-bit integers."""
 
 
 def run(*command: str | Path) -> None:
@@ -44,16 +44,16 @@ def main() -> None:
         "--exclude-products", sample,
     )  # fmt: skip
     shoplens = (sys.executable, "-m", "shoplens")
-    for name in ("lite2-tuned", "lite2-products"):
+    for name in ("lite0-tuned", "lite0-products"):
         config, folder = CONFIGS / f"{name}.yaml", BUILD / name
         if not (folder / "model.pt").is_file():
             run(*shoplens, "train", config, "-o", folder, "--tables", tables, "--resume")
-        if name == "lite2-tuned" and not (folder / "model").is_dir():
+        if name == "lite0-tuned" and not (folder / "model").is_dir():
             run(*shoplens, "export", folder, "-o", folder / "model", "--photos", sample)
     int8 = output.with_name(f"{output.name}-int8")
     for precision, folder in (("fp16", output), ("int8", int8)):
         run(
-            *shoplens, "export", BUILD / "lite2-products", "-o", folder, "--precision", precision,
+            *shoplens, "export", BUILD / "lite0-products", "-o", folder, "--precision", precision,
             "--name", folder.name, "--photos", sample, "--evaluate-on", sample, "--force",
         )  # fmt: skip
 

@@ -21,7 +21,7 @@ def sent(packed: PackedModel) -> PackedModel:
 
 
 def test_a_model_that_ships_travels_by_name() -> None:
-    packed, encoder = pack_model("lite2-products")
+    packed, encoder = pack_model("lite0-products")
     assert not packed.files
     assert sent(packed).load().fingerprint == encoder.fingerprint
 
@@ -46,7 +46,7 @@ def test_a_zip_travels(make_model: Callable[..., Path], tmp_path: Path) -> None:
 
 
 def test_the_members_of_an_ensemble_travel(make_model: Callable[..., Path], tmp_path: Path) -> None:
-    members = [{"model": str(make_model("a"))}, {"model": "lite2-products", "weight": 3}]
+    members = [{"model": str(make_model("a"))}, {"model": "lite0-products", "weight": 3}]
     both = tmp_path / "both"
     both.mkdir()
     (both / "ensemble.json").write_text(json.dumps({"name": "both", "members": members}))

@@ -297,7 +297,7 @@ def test_a_folder_without_one_of_its_files_is_missing_it(make_model: MakeModel, 
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(MissingError, match="Did you mean 'lite2-products'") as caught:
+    with pytest.raises(MissingError, match="Did you mean 'lite0-products'") as caught:
         load_encoder("lite2-product")
     assert caught.value.exit_code == 3
     with pytest.raises(MissingError, match="neither a built-in name"):

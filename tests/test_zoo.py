@@ -48,7 +48,7 @@ def converted(make_model: Callable[..., Path]) -> Path:
 
 def test_names_of_other_libraries_are_told_from_paths() -> None:
     assert all(is_hub_name(f"{kind}:x") for kind in EXTRAS)
-    for other in ("lite2-products", "timm", "C:\\models\\x", "models/timm", Path("timm:x"), ""):
+    for other in ("lite0-products", "timm", "C:\\models\\x", "models/timm", Path("timm:x"), ""):
         assert not is_hub_name(other)
 
 
@@ -130,7 +130,7 @@ def test_what_must_be_converted_names_the_extra_for_it(name: str, extra: str) ->
 
 def test_models_that_ship_embed_no_texts() -> None:
     with pytest.raises(ModelError, match="no tower for texts"):
-        load_text_encoder("lite2-products")
+        load_text_encoder("lite0-products")
 
 
 def test_other_files_under_the_same_name_are_another_model(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_what_is_converted_is_not_converted_again(run: Run, converted: Path) -> 
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["lite2-products"], 2, "does not begin with timm:"),
+        (["lite0-products"], 2, "does not begin with timm:"),
         (["timm:x", "-o", "."], 2, "is there already"),
         (["timm:x", "-o", "new"], 3, "shoplens[timm]"),
         (["timm:x", "--precision", "int8"], 2, "int8"),

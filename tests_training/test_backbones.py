@@ -36,6 +36,12 @@ def test_the_default_model_can_be_named_as_such() -> None:
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
+def test_a_configuration_that_names_no_backbone_takes_the_default_model() -> None:
+    named = load_backbone(f"builtin:{DEFAULT_MODEL}").stages.state_dict()
+    found = load_backbone(config.Network().backbone).stages.state_dict()
+    assert all(torch.equal(found[key], value) for key, value in named.items())
+
+
 def test_random_weights_are_not_the_published_ones() -> None:
     published = load_backbone("imagenet:lite0").stages.state_dict()
     made = load_backbone("imagenet:lite0", random_weights=True).stages.state_dict()

@@ -21,7 +21,7 @@ from shoplens.models.zoo import Precision, Score, converted, is_hub_name, load_o
 
 __all__ = ["DEFAULT_MODEL", "Encoder", "ModelInfo", "Recipe", "list_models", "load_encoder"]
 
-DEFAULT_MODEL = "lite2-products"
+DEFAULT_MODEL = "lite0-products"
 """The built-in model that is used when none is named."""
 
 
@@ -41,13 +41,13 @@ class ModelInfo:
 
 _DEVELOPMENT_SET = "open development set of the Visual Product Recognition Challenge 2023"
 _MEASURED = {
-    "lite2-products": (
-        5_437_896,
-        Score("map@1000", 0.2643, "as it is", f"{_DEVELOPMENT_SET}: docs/benchmarks.md"),
+    "lite0-products": (
+        4_005_872,
+        Score("map@1000", 0.2678, "as it is", f"{_DEVELOPMENT_SET}: docs/benchmarks.md"),
     ),
-    "lite2-products-int8": (
-        5_437_896,
-        Score("map@1000", 0.2615, "as it is", f"{_DEVELOPMENT_SET}: docs/benchmarks.md"),
+    "lite0-products-int8": (
+        4_005_872,
+        Score("map@1000", 0.2700, "as it is", f"{_DEVELOPMENT_SET}: docs/benchmarks.md"),
     ),
 }
 """Parameters and score of the models that ship."""

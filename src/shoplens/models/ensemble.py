@@ -2,7 +2,7 @@
 
 On disk an ensemble is a folder (or a zip of it) with `ensemble.json`::
 
-    {"name": "both", "members": [{"model": "lite2-products", "weight": 2},
+    {"name": "both", "members": [{"model": "lite0-products", "weight": 2},
                                  {"model": "my-vit", "weight": 1}]}
 
 `model` is a folder or zip beside `ensemble.json`, or the name of a model as `load_encoder` takes

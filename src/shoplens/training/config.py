@@ -125,7 +125,7 @@ class Views(_Section):
 class Network(_Section):
     """From pixels to vectors."""
 
-    backbone: str = "builtin:lite2-imagenet"
+    backbone: str = "builtin:default"
     """`builtin:NAME` (`builtin:default` for the default model), `file:PATH` (a model folder that
     shoplens exported), `imagenet:lite0`, `lite1` or `lite2`, `timm:NAME` or
     `open_clip:NAME/PRETRAINED` (these two need the extra `[hub]`)."""

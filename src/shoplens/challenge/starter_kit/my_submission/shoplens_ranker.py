@@ -9,7 +9,7 @@ class MyShoplensRanker(ShoplensRanker):
 
     # CHANGE 1: the model. A name that `shoplens models` lists, or a folder in this submission with
     # model.onnx and recipe.json, as `shoplens export` writes it: model = "models/mine".
-    model = "lite2-products"
+    model = "lite0-products"
 
     def embed(self, photos: PhotoSet) -> Embeddings:
         """Turn photos into vectors: called for the gallery, then for the queries."""
