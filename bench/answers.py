@@ -20,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 from measuring import finish, table
 
-from shoplens.challenge.answers import check_answer, read_answer
-from shoplens.dataset import Dataset
-from shoplens.evaluation import evaluate, judge
-from shoplens.metrics import per_query
+from shoplens.answers.answer import check_answer, read_answer
+from shoplens.datasets.dataset import Dataset
+from shoplens.evaluation.metric_names import per_query
+from shoplens.evaluation.scores import evaluate, judge
 from shoplens.records import Photo, PhotoSet
 
 N_QUERIES, N_GALLERY, N_PRODUCTS, COLUMNS = 14_000, 26_000, 9_000, 1_000

@@ -13,8 +13,8 @@ from measuring import REAL, SAMPLE
 from PIL import Image
 
 from shoplens import read_dataset
+from shoplens.datasets.tables import BOX_COLUMNS
 from shoplens.records import Photo
-from shoplens.tables import BOX_COLUMNS
 
 UPRIGHT_BY_90 = 6
 """The EXIF orientation of a phone held upright."""

@@ -19,7 +19,7 @@ from measuring import ROOT, finish, table
 
 from shoplens.challenge.running import Limits, run_submission
 from shoplens.challenge.sandbox.staging import stage_data
-from shoplens.dataset import read_dataset
+from shoplens.datasets.dataset import read_dataset
 
 sys.path.insert(0, str(ROOT / "tests"))
 from hostile.folders import Case, write

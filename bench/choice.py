@@ -25,9 +25,9 @@ from reach import Fitted, Labelled, components, score
 from torch import Tensor
 
 from shoplens.cores import usable_cores
-from shoplens.crops import crop
-from shoplens.images import decode, read_bytes
 from shoplens.parallel import parallel_map
+from shoplens.pixels.crops import crop
+from shoplens.pixels.decoding import decode, read_bytes
 from shoplens.records import Domain
 from shoplens.training.backbones import Backbone, load_backbone
 from shoplens.training.config import Holdout, Source

@@ -35,8 +35,8 @@ from shoplens.distributed.partitions import cut
 from shoplens.embedding import embed_each
 from shoplens.errors import PhotoError
 from shoplens.records import Photo
-from shoplens.vector_parts import PartFolder
-from shoplens.vector_writer import VectorFileInfo, writing_vectors
+from shoplens.vectors.parts import PartFolder
+from shoplens.vectors.writing import VectorFileInfo, writing_vectors
 
 CORES = usable_cores()
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5

@@ -32,7 +32,7 @@ from shoplens.curation.duplicates import (
 )
 from shoplens.curation.reading import read_photos
 from shoplens.curation.sketches import TARGET
-from shoplens.images import decode
+from shoplens.pixels.decoding import decode
 from shoplens.records import Photo
 from shoplens.sources import read_photo
 

@@ -19,11 +19,11 @@ from measuring import SAMPLE, finish, interleaved, table
 from onnx import TensorProto, numpy_helper
 
 from shoplens import read_gallery
-from shoplens.images import decode
 from shoplens.models import DEFAULT_MODEL, Encoder, load_encoder
 from shoplens.models.encoder import OnnxEncoder
 from shoplens.models.views import decode_target, prepare
 from shoplens.parallel import parallel_map
+from shoplens.pixels.decoding import decode
 from shoplens.records import Photo
 from shoplens.sources import read_photo
 from shoplens.training.graphs import to_int8

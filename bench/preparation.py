@@ -21,11 +21,11 @@ from PIL import Image, ImageOps
 from stand_ins import Instant
 
 from shoplens import load_encoder
-from shoplens.crops import Interpolation
 from shoplens.embedding import STAGES, embed_each
-from shoplens.images import decode
 from shoplens.models.encoder import Encoder
 from shoplens.models.views import decode_target, prepare
+from shoplens.pixels.crops import Interpolation
+from shoplens.pixels.decoding import decode
 from shoplens.records import Photo
 
 SIZES = (260, 384)

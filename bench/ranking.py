@@ -12,9 +12,10 @@ import time
 import numpy as np
 from measuring import finish, peak_mb, table
 
-from shoplens.metrics import average_precision, estimate
+from shoplens.evaluation.bootstrap import estimate
+from shoplens.evaluation.formulas import average_precision
 from shoplens.ranking import rank
-from shoplens.vectors import Embeddings
+from shoplens.vectors.embeddings import Embeddings
 
 SHAPES = ((14_000, 40_000, 512), (14_000, 40_000, 1280), (921, 495, 1280))
 

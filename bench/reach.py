@@ -23,8 +23,8 @@ from measuring import REAL, ROOT, finish, table
 from torch import Tensor
 from torch.nn import functional
 
-from shoplens.dataset import Dataset
-from shoplens.evaluation import evaluate
+from shoplens.datasets.dataset import Dataset
+from shoplens.evaluation.scores import evaluate
 from shoplens.ranking import rank
 from shoplens.records import Domain, Photo, PhotoSet
 from shoplens.training.backbones import load_backbone
@@ -32,10 +32,10 @@ from shoplens.training.config import Network as NetworkSettings
 from shoplens.training.config import Source
 from shoplens.training.fitted import Group, fit_centres, fit_head, pooled_features
 from shoplens.training.network import Network
+from shoplens.training.photo_views import EarlyStages
 from shoplens.training.photos import Product, read_products
 from shoplens.training.validation import PlainViews
-from shoplens.training.views import EarlyStages
-from shoplens.vectors import Embeddings
+from shoplens.vectors.embeddings import Embeddings
 
 NETWORKS = {"ImageNet's": "imagenet:lite2", "built-in": "builtin:lite0-products"}
 PLOT = ROOT / "docs" / "images" / "learning-curves.png"

@@ -17,7 +17,7 @@ from measuring import REAL, ROOT, SAMPLE, finish, table
 
 from shoplens.challenge.kit import sample_folder, write_submission
 from shoplens.challenge.running import ChallengeRun, run_submission
-from shoplens.dataset import Dataset, read_dataset
+from shoplens.datasets.dataset import Dataset, read_dataset
 from shoplens.models import DEFAULT_MODEL
 from shoplens.models.recipe import Recipe
 

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from shoplens import embed, evaluate, load_encoder, rank, read_dataset
-from shoplens.crops import crop
-from shoplens.images import decode, read_bytes
+from shoplens.pixels.crops import crop
+from shoplens.pixels.decoding import decode, read_bytes
 from shoplens.records import Photo
 
 ROOT = Path(__file__).parents[1]

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoplens import Ranking
+from shoplens.answers.answer import CODES, CheckedAnswer, Policy, check_answer, read_answer
 from shoplens.challenge import answers
-from shoplens.challenge.answers import CODES, CheckedAnswer, Policy, check_answer, read_answer
 from shoplens.errors import MissingError, RankingError
 
 GALLERY = np.array([30, -10, 20, 5, 7], dtype=np.int32)

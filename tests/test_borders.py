@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from shoplens.borders import LEAST_SIDE, without_border
-from shoplens.images import Decoded, decode
+from shoplens.pixels.borders import LEAST_SIDE, without_border
+from shoplens.pixels.decoding import Decoded, decode
 from shoplens.records import Box
 
 WHITE = (255, 255, 255)

@@ -19,7 +19,7 @@ from hostile.stage import LIMITS, SECRET, leftovers, write_dataset
 
 from shoplens.challenge.running import ChallengeRun, Limits, run_submission
 from shoplens.challenge.sandbox import groups, supervision
-from shoplens.dataset import read_dataset
+from shoplens.datasets.dataset import read_dataset
 from shoplens.errors import MissingError, ShoplensError
 from shoplens.ranking import Ranking
 

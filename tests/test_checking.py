@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import ExifTags, Image
 
-from shoplens.checking import check
+from shoplens.datasets.checking import check
 from shoplens.errors import DataError, MissingError
 
 HEADER = "user_img_id,img_path,bbox_x,bbox_y,bbox_w,bbox_h,product_id\n"

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoplens.comparison import compare_all, holm, paired_difference
 from shoplens.errors import RankingError
-from shoplens.metrics import estimate
+from shoplens.evaluation.bootstrap import estimate
+from shoplens.evaluation.comparison import compare_all, holm, paired_difference
 
 Values = list[tuple[float, float, int]]
 

@@ -20,8 +20,8 @@ from original_kit import Answer, original_score
 from shoplens.challenge.kit import write_submission
 from shoplens.challenge.running import run_submission
 from shoplens.challenge.submission import prepare_environment, read_submission
-from shoplens.dataset import read_dataset
-from shoplens.evaluation import evaluate
+from shoplens.datasets.dataset import read_dataset
+from shoplens.evaluation.scores import evaluate
 from shoplens.ranking import Ranking
 
 sys.path.append(str(ROOT / "scripts"))

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from shoplens import resampling
-from shoplens.crops import Fit, crop, crop_views, with_margin
-from shoplens.dataset import read_dataset
-from shoplens.images import Decoded, decode, read_bytes
+from shoplens.datasets.dataset import read_dataset
+from shoplens.pixels import resampling
+from shoplens.pixels.crops import Fit, crop, crop_views, with_margin
+from shoplens.pixels.decoding import Decoded, decode, read_bytes
 from shoplens.records import Box
 
 FITS: tuple[Fit, ...] = ("pad", "squash", "crop")

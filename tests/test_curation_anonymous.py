@@ -10,12 +10,12 @@ import pytest
 from conftest import picture
 from PIL import ExifTags, Image
 
-from shoplens.checking import check
 from shoplens.curation.anonymous import TIME, anonymise, read_key
-from shoplens.dataset import Dataset, read_dataset
+from shoplens.datasets.checking import check
+from shoplens.datasets.dataset import Dataset, read_dataset
 from shoplens.errors import DataError, MissingError, RankingError
-from shoplens.evaluation import evaluate
-from shoplens.images import decode
+from shoplens.evaluation.scores import evaluate
+from shoplens.pixels.decoding import decode
 from shoplens.ranking import Ranking
 
 N_PRODUCTS = 6

@@ -10,8 +10,8 @@ from conftest import ROOT, picture
 from PIL import ExifTags, Image, ImageEnhance, ImageOps
 
 from shoplens.curation.duplicates import Pair, find_duplicates, find_shared, sketch_photos
-from shoplens.dataset import read_dataset
-from shoplens.images import decode
+from shoplens.datasets.dataset import read_dataset
+from shoplens.pixels.decoding import decode
 from shoplens.records import Box, Photo
 
 SAMPLE = ROOT / "src" / "shoplens" / "sample"

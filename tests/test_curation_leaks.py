@@ -8,8 +8,8 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
+from shoplens.curation.data_pages import write_leaks
 from shoplens.curation.leaks import find_leaks
-from shoplens.curation.pages import write_leaks
 from shoplens.curation.reading import read_photos
 from shoplens.errors import MissingError
 

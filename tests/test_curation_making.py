@@ -10,10 +10,10 @@ import pytest
 from conftest import picture
 from PIL import ExifTags, Image
 
-from shoplens.checking import check
 from shoplens.curation.making import make_dataset
 from shoplens.curation.tagged import read_tagged
-from shoplens.dataset import read_dataset
+from shoplens.datasets.checking import check
+from shoplens.datasets.dataset import read_dataset
 from shoplens.errors import DataError, MissingError, ShoplensError
 
 Tree = Callable[..., Path]

@@ -10,7 +10,7 @@ from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from shoplens.curation.metadata import strip
 from shoplens.errors import PhotoError
-from shoplens.images import decode
+from shoplens.pixels.decoding import decode
 
 SECRET = b"Ann Onymous"
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

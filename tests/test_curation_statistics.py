@@ -8,8 +8,8 @@ import pytest
 from conftest import ROOT, picture
 from PIL import ExifTags, Image, ImageFilter
 
+from shoplens.curation.data_pages import write_statistics
 from shoplens.curation.measuring import measure
-from shoplens.curation.pages import write_statistics
 from shoplens.curation.reading import read_photos
 from shoplens.curation.statistics import survey
 from shoplens.records import Box, Photo

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from shoplens.dataset import read_dataset, read_gallery
+from shoplens.datasets.dataset import read_dataset, read_gallery
 from shoplens.errors import DataError
 from shoplens.records import Box
 

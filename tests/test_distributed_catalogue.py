@@ -9,12 +9,12 @@ import pytest
 from conftest import picture
 
 from shoplens import PhotoSet, read_gallery
-from shoplens.distributed.catalogue import cut_by_file
+from shoplens.distributed.by_file import cut_by_file
 from shoplens.distributed.on_ray import embed_on_ray
 from shoplens.distributed.packing import pack_model
 from shoplens.distributed.partitions import cut
 from shoplens.errors import DataError, MissingError
-from shoplens.vector_parts import PartFolder
+from shoplens.vectors.parts import PartFolder
 
 
 def write(file: Path, first: int, n_rows: int, id_column: str = "") -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from shoplens import Dataset, Photo, PhotoSet, Ranking, evaluate
 from shoplens.errors import DataError, RankingError
-from shoplens.evaluation import judge
-from shoplens.metrics import DEFAULT_METRICS, per_query
+from shoplens.evaluation.metric_names import DEFAULT_METRICS, per_query
+from shoplens.evaluation.scores import judge
 
 
 def photos(products: Sequence[str | None], ids: Sequence[int] | None = None) -> PhotoSet:

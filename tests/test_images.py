@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, ImageFile
 
-from shoplens.crops import Fit, crop
 from shoplens.errors import PhotoError
-from shoplens.images import MAX_PIXELS, Decoded, decode, read_bytes, read_size
+from shoplens.pixels.crops import Fit, crop
+from shoplens.pixels.decoding import MAX_PIXELS, Decoded, decode, read_bytes, read_size
 from shoplens.records import Box
 
 ORIENTATIONS = range(1, 9)
@@ -152,7 +152,7 @@ def test_lossy_formats_show_the_same_picture(name: str, tolerance: int) -> None:
 def test_formats_open_in_a_fresh_process(tmp_path: Path) -> None:
     """Pillow loads its readers lazily: no test that ran before may have loaded them for us."""
     code = (
-        "import sys; from pathlib import Path; from shoplens.images import decode\n"
+        "import sys; from pathlib import Path; from shoplens.pixels.decoding import decode\n"
         "for name in sys.argv[1:]:\n"
         "    print(decode(Path(name).read_bytes()).size)"
     )

@@ -12,7 +12,7 @@ from conftest import Run
 
 from shoplens import Embeddings, read_gallery
 from shoplens.errors import MissingError, RankingError, ShoplensError
-from shoplens.lance_datasets import read_lance, require_lance, write_lance
+from shoplens.vectors.lance import read_lance, require_lance, write_lance
 
 
 def batch(*ids: int) -> Any:

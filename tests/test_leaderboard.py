@@ -13,13 +13,13 @@ from hypothesis.extra import numpy as arrays
 from rich.console import Console
 
 from shoplens.challenge.leaderboard import Board, Standing, estimate_all, score, standings
-from shoplens.challenge.site.tables import COLUMNS, board_json, standings_csv
+from shoplens.challenge.site.exports import COLUMNS, board_json, standings_csv
 from shoplens.challenge.site.wording import duration, memory, rank_mark, shift_words
-from shoplens.challenge.ties import adjusted_p_values
 from shoplens.cli.challenge.leaderboard import print_standings
-from shoplens.comparison import paired_difference
 from shoplens.errors import RankingError
-from shoplens.metrics import estimate
+from shoplens.evaluation.bootstrap import estimate
+from shoplens.evaluation.comparison import paired_difference
+from shoplens.evaluation.ties import adjusted_p_values
 
 
 def of(ranking: tuple[Standing, ...]) -> list[tuple[str, int]]:

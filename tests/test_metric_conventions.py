@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shoplens.metrics import Counts, PerQuery, Relevance, per_query
+from shoplens.evaluation.formulas import Counts, PerQuery, Relevance
+from shoplens.evaluation.metric_names import per_query
 
 # What ranx and scikit-learn warn of inside (their own uses of NumPy and Numba) is not ours.
 pytestmark = pytest.mark.filterwarnings("ignore")

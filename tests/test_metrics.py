@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoplens.errors import RankingError
-from shoplens.metrics import DEFAULT_METRICS, Estimate, Metric, estimate, parse_metric, per_query
+from shoplens.evaluation.bootstrap import Estimate, estimate
+from shoplens.evaluation.metric_names import DEFAULT_METRICS, Metric, parse_metric, per_query
 
 KINDS = (
     "map", "map-found", "map-min", "map-trapezoid", "recall", "hit", "precision", "precision-min",

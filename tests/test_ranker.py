@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shoplens.challenge.ranker import ShoplensRanker, complete_rows
 from shoplens.errors import ShoplensError
 from shoplens.ranking import Ranking
-from shoplens.vectors import Embeddings
+from shoplens.vectors.embeddings import Embeddings
 
 Make = Callable[..., Path]
 

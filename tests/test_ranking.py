@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import shoplens.ranking
 from shoplens import Embeddings, Ranking, __version__, rank
 from shoplens.errors import MissingError, RankingError
-from shoplens.ranking import find_ids, find_repeats
+from shoplens.lookup import find_ids, find_repeats
 from shoplens.records import Failure
 
 INF = float("inf")

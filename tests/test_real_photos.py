@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from shoplens.checking import check
-from shoplens.dataset import Dataset, read_dataset
+from shoplens.datasets.checking import check
+from shoplens.datasets.dataset import Dataset, read_dataset
 from shoplens.embedding import embed
-from shoplens.evaluation import evaluate
+from shoplens.evaluation.scores import evaluate
 from shoplens.models import Encoder
 from shoplens.ranking import rank
 from shoplens.records import PhotoSet

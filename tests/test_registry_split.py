@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from made_challenges import SAMPLE, make_challenge, split_of
 
 from shoplens.challenge.registry.split import split_products
-from shoplens.dataset import read_dataset
+from shoplens.datasets.dataset import read_dataset
 from shoplens.errors import DataError
 
 counts = st.lists(st.integers(1, 9), min_size=2, max_size=60)

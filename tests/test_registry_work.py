@@ -32,9 +32,9 @@ from shoplens.challenge.registry.trail import list_events
 from shoplens.challenge.registry.work import Finished, work
 from shoplens.challenge.running import ChallengeRun
 from shoplens.challenge.sandbox.limits import Limits
-from shoplens.dataset import read_dataset
+from shoplens.datasets.dataset import read_dataset
 from shoplens.errors import DataError
-from shoplens.evaluation import evaluate
+from shoplens.evaluation.scores import evaluate
 from shoplens.ranking import Ranking
 from shoplens.runs import load_run
 

@@ -22,9 +22,9 @@ from shoplens import (
     read_dataset,
 )
 from shoplens.errors import MissingError
-from shoplens.evaluation import Scores
+from shoplens.evaluation.scores import Scores
 from shoplens.report import Result, Shown, show_ranking, write_page
-from shoplens.report.words import counted
+from shoplens.report.counts import counted
 
 
 class Page(HTMLParser):

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from shoplens import resampling
+from shoplens.pixels import resampling
+from shoplens.pixels.resampling import Interpolation, resample
 from shoplens.records import Box
-from shoplens.resampling import Interpolation, resample
 
 Pixels = npt.NDArray[np.uint8]
 FILTERS: tuple[Interpolation, ...] = get_args(Interpolation)

@@ -14,11 +14,11 @@ import pytest
 
 from shoplens.challenge import entry
 from shoplens.challenge.sandbox import groups as groups_module
-from shoplens.challenge.sandbox.cores import reserved_cores
 from shoplens.challenge.sandbox.groups import Groups, make_groups, own_groups
 from shoplens.challenge.sandbox.launcher import Launch
 from shoplens.challenge.sandbox.limits import Limits
 from shoplens.challenge.sandbox.processes import descendants, memory_of, threads_of
+from shoplens.challenge.sandbox.reservation import reserved_cores
 from shoplens.challenge.sandbox.staging import (
     copy_submission,
     stage_data,
@@ -27,7 +27,7 @@ from shoplens.challenge.sandbox.staging import (
 )
 from shoplens.challenge.sandbox.supervision import Program, _Run
 from shoplens.challenge.sandbox.view import View
-from shoplens.dataset import read_dataset
+from shoplens.datasets.dataset import read_dataset
 from shoplens.errors import ShoplensError
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")

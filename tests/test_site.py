@@ -26,7 +26,7 @@ from shoplens.challenge.site.build import build_site
 from shoplens.challenge.site.feed import atom_feed
 from shoplens.challenge.site.history import NAMED, draw_history
 from shoplens.challenge.site.markdown import read_markdown
-from shoplens.challenge.site.records import published
+from shoplens.challenge.site.published import published
 from shoplens.errors import DataError, MissingError, ShoplensError
 
 HOSTILE = "<script>alert('team')</script>"

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from shoplens.dataset import read_dataset, read_gallery
+from shoplens.datasets.dataset import read_dataset, read_gallery
+from shoplens.datasets.tables import ROW_NUMBER, read_table
 from shoplens.errors import DataError, MissingError
 from shoplens.records import Box, Fault
-from shoplens.tables import ROW_NUMBER, read_table
 
 GALLERY = "seller_img_id,img_path\n"
 QUERIES = "user_img_id,img_path,bbox_x,bbox_y,bbox_w,bbox_h\n"

@@ -10,8 +10,8 @@ import pytest
 from shoplens import Embeddings, PhotoSet
 from shoplens.errors import RankingError, ShoplensError
 from shoplens.records import Photo
-from shoplens.vector_parts import FailedRow, Manifest, PartFolder, PartRecord
-from shoplens.vector_writer import VectorFileInfo
+from shoplens.vectors.parts import FailedRow, Manifest, PartFolder, PartRecord
+from shoplens.vectors.writing import VectorFileInfo
 
 INFO = VectorFileInfo(2, 3, "toy", "f" * 16)
 MANIFEST = Manifest(4, 2, 1, 3, "toy", "f" * 16)

@@ -14,7 +14,7 @@ import pytest
 from shoplens import Embeddings, Photo, PhotoSet, rank
 from shoplens.errors import MissingError, RankingError
 from shoplens.records import Failure
-from shoplens.vectors import check_same_model
+from shoplens.vectors.embeddings import check_same_model
 
 V3 = [[1.0, 0.0], [0.0, 1.0], [3.0, 4.0]]
 

@@ -12,13 +12,13 @@ from conftest import picture
 from PIL import Image
 
 from shoplens import load_encoder
-from shoplens.crops import Fit, crop
-from shoplens.dataset import read_dataset
+from shoplens.datasets.dataset import read_dataset
 from shoplens.errors import ModelError, PhotoError
-from shoplens.images import Decoded, decode, read_bytes
 from shoplens.models import Encoder
 from shoplens.models.ensemble import Ensemble, Member
 from shoplens.models.views import decode_target, prepare, vectors_of
+from shoplens.pixels.crops import Fit, crop
+from shoplens.pixels.decoding import Decoded, decode, read_bytes
 from shoplens.records import Box, Domain
 
 MakeModel = Callable[..., Path]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shoplens import PhotoSet
-from shoplens.images import read_bytes
+from shoplens.pixels.decoding import read_bytes
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shoplens.crops import crop
 from shoplens.errors import PhotoError
-from shoplens.images import decode, read_bytes
+from shoplens.pixels.crops import crop
+from shoplens.pixels.decoding import decode, read_bytes
 from shoplens.records import Box, Domain
 from shoplens.training import effects
 from shoplens.training.augment import Augmenter

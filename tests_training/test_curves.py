@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from shoplens.errors import DataError, MissingError
-from shoplens.training.curves import CurveLog, plot_curves
+from shoplens.training.progress_curves import CurveLog, plot_curves
 
 COLUMNS = ("loss/supcon", "learning_rate", "map@1000/holdout")
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from shoplens import load_encoder
 from shoplens.cli import main
-from shoplens.dataset import read_gallery
+from shoplens.datasets.dataset import read_gallery
 from shoplens.embedding import embed
 from shoplens.errors import DataError, MissingError, ModelError, ShoplensError
 from shoplens.models.encoder import OnnxEncoder

@@ -12,9 +12,9 @@ from shoplens.training.backbones import load_backbone
 from shoplens.training.config import Config
 from shoplens.training.fitted import Group, fit_centres, fit_head, pooled_features
 from shoplens.training.network import Network
+from shoplens.training.photo_views import EarlyStages
 from shoplens.training.photos import read_products
 from shoplens.training.validation import PlainViews
-from shoplens.training.views import EarlyStages
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in EXPORTER_WARNINGS]
 

@@ -15,9 +15,9 @@ from shoplens.training.augment import Augmenter
 from shoplens.training.backbones import load_backbone
 from shoplens.training.config import Config
 from shoplens.training.network import Network
+from shoplens.training.photo_views import EarlyStages, FreshViews, StoredViews, readable
 from shoplens.training.photos import Product, read_products
 from shoplens.training.sampling import Draw, ProductSampler
-from shoplens.training.views import EarlyStages, FreshViews, StoredViews, readable
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in EXPORTER_WARNINGS]
 

@@ -16,35 +16,35 @@ from shoplens._version import __version__
 
 if TYPE_CHECKING:
     from shoplens.cache import VectorCache
-    from shoplens.checking import check
-    from shoplens.dataset import Dataset, read_dataset, read_gallery
+    from shoplens.datasets.checking import check
+    from shoplens.datasets.dataset import Dataset, read_dataset, read_gallery
     from shoplens.embedding import embed, embed_each, embed_photo
     from shoplens.errors import ShoplensError
-    from shoplens.evaluation import Scores, evaluate
+    from shoplens.evaluation.scores import Scores, evaluate
     from shoplens.models import load_encoder
     from shoplens.ranking import Ranking, rank
     from shoplens.records import Box, Photo, PhotoSet
-    from shoplens.vectors import Embeddings
+    from shoplens.vectors.embeddings import Embeddings
 
 _HOME = {
     "Box": "records",
-    "Dataset": "dataset",
-    "Embeddings": "vectors",
+    "Dataset": "datasets.dataset",
+    "Embeddings": "vectors.embeddings",
     "Photo": "records",
     "PhotoSet": "records",
     "Ranking": "ranking",
-    "Scores": "evaluation",
+    "Scores": "evaluation.scores",
     "ShoplensError": "errors",
     "VectorCache": "cache",
-    "check": "checking",
+    "check": "datasets.checking",
     "embed": "embedding",
     "embed_each": "embedding",
     "embed_photo": "embedding",
-    "evaluate": "evaluation",
+    "evaluate": "evaluation.scores",
     "load_encoder": "models",
     "rank": "ranking",
-    "read_dataset": "dataset",
-    "read_gallery": "dataset",
+    "read_dataset": "datasets.dataset",
+    "read_gallery": "datasets.dataset",
 }
 
 __all__ = [

@@ -28,7 +28,7 @@ from shoplens.records import Photo, Vectors
 
 _FORMAT = 2
 """Part of the file's name: another layout is another file, and so are vectors of photos that were
-made ready in another way (since 2 by `shoplens.resampling`)."""
+made ready in another way (since 2 by `shoplens.pixels.resampling`)."""
 _COMMIT_AFTER = 1.0
 """Seconds of work that a kill may lose."""
 _COMMIT_ROWS = 256

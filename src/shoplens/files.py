@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from shoplens.errors import DataError, MissingError, ShoplensError
+from shoplens.parts import held, part_beside
 
 
 def require_folder(path: str | Path) -> None:
@@ -56,10 +56,10 @@ def replacing(path: str | Path, *, mode: int = 0o666) -> Iterator[IO[bytes]]:
             raise _unwritable(target, error) from error
         return
     require_folder(target)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    temporary = part_beside(target)
     try:
         made = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, mode)
-        with os.fdopen(made, "wb") as stream:
+        with held(temporary), os.fdopen(made, "wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

@@ -15,11 +15,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from shoplens.dataset import Dataset, read_dataset
+from shoplens.datasets.dataset import Dataset, read_dataset
 from shoplens.errors import DataError, MissingError, RankingError
-from shoplens.evaluation import Scores, evaluate
+from shoplens.evaluation.metric_names import DEFAULT_METRICS
+from shoplens.evaluation.scores import Scores, evaluate
 from shoplens.files import read_text, write_text
-from shoplens.metrics import DEFAULT_METRICS
 from shoplens.ranking import Ranking
 
 RECORD = "run.json"

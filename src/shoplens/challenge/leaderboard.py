@@ -1,7 +1,7 @@
 """The leaderboard: from what teams sent in to who stands where, and how sure that is.
 
 The registry hands out a `Board`, the scored submissions of one side of the split; `standings` turns
-it into one `Standing` a team. Who shares a rank is decided in `shoplens.challenge.ties`.
+it into one `Standing` a team. Who shares a rank is decided in `shoplens.evaluation.ties`.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.challenge.intervals import estimates
-from shoplens.challenge.ties import SIGNIFICANT, adjusted_p_values
 from shoplens.errors import RankingError
-from shoplens.metrics import Estimate, PerQuery
+from shoplens.evaluation.bootstrap import Estimate, estimates
+from shoplens.evaluation.formulas import PerQuery
+from shoplens.evaluation.ties import SIGNIFICANT, adjusted_p_values
 
 Side = Literal["public", "private"]
 """Which part of the split: the public one is scored for all to see, the private one is sealed."""
 
 FEWEST_PRODUCTS = 6
-"""With fewer on a side the test of `shoplens.challenge.ties` tells nobody apart: of the 2^5 ways
+"""With fewer on a side the test of `shoplens.evaluation.ties` tells nobody apart: of the 2^5 ways
 to swap 5 products, the 2 most extreme alone are more than 5 %."""
 
 
@@ -199,7 +199,7 @@ def standings(board: Board, public: Sequence[Standing] = ()) -> tuple[Standing, 
     were sent in.
 
     The best team has rank 1. Each next one shares it as long as the test of
-    `shoplens.challenge.ties` cannot tell it from the first of that rank; the first that it can
+    `shoplens.evaluation.ties` cannot tell it from the first of that rank; the first that it can
     opens a new rank, which is its place. Neighbours on either side of such a border may well be
     indistinguishable from each other: that A is like B and B like C does not make A like C, and
     any ranks have to cut somewhere. `Standing.span` cuts nowhere: it counts who was shown to be

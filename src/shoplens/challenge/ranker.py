@@ -20,6 +20,7 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from shoplens.datasets.tables import parse_table
 from shoplens.embedding import embed
 from shoplens.errors import DataError, MissingError, ShoplensError
 from shoplens.models import DEFAULT_MODEL, load_encoder
@@ -27,8 +28,7 @@ from shoplens.models.devices import CPU
 from shoplens.ranking import DEPTH, Ranking, rank
 from shoplens.records import Domain, PhotoSet
 from shoplens.sources.holders import Folder
-from shoplens.tables import parse_table
-from shoplens.vectors import Embeddings
+from shoplens.vectors.embeddings import Embeddings
 
 _INTERVAL = 10.0
 """Seconds between two lines of progress."""

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from numpy.lib.format import MAGIC_PREFIX
 
-from shoplens.challenge import entry
-from shoplens.challenge.answers import CheckedAnswer, Finding, Policy, check_answer, read_answer
+from shoplens.answers.answer import CheckedAnswer, Finding, Policy, check_answer, read_answer
+from shoplens.challenge import inside
 from shoplens.challenge.environment import folders_of
 from shoplens.challenge.sandbox.launcher import NOBODY
 from shoplens.challenge.sandbox.limits import Limits
@@ -30,9 +30,9 @@ from shoplens.challenge.sandbox.staging import (
 from shoplens.challenge.sandbox.supervision import Isolation, Outcome, Program, supervise
 from shoplens.challenge.sandbox.view import DATA, SCRATCH, SUBMISSION, View
 from shoplens.challenge.submission import Submission, read_submission
-from shoplens.dataset import Dataset, read_dataset
+from shoplens.datasets.dataset import Dataset, read_dataset
 from shoplens.errors import DataError, MissingError, RankingError, ShoplensError
-from shoplens.evaluation import Scores, evaluate
+from shoplens.evaluation.scores import Scores, evaluate
 from shoplens.files import write_text
 from shoplens.progress import Progress, silent
 from shoplens.runs import RECORD, save_run
@@ -47,7 +47,7 @@ Verdict = Literal[
 PHASES = ("import", "construct", "predict", "answer")
 """What a submission goes through, as its entry program tells."""
 
-_ENTRY = str(Path(entry.__file__).resolve())
+_ENTRY = str(Path(inside.__file__).resolve())
 _BUDGET = Limits()
 _SHOWN = 500
 """Characters of a text of the submission's that are shown outside its log."""
@@ -168,7 +168,7 @@ def run_submission(
         submission: its folder.
         data: a test set; scored where it has a ground truth.
         limits: what the submission may use.
-        policy: how strictly its answer is checked, see `shoplens.challenge.answers`.
+        policy: how strictly its answer is checked, see `shoplens.answers.answer`.
         python: the interpreter of its environment; None takes this one.
         isolation: `required` refuses to run where namespaces cannot be had, `none` does without.
         private: withhold from the record what could carry the data out: all that was printed, the

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 from rich.table import Table
 
-from shoplens.checking import check as check_source
 from shoplens.cli.console import message, printable, progress_display, results_console, write_json
 from shoplens.cli.options import (
     boxes_option,
@@ -14,6 +13,7 @@ from shoplens.cli.options import (
     remote_option,
     workers_option,
 )
+from shoplens.datasets.checking import check as check_source
 from shoplens.records import BoxFrame
 
 

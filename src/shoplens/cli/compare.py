@@ -22,7 +22,7 @@ from shoplens.cli.runs import category_option, named_dataset, open_run
 from shoplens.records import BoxFrame
 from shoplens.report import RunComparison, compare_runs, read_categories, write_comparison_page
 from shoplens.report.comparison_page import MOST_RUNS, letter, shown_p, verdict
-from shoplens.report.words import counted
+from shoplens.report.counts import counted
 from shoplens.runs import Run
 
 _PAGE_METRIC = "map@1000"

@@ -18,8 +18,8 @@ from shoplens.cli.options import (
     writable,
 )
 from shoplens.cli.pipeline import PipelineOptions, run_pipeline
-from shoplens.dataset import read_dataset
-from shoplens.evaluation import evaluate, require_ground_truth
+from shoplens.datasets.dataset import read_dataset
+from shoplens.evaluation.scores import evaluate, require_ground_truth
 from shoplens.report import show_ranking, write_page
 
 

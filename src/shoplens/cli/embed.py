@@ -26,13 +26,13 @@ from shoplens.cli.options import (
     remote_option,
 )
 from shoplens.cli.pipeline import open_cache, report_failures, report_seconds
-from shoplens.dataset import read_dataset, read_gallery
+from shoplens.datasets.dataset import read_dataset, read_gallery
 from shoplens.embedding import Tally, embed_each
 from shoplens.files import require_folder
-from shoplens.lance_datasets import SUFFIX as LANCE
 from shoplens.records import BoxFrame, PhotoSet
 from shoplens.sources.remote import is_url
-from shoplens.vector_writer import VectorFileInfo, require_vector_file, writing_vectors
+from shoplens.vectors.lance import SUFFIX as LANCE
+from shoplens.vectors.writing import VectorFileInfo, require_vector_file, writing_vectors
 
 
 @click.command()

@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from shoplens.challenge.answers import (
+from shoplens.answers.answer import (
     Finding,
     Policy,
     check_answer,
@@ -31,11 +31,11 @@ from shoplens.cli.options import (
     remote_option,
 )
 from shoplens.cli.pipeline import PipelineOptions, run_pipeline
-from shoplens.dataset import Dataset, read_dataset
+from shoplens.datasets.dataset import Dataset, read_dataset
 from shoplens.errors import RankingError
-from shoplens.evaluation import Scores, require_ground_truth
-from shoplens.evaluation import evaluate as evaluate_ranking
-from shoplens.metrics import DEFAULT_METRICS, parse_metric
+from shoplens.evaluation.metric_names import DEFAULT_METRICS, parse_metric
+from shoplens.evaluation.scores import Scores, require_ground_truth
+from shoplens.evaluation.scores import evaluate as evaluate_ranking
 from shoplens.ranking import Ranking
 from shoplens.records import BoxFrame
 

@@ -16,18 +16,18 @@ import click
 from shoplens.arrow import arrow
 from shoplens.cli.console import message, progress_display
 from shoplens.cli.options import EmbeddingOptions
-from shoplens.distributed.catalogue import cut_by_file
+from shoplens.distributed.by_file import cut_by_file
 from shoplens.distributed.on_ray import embed_on_ray
 from shoplens.distributed.packing import pack_model
 from shoplens.distributed.partitions import PARTITION_ROWS, cut
 from shoplens.embedding import STAGES
-from shoplens.lance_datasets import SUFFIX as LANCE
-from shoplens.lance_datasets import require_lance, write_lance
 from shoplens.models.devices import CPU
 from shoplens.records import Failure, PhotoSet
 from shoplens.sources.remote import is_url
-from shoplens.vector_parts import PartFolder
-from shoplens.vector_writer import VectorFileInfo
+from shoplens.vectors.lance import SUFFIX as LANCE
+from shoplens.vectors.lance import require_lance, write_lance
+from shoplens.vectors.parts import PartFolder
+from shoplens.vectors.writing import VectorFileInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 
+from shoplens.datasets.tables import COLUMNS, ROW_NUMBER
 from shoplens.files import require_folder
 from shoplens.models import DEFAULT_MODEL, Encoder, load_encoder
 from shoplens.models.devices import CPU
-from shoplens.tables import COLUMNS, ROW_NUMBER
 
 
 def writable(

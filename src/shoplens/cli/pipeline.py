@@ -12,14 +12,14 @@ from typing import Any
 from shoplens.cache import VectorCache
 from shoplens.cli.console import message, progress_display
 from shoplens.cli.options import EmbeddingOptions
-from shoplens.dataset import Dataset
+from shoplens.datasets.dataset import Dataset
 from shoplens.embedding import STAGES, embed
 from shoplens.models import Encoder
 from shoplens.progress import Progress
 from shoplens.ranking import Ranking, rank
 from shoplens.records import REASONS, Failure, PhotoSet
-from shoplens.vector_writer import require_vector_file
-from shoplens.vectors import Embeddings, check_same_model
+from shoplens.vectors.embeddings import Embeddings, check_same_model
+from shoplens.vectors.writing import require_vector_file
 
 SHOWN_FAILURES = 5
 

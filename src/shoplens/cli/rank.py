@@ -20,7 +20,7 @@ from shoplens.cli.options import (
     writable,
 )
 from shoplens.cli.pipeline import PipelineOptions, run_pipeline
-from shoplens.dataset import read_dataset
+from shoplens.datasets.dataset import read_dataset
 from shoplens.records import BoxFrame
 
 

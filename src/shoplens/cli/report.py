@@ -17,8 +17,8 @@ from shoplens.cli.options import (
 )
 from shoplens.cli.runs import category_option, named_dataset, open_run
 from shoplens.curation.duplicates import find_duplicates, sketch_photos
-from shoplens.dataset import Dataset
-from shoplens.metrics import DEFAULT_METRICS
+from shoplens.datasets.dataset import Dataset
+from shoplens.evaluation.metric_names import DEFAULT_METRICS
 from shoplens.progress import Progress
 from shoplens.records import BoxFrame
 from shoplens.report import SamePicture, read_categories, report_run, write_run_page

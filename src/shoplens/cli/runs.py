@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from shoplens.challenge.answers import check_answer, read_answer
+from shoplens.answers.answer import check_answer, read_answer
 from shoplens.cli.console import message
-from shoplens.dataset import Dataset, read_dataset
+from shoplens.datasets.dataset import Dataset, read_dataset
 from shoplens.errors import MissingError, RankingError
-from shoplens.evaluation import evaluate
+from shoplens.evaluation.scores import evaluate
 from shoplens.records import BoxFrame
 from shoplens.runs import Run, load_run
 

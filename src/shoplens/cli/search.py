@@ -29,15 +29,15 @@ from shoplens.cli.pipeline import (
     report_photos,
     warn_of_unknown_origin,
 )
-from shoplens.dataset import read_gallery
+from shoplens.datasets.dataset import read_gallery
 from shoplens.embedding import embed_photo
 from shoplens.errors import MissingError, PhotoError, ShoplensError
-from shoplens.images import read_bytes, read_size
 from shoplens.models import Encoder
+from shoplens.pixels.decoding import read_bytes, read_size
 from shoplens.ranking import Ranking, rank
 from shoplens.records import Box, Photo, PhotoSet
 from shoplens.report import Result, Shown, write_page
-from shoplens.vectors import Embeddings, check_same_model
+from shoplens.vectors.embeddings import Embeddings, check_same_model
 
 Hit = tuple[Photo, float]
 """A gallery photo and its score."""

@@ -21,20 +21,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.curation.folders import new_folder, require_new_folder
 from shoplens.curation.layout import FOLDERS, write_tables
 from shoplens.curation.metadata import Stripped, strip
-from shoplens.dataset import Dataset
+from shoplens.datasets.dataset import Dataset
+from shoplens.datasets.tables import TABLE_NAMES
 from shoplens.errors import DataError, PhotoError, RankingError
 from shoplens.files import read_text, require_folder, write_text
-from shoplens.images import decode
+from shoplens.folders import require_new_folder, writing_folder
 from shoplens.parallel import parallel_map
+from shoplens.pixels.decoding import decode
 from shoplens.progress import Progress, silent
 from shoplens.ranking import Ranking
 from shoplens.records import Domain, Fault, Photo, PhotoSet
-from shoplens.report.words import counted
+from shoplens.report.counts import counted
 from shoplens.sources import read_photo
-from shoplens.tables import TABLE_NAMES
 
 TIME = 946_684_800
 """Time stamp of every file: 2000-01-01, in seconds since 1970."""
@@ -158,7 +158,7 @@ def anonymise(
     removed = 0
     converted: Counter[str] = Counter()
     faults: list[Fault] = []
-    with new_folder(folder) as made:
+    with writing_folder(folder) as made:
         done, total = 0, sum(map(len, sides.values()))
         for domain, photos in sides.items():
             (made / FOLDERS[domain]).mkdir()

@@ -22,8 +22,8 @@ from shoplens.curation.alignment import align
 from shoplens.curation.hamming import near_pairs
 from shoplens.curation.sketches import SIDE, TARGET, Part, View, hash_of, sketch
 from shoplens.errors import PhotoError
-from shoplens.images import Decoded, decode
 from shoplens.parallel import parallel_map
+from shoplens.pixels.decoding import Decoded, decode
 from shoplens.progress import Progress, silent
 from shoplens.records import Box, Photo
 from shoplens.sources import read_photo

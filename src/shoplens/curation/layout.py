@@ -7,9 +7,9 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from shoplens.datasets.tables import BOX_COLUMNS, TABLE_NAMES
 from shoplens.files import write_text
 from shoplens.records import Domain, Photo
-from shoplens.tables import BOX_COLUMNS, TABLE_NAMES
 
 FOLDERS: Mapping[Domain, str] = {"seller": "gallery", "user": "queries"}
 """Where photos lie."""

@@ -13,18 +13,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from shoplens.checking import check
-from shoplens.curation.folders import new_folder, require_new_folder
 from shoplens.curation.layout import FOLDERS, write_tables
 from shoplens.curation.tagged import TaggedPhotos, read_tagged
+from shoplens.datasets.checking import check
+from shoplens.datasets.tables import TABLE_NAMES
 from shoplens.errors import DataError, PhotoError, ShoplensError
-from shoplens.images import decode
+from shoplens.folders import require_new_folder, writing_folder
 from shoplens.parallel import parallel_map
+from shoplens.pixels.decoding import decode
 from shoplens.progress import Progress, silent
 from shoplens.records import Box, BoxFrame, Domain, Photo
-from shoplens.report.words import counted
+from shoplens.report.counts import counted
 from shoplens.sources import read_photo
-from shoplens.tables import TABLE_NAMES
 
 How = Literal["copy", "link", "reference"]
 """What becomes of the photos: copied; hard-linked (one file under two names, as long as neither is
@@ -165,7 +165,7 @@ def make_dataset(
                 (folder / table).unlink(missing_ok=True)
             raise
     else:
-        with new_folder(folder) as made:
+        with writing_folder(folder) as made:
             names = _place(made, sides, how, progress)
             write_tables(made, sides, names, categories=categories)
             _require_sound(made, workers, progress)

@@ -12,8 +12,8 @@ from PIL import Image
 from shoplens.curation.duplicates import Sketch, sketch_decoded
 from shoplens.curation.metadata import kind_and_turn
 from shoplens.errors import PhotoError
-from shoplens.images import Decoded, decode
 from shoplens.parallel import parallel_map
+from shoplens.pixels.decoding import Decoded, decode
 from shoplens.progress import Progress, silent
 from shoplens.records import Photo
 from shoplens.sources import read_photo

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from PIL import ExifTags, Image
 
 from shoplens.errors import PhotoError
-from shoplens.images import FORMATS, decode
+from shoplens.pixels.decoding import FORMATS, decode
 
 _EXIF = b"Exif\0\0"
 _ICC = b"ICC_PROFILE\0"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from shoplens.curation.tagged import read_tagged
-from shoplens.dataset import has_table, open_root, read_dataset, read_gallery
+from shoplens.datasets.dataset import has_table, open_root, read_dataset, read_gallery
 from shoplens.files import read_text
 from shoplens.records import BoxFrame, Photo
 

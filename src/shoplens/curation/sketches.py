@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from shoplens.borders import without_border
-from shoplens.images import Decoded
+from shoplens.pixels.borders import without_border
+from shoplens.pixels.decoding import Decoded
 from shoplens.records import Box
 
 SIDE = 32

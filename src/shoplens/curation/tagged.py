@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from shoplens.dataset import IMAGE_SUFFIXES
+from shoplens.datasets.dataset import IMAGE_SUFFIXES
+from shoplens.datasets.tables import BOX_COLUMNS, read_box
 from shoplens.errors import DataError, MissingError, PhotoError
 from shoplens.files import read_text
 from shoplens.records import BoxFrame, Domain, Fault, Photo
-from shoplens.report.words import counted
+from shoplens.report.counts import counted
 from shoplens.sources.holders import Folder
-from shoplens.tables import BOX_COLUMNS, read_box
 
 Layout = Literal["DOMAIN/PRODUCT", "PRODUCT/DOMAIN", "table"]
 """How a source says whose a photo is and what it shows: `user/PRODUCT/...`, `PRODUCT/user/...` or

@@ -7,6 +7,6 @@
     on_ray           the pieces spread over a Ray cluster
 
 What is computed, and in what order it stands, does not depend on the machines: a partition's part
-of the output (see `shoplens.vector_parts`) is named by its place and made by the same code as on
+of the output (see `shoplens.vectors.parts`) is named by its place and made by the same code as on
 one machine.
 """

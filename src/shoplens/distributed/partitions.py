@@ -13,13 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from shoplens.cache import Computed
-from shoplens.dataset import read_gallery
+from shoplens.datasets.dataset import read_gallery
 from shoplens.embedding import Embedded, embed_each
 from shoplens.errors import DataError
 from shoplens.models import Encoder
 from shoplens.records import Photo, PhotoSet
-from shoplens.vector_parts import FailedRow, PartFolder, PartRecord
-from shoplens.vector_writer import VectorFileInfo
+from shoplens.vectors.parts import FailedRow, PartFolder, PartRecord
+from shoplens.vectors.writing import VectorFileInfo
 
 PARTITION_ROWS = 2048
 """Photos of a partition: a minute or two of one core, which is what the death of a machine costs
@@ -49,7 +49,7 @@ class OneFile:
     """The rows of one file of a catalogue, listed where they are embedded."""
 
     source: str
-    """As `shoplens.dataset.read_gallery` takes it; an absolute path or a URL."""
+    """As `shoplens.datasets.dataset.read_gallery` takes it; an absolute path or a URL."""
     first_id: int | None
     """Id of its first row, where the file has no column of ids; None where it has one."""
     columns: Mapping[str, str] = field(default_factory=dict)

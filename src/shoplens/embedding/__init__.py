@@ -7,6 +7,6 @@ gathers prepared photos for a device that wants many at once, `run` goes through
 from __future__ import annotations
 
 from shoplens.embedding.outcome import STAGES, Embedded, Tally
-from shoplens.embedding.run import embed, embed_each, embed_photo
+from shoplens.embedding.sets import embed, embed_each, embed_photo
 
 __all__ = ["STAGES", "Embedded", "Tally", "embed", "embed_each", "embed_photo"]

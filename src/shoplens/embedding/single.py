@@ -11,9 +11,9 @@ import hashlib
 from shoplens.cache import Computed, VectorCache, content_key
 from shoplens.embedding.outcome import Embedded, StageClock
 from shoplens.errors import PhotoError
-from shoplens.images import decode
 from shoplens.models.encoder import Encoder
 from shoplens.models.views import Prepared, decode_target, prepare, vectors_of
+from shoplens.pixels.decoding import decode
 from shoplens.records import Photo
 from shoplens.sources import read_photo
 

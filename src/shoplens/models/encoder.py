@@ -43,7 +43,8 @@ class Encoder(Protocol):
         """Embed prepared photos; must be safe to call from several threads at once.
 
         Args:
-            pixels: (n, input_size, input_size, 3) uint8, RGB, as `shoplens.crops.crop` makes.
+            pixels: (n, input_size, input_size, 3) uint8, RGB, as
+                `shoplens.pixels.crops.crop` makes.
             domains: who took each photo, n of them.
 
         Returns:

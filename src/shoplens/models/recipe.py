@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from shoplens.crops import Fit
 from shoplens.errors import ModelError
+from shoplens.pixels.crops import Fit
+from shoplens.pixels.resampling import Interpolation
 from shoplens.records import Domain
-from shoplens.resampling import Interpolation
 
 PixelLayout = Literal["uint8_nhwc", "float32_nchw"]
 """What the graph takes: raw bytes (it normalises itself), or floats normalised by mean and std."""
@@ -37,7 +37,7 @@ class Recipe:
     input_size: int
     """Side in pixels of the square the model takes."""
     fit: Fit
-    """How a region becomes a square (see `shoplens.crops.crop`)."""
+    """How a region becomes a square (see `shoplens.pixels.crops.crop`)."""
     pixels: PixelLayout
     mean: tuple[float, float, float]
     """Per channel (R, G, B), in grey levels 0..255; pixels become (x - mean) / std."""
@@ -47,14 +47,14 @@ class Recipe:
     """Where weights and fitted numbers come from."""
     pad_colour: tuple[int, int, int] = (255, 255, 255)
     interpolation: Interpolation = "bicubic"
-    """The resize's filter (see `shoplens.resampling`)."""
+    """The resize's filter (see `shoplens.pixels.resampling`)."""
     crop_share: float = 1.0
     """Share of the region's sides that is kept about its centre, in (0, 1]: with `fit` "crop" of
     the shorter side, as timm's `crop_pct`."""
     zooms: tuple[float, ...] = (1.0,)
     """At each of these a view is taken, the region's sides multiplied by it about its centre (see
-    `shoplens.crops.crop_views`); the vector is the mean of the views' unit vectors, scaled to unit
-    length."""
+    `shoplens.pixels.crops.crop_views`); the vector is the mean of the views' unit vectors, scaled
+    to unit length."""
     flip: bool = False
     """Whether the mirror image of each view counts as another view."""
     margin: Mapping[Domain, float] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Recipe:
     has it. Photos without a box have none."""
     trim: tuple[Domain, ...] = ()
     """Domains whose photos, where they have no box, are cut to what is inside their plain border
-    (see `shoplens.borders`)."""
+    (see `shoplens.pixels.borders`)."""
     trim_tolerance: float = 12.0
     """Grey levels by which a plain border may differ from its own colour."""
     pooling: str = ""

@@ -2,7 +2,7 @@
 
 A recipe may ask for several views of a photo (zooms, mirror images), and an ensemble has a recipe
 for each of its members. Whoever embeds photos calls, in this order, `decode_target` for
-`shoplens.images.decode`, `prepare`, and `vectors_of`.
+`shoplens.pixels.decoding.decode`, `prepare`, and `vectors_of`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.borders import LEAST_SIDE, without_border
-from shoplens.crops import crop_views, with_margin
 from shoplens.errors import ModelError
-from shoplens.images import Decoded
 from shoplens.models.encoder import Encoder, LeadingEncoder, unit
 from shoplens.models.ensemble import Ensemble
 from shoplens.models.recipe import Recipe
+from shoplens.pixels.borders import LEAST_SIDE, without_border
+from shoplens.pixels.crops import crop_views, with_margin
+from shoplens.pixels.decoding import Decoded
 from shoplens.records import Domain, Vectors
 
 Prepared = tuple[npt.NDArray[np.uint8], ...]
@@ -32,7 +32,7 @@ its views, (v, s, s, 3) uint8, RGB."""
 def decode_target(
     encoder: Encoder, domain: Domain | None = None
 ) -> tuple[int, Literal["longer", "shorter"]]:
-    """Return `target` and `target_side` for `shoplens.images.decode`: what the views need.
+    """Return `target` and `target_side` for `shoplens.pixels.decoding.decode`: what the views need.
 
     With `domain`, for photos of that domain only: cutting borders, which asks for large pictures,
     is often asked of one.

@@ -10,9 +10,9 @@ import numpy as np
 from markupsafe import Markup
 
 from shoplens._version import __version__
-from shoplens.comparison import Pair
+from shoplens.evaluation.comparison import Pair
+from shoplens.evaluation.formulas import recall
 from shoplens.files import write_text
-from shoplens.metrics import recall
 from shoplens.ranking import Ranking
 from shoplens.report.curves import MARKED
 from shoplens.report.figures import (

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.metrics import Counts, Estimate, PerQuery, Relevance, estimate, recall
+from shoplens.evaluation.bootstrap import Estimate, estimate
+from shoplens.evaluation.formulas import Counts, PerQuery, Relevance, recall
 
 MARKED = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 """Ranks at which recall has an interval."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 
-from shoplens.report.words import counted
+from shoplens.report.counts import counted
 
 
 def render(template: str, **values: Any) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from shoplens.dataset import Dataset
-from shoplens.evaluation import Scores
+from shoplens.datasets.dataset import Dataset
+from shoplens.evaluation.scores import Scores
 from shoplens.files import write_text
 from shoplens.parallel import parallel_map
 from shoplens.records import Photo

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from shoplens.comparison import Groups, Pair, compare_all
-from shoplens.dataset import Dataset
+from shoplens.datasets.dataset import Dataset
 from shoplens.errors import RankingError
+from shoplens.evaluation.comparison import Groups, Pair, compare_all
 from shoplens.records import PhotoSet
 from shoplens.runs import Run
 

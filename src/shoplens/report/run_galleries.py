@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from shoplens.report.counts import counted
 from shoplens.report.findings import Confusion, Doubt, SamePicture
 from shoplens.report.run_report import RunReport
 from shoplens.report.strips import Line, Picture, Strip, own_photos, results_line
-from shoplens.report.words import counted
 
 _N_SAME = 24
 """Pairs of same pictures shown of each kind."""

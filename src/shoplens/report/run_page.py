@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 from shoplens._version import __version__
 from shoplens.embedding import STAGES
+from shoplens.evaluation.bootstrap import Estimate
 from shoplens.files import write_text
-from shoplens.metrics import Estimate
 from shoplens.records import REASONS
 from shoplens.report.curves import LEVELS
 from shoplens.report.figures import (

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.metrics import Estimate, PerQuery
+from shoplens.evaluation.bootstrap import Estimate
+from shoplens.evaluation.formulas import PerQuery
 from shoplens.progress import Progress, silent
 from shoplens.records import Photo
 from shoplens.report.curves import LEVELS, RecallCurve, precision_recall, recall_curve, spread

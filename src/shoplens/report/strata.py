@@ -11,13 +11,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from shoplens.errors import PhotoError
-from shoplens.images import decode
-from shoplens.metrics import Estimate
+from shoplens.evaluation.bootstrap import Estimate
 from shoplens.parallel import parallel_map
+from shoplens.pixels.decoding import decode
 from shoplens.progress import Progress, silent
 from shoplens.records import Photo
+from shoplens.report.counts import counted
 from shoplens.report.study import Study
-from shoplens.report.words import counted
 from shoplens.sources import read_photo
 
 BLUR_SIDE = 256

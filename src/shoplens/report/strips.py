@@ -8,8 +8,9 @@ from typing import Literal
 
 import numpy as np
 
+from shoplens.lookup import find_ids
 from shoplens.parallel import parallel_map
-from shoplens.ranking import Ranking, find_ids
+from shoplens.ranking import Ranking
 from shoplens.records import Photo
 from shoplens.report.study import Study
 from shoplens.report.thumbnails import Thumbnail, photo_key, query_thumbnail, result_thumbnails

@@ -11,15 +11,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.dataset import Dataset
+from shoplens.datasets.dataset import Dataset
+from shoplens.datasets.tables import TABLE_NAMES
 from shoplens.errors import DataError
-from shoplens.evaluation import Judged, judge
+from shoplens.evaluation.bootstrap import Estimate, estimate
+from shoplens.evaluation.formulas import PerQuery
+from shoplens.evaluation.scores import Judged, judge
 from shoplens.files import read_text
-from shoplens.metrics import Estimate, PerQuery, estimate
-from shoplens.ranking import Ranking, find_ids
+from shoplens.lookup import find_ids
+from shoplens.ranking import Ranking
 from shoplens.records import PhotoSet
 from shoplens.runs import Run
-from shoplens.tables import TABLE_NAMES
 
 CATEGORY = "category"
 """The column of `gallery.csv` or `queries.csv` that categories are read from."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from PIL import Image
 
 from shoplens.errors import PhotoError
-from shoplens.images import Decoded, decode
 from shoplens.parallel import parallel_map
+from shoplens.pixels.decoding import Decoded, decode
 from shoplens.records import Photo
 from shoplens.sources import read_photo
 

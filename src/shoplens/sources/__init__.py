@@ -16,7 +16,7 @@ file, so that it can be read from any thread and sent to another process.
 from __future__ import annotations
 
 from shoplens.errors import PhotoError
-from shoplens.images import read_bytes
+from shoplens.pixels.decoding import read_bytes
 from shoplens.records import Photo
 
 __all__ = ["read_photo"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from shoplens.errors import PhotoError
-from shoplens.images import read_bytes
+from shoplens.pixels.decoding import read_bytes
 
 MAX_BYTES = 200 * 2**20
 """Photos of more bytes are refused as `too_large` where they come from an archive, a column or the

@@ -2,8 +2,8 @@
 
 A shopper's view has clutter around the product, a tilted camera, a careless box and a phone's
 faults; a seller's has a plain background and good light. Whatever is made of a photo ends in
-`shoplens.crops.crop`, the one resize path to a vector. With every chance at 0 a view is the crop of
-the photo as it is, or of one reduced to twice a view's size.
+`shoplens.pixels.crops.crop`, the one resize path to a vector. With every chance at 0 a view is the
+crop of the photo as it is, or of one reduced to twice a view's size.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from shoplens.crops import crop
 from shoplens.errors import PhotoError
-from shoplens.images import Decoded
+from shoplens.pixels.crops import crop
+from shoplens.pixels.decoding import Decoded
 from shoplens.records import Box, Domain
 from shoplens.training import effects, geometry
 from shoplens.training.config import Augmentation

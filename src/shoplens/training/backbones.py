@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from shoplens.crops import Fit
 from shoplens.errors import DataError, MissingError, ModelError
 from shoplens.models import DEFAULT_MODEL
 from shoplens.models.recipe import Recipe
+from shoplens.pixels.crops import Fit
 from shoplens.training.lite import LITE_VARIANTS, lite_stages, load_convolutions, load_published
 
 

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from shoplens.crops import crop
-from shoplens.dataset import Dataset, read_dataset, read_gallery
+from shoplens.datasets.dataset import Dataset, read_dataset, read_gallery
 from shoplens.embedding import embed
 from shoplens.errors import DataError, ModelError, PhotoError, ShoplensError
-from shoplens.evaluation import evaluate, require_ground_truth
-from shoplens.images import decode, read_bytes
+from shoplens.evaluation.scores import evaluate, require_ground_truth
 from shoplens.models.encoder import Encoder, OnnxEncoder, unit
 from shoplens.models.recipe import Recipe
 from shoplens.parallel import parallel_map
+from shoplens.pixels.crops import crop
+from shoplens.pixels.decoding import decode, read_bytes
 from shoplens.progress import Progress, silent
 from shoplens.ranking import rank
 from shoplens.records import Domain, Vectors

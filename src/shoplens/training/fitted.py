@@ -13,9 +13,9 @@ from shoplens.parallel import parallel_map
 from shoplens.progress import Progress, silent
 from shoplens.records import Domain
 from shoplens.training.network import Network
+from shoplens.training.photo_views import EarlyStages
 from shoplens.training.photos import Product
 from shoplens.training.validation import PlainViews, spread_out
-from shoplens.training.views import EarlyStages
 
 _BATCH = 64
 _LEAST_SPREAD = 1e-3

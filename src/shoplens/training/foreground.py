@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from shoplens.images import FORMATS, MAX_PIXELS, decode, read_bytes
+from shoplens.pixels.decoding import FORMATS, MAX_PIXELS, decode, read_bytes
 from shoplens.records import Box
 from shoplens.training.geometry import Pixels, Points, Sides, bounds, clip, mirror
 
@@ -109,7 +109,7 @@ def read_source(path: Path, side: int, *, cut: bool = True, box: Box | None = No
             is read.
 
     Raises:
-        PhotoError: as `shoplens.images.decode` does.
+        PhotoError: as `shoplens.pixels.decoding.decode` does.
     """
     data = read_bytes(path)
     straight = _read_transparent(data)

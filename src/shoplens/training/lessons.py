@@ -9,9 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from shoplens.training.photo_views import Views
 from shoplens.training.sampling import ProductSampler
 from shoplens.training.teacher import Targets
-from shoplens.training.views import Views
 
 
 class Lesson(NamedTuple):

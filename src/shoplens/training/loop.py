@@ -17,8 +17,8 @@ from accelerate.utils import set_seed
 from torch import Tensor
 
 from shoplens.errors import DataError, MissingError
+from shoplens.evaluation.bootstrap import Estimate
 from shoplens.files import replacing, write_text
-from shoplens.metrics import Estimate
 from shoplens.progress import Progress, silent
 from shoplens.records import Domain, Failure
 from shoplens.training.augment import Augmenter
@@ -26,12 +26,13 @@ from shoplens.training.averaging import greedy_soup, interpolate
 from shoplens.training.backbones import Backbone, load_backbone
 from shoplens.training.checkpoint import Checkpoint
 from shoplens.training.config import Config
-from shoplens.training.curves import CurveLog, plot_curves
 from shoplens.training.fitted import Group, fit_centres, fit_head, pooled_features
 from shoplens.training.fitting import Fitting
 from shoplens.training.lessons import Lessons
 from shoplens.training.network import Network
+from shoplens.training.photo_views import EarlyStages, FreshViews, StoredViews, Views, readable
 from shoplens.training.photos import Product, read_products, split
+from shoplens.training.progress_curves import CurveLog, plot_curves
 from shoplens.training.sampling import ProductSampler
 from shoplens.training.teacher import Targets, make_targets
 from shoplens.training.validation import (
@@ -41,7 +42,6 @@ from shoplens.training.validation import (
     make_sets,
     validate,
 )
-from shoplens.training.views import EarlyStages, FreshViews, StoredViews, Views, readable
 
 _PHOTOS_TO_FIT = 1000
 """Photos of a source and domain, at most, that head and centres are fitted to."""

@@ -11,12 +11,12 @@ from typing import get_args
 
 import numpy as np
 
-from shoplens.dataset import read_dataset
+from shoplens.datasets.dataset import read_dataset
+from shoplens.datasets.tables import BOX_COLUMNS, read_box
 from shoplens.errors import DataError, PhotoError
 from shoplens.files import read_text
 from shoplens.records import Box, Domain, Fault
 from shoplens.sources.holders import Folder
-from shoplens.tables import BOX_COLUMNS, read_box
 from shoplens.training.config import Holdout, Source
 
 COLUMNS = ("img_path", "source", "domain", "product_id", "category")

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from shoplens.errors import PhotoError
-from shoplens.images import decode, read_bytes
+from shoplens.pixels.decoding import decode, read_bytes
 from shoplens.records import Box, Domain
 from shoplens.training.augment import Augmenter
 from shoplens.training.backbones import load_backbone

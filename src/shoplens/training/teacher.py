@@ -18,10 +18,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from shoplens.crops import crop
 from shoplens.files import replacing
-from shoplens.images import decode, read_bytes
 from shoplens.parallel import parallel_map
+from shoplens.pixels.crops import crop
+from shoplens.pixels.decoding import decode, read_bytes
 from shoplens.progress import Progress, silent
 from shoplens.records import Vectors
 from shoplens.training import config

@@ -12,12 +12,12 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from shoplens.crops import crop
-from shoplens.dataset import Dataset
-from shoplens.evaluation import evaluate
-from shoplens.images import decode, read_bytes
-from shoplens.metrics import Estimate
+from shoplens.datasets.dataset import Dataset
+from shoplens.evaluation.bootstrap import Estimate
+from shoplens.evaluation.scores import evaluate
 from shoplens.parallel import parallel_map
+from shoplens.pixels.crops import crop
+from shoplens.pixels.decoding import decode, read_bytes
 from shoplens.progress import Progress, silent
 from shoplens.ranking import rank
 from shoplens.records import Photo, PhotoSet, Vectors
@@ -25,9 +25,9 @@ from shoplens.training.augment import Augmenter
 from shoplens.training.backbones import Backbone
 from shoplens.training.config import Augmentation
 from shoplens.training.network import Network
+from shoplens.training.photo_views import EarlyStages
 from shoplens.training.photos import Product, TrainingPhoto
-from shoplens.training.views import EarlyStages
-from shoplens.vectors import Embeddings
+from shoplens.vectors.embeddings import Embeddings
 
 MAX_QUERIES = 600
 MAX_GALLERY = 1000

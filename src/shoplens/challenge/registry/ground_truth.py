@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.dataset import read_dataset
+from shoplens.datasets.dataset import read_dataset
 from shoplens.errors import DataError, MissingError
-from shoplens.evaluation import require_ground_truth
+from shoplens.evaluation.scores import require_ground_truth
 
 TABLES = ("gallery.csv", "queries.csv")
 

@@ -18,7 +18,7 @@ from shoplens.challenge.registry.instants import from_text, to_text
 from shoplens.challenge.registry.stored import find_submission
 from shoplens.challenge.registry.terms import Round, read_terms
 from shoplens.errors import ChallengeError
-from shoplens.metrics import PerQuery
+from shoplens.evaluation.formulas import PerQuery
 
 LEASE = timedelta(seconds=30)
 """How long a claim holds without being extended."""

@@ -12,7 +12,7 @@ import numpy as np
 from shoplens.challenge.leaderboard import Note
 from shoplens.challenge.registry.instants import from_text
 from shoplens.errors import DataError
-from shoplens.metrics import PerQuery
+from shoplens.evaluation.formulas import PerQuery
 
 
 def unpack(blob: bytes | None) -> PerQuery | None:

@@ -12,12 +12,12 @@ from typing import Literal
 
 from shoplens.challenge.registry.database import Database
 from shoplens.challenge.registry.instants import for_people, from_text, to_text
-from shoplens.challenge.registry.names import fold
+from shoplens.challenge.registry.typed_words import fold
 from shoplens.challenge.sandbox.limits import Limits
 from shoplens.errors import ChallengeError, DataError
 
 Policy = Literal["strict", "lenient"]
-"""How answers are checked, see `shoplens.challenge.answers`."""
+"""How answers are checked, see `shoplens.answers.answer`."""
 
 
 @dataclass(frozen=True, slots=True)

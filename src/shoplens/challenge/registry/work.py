@@ -35,7 +35,7 @@ from shoplens.challenge.running import ChallengeRun, run_submission
 from shoplens.challenge.sandbox.limits import Limits
 from shoplens.challenge.sandbox.supervision import Isolation
 from shoplens.challenge.submission import prepare_environment, read_submission
-from shoplens.dataset import Dataset, read_dataset
+from shoplens.datasets.dataset import Dataset, read_dataset
 from shoplens.errors import ShoplensError
 from shoplens.progress import Progress, silent
 

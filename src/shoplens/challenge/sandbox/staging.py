@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from shoplens.challenge.sandbox.groups import is_alive
-from shoplens.dataset import IMAGE_SUFFIXES, Dataset
+from shoplens.datasets.dataset import IMAGE_SUFFIXES, Dataset
 from shoplens.errors import PhotoError, ShoplensError
 from shoplens.files import write_text
 from shoplens.progress import Progress, silent

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from shoplens.challenge.sandbox.cores import reserved_cores
 from shoplens.challenge.sandbox.filter import can_filter
 from shoplens.challenge.sandbox.groups import Groups, make_groups
 from shoplens.challenge.sandbox.launcher import Launch
@@ -26,6 +25,7 @@ from shoplens.challenge.sandbox.processes import (
     memory_of,
     threads_of,
 )
+from shoplens.challenge.sandbox.reservation import reserved_cores
 from shoplens.challenge.sandbox.view import View
 from shoplens.errors import ShoplensError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from shoplens.challenge.answers import CODES
+from shoplens.answers.answer import CODES
 from shoplens.challenge.leaderboard import Standing
 
 UNKNOWN = "\N{EN DASH}"

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 import shoplens
-from shoplens.challenge.answers import check_answer
+from shoplens.answers.answer import check_answer
 from shoplens.cores import usable_cores
-from shoplens.evaluation import require_ground_truth
+from shoplens.evaluation.scores import require_ground_truth
 
 SAMPLE = Path(shoplens.__file__).parent / "sample"
 PHOTOS_PER_SECOND = 70

@@ -14,7 +14,7 @@ from rich.table import Table
 from shoplens.challenge.leaderboard import Board, Standing, standings
 from shoplens.challenge.registry.instants import current
 from shoplens.challenge.registry.registry import Registry
-from shoplens.challenge.site.tables import board_json, standings_csv
+from shoplens.challenge.site.exports import board_json, standings_csv
 from shoplens.challenge.site.wording import (
     duration,
     memory,

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import click
 
+from shoplens.answers.answer import Policy
 from shoplens.cache import cache_folder
-from shoplens.challenge.answers import Policy
 from shoplens.challenge.running import ChallengeRun, Limits, run_submission
 from shoplens.challenge.sandbox.supervision import Isolation
 from shoplens.challenge.submission import prepare_environment, read_submission
 from shoplens.cli.console import message, printable, progress_display, results_console, write_json
 from shoplens.cli.evaluate import print_scores
 from shoplens.cli.options import json_option
-from shoplens.dataset import read_dataset
+from shoplens.datasets.dataset import read_dataset
 from shoplens.errors import ShoplensError
 from shoplens.progress import Progress
 from shoplens.runs import RECORD

@@ -12,7 +12,7 @@ from rich.console import Console
 from shoplens.challenge.registry.instants import current, for_people, to_text
 from shoplens.challenge.registry.registry import Registry
 from shoplens.challenge.registry.submissions import SubmissionRecord, list_submissions
-from shoplens.challenge.site.records import published
+from shoplens.challenge.site.published import published
 from shoplens.challenge.site.wording import reason_words
 from shoplens.cli.challenge.options import NUMBER, challenge_argument, plain_table
 from shoplens.cli.console import printable, results_console, write_json

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from shoplens.challenge.answers import check_answer, read_answer
+from shoplens.answers.answer import check_answer, read_answer
 from shoplens.cli.console import message, progress_display, results_console, write_json
 from shoplens.cli.options import (
     boxes_option,
@@ -19,10 +19,10 @@ from shoplens.cli.options import (
 )
 from shoplens.curation.anonymous import anonymise as anonymise_dataset
 from shoplens.curation.anonymous import read_key
-from shoplens.dataset import read_dataset
+from shoplens.datasets.dataset import read_dataset
 from shoplens.errors import RankingError
 from shoplens.records import BoxFrame
-from shoplens.report.words import counted
+from shoplens.report.counts import counted
 
 
 @click.command()

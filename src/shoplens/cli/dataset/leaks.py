@@ -16,11 +16,11 @@ from shoplens.cli.options import (
     workers_option,
     writable,
 )
+from shoplens.curation.data_pages import write_leaks
 from shoplens.curation.duplicates import THRESHOLD
 from shoplens.curation.leaks import find_leaks
-from shoplens.curation.pages import write_leaks
 from shoplens.curation.reading import read_photos
-from shoplens.report.words import counted
+from shoplens.report.counts import counted
 
 _SHOWN = 20
 

@@ -12,7 +12,7 @@ from shoplens.cli.options import boxes_option, column_pairs, json_option, worker
 from shoplens.curation.making import How, Made, make_dataset
 from shoplens.curation.tagged import COLUMNS
 from shoplens.records import BoxFrame
-from shoplens.report.words import counted
+from shoplens.report.counts import counted
 
 
 @click.command()

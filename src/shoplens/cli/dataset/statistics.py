@@ -19,11 +19,11 @@ from shoplens.cli.options import (
     workers_option,
     writable,
 )
-from shoplens.curation.pages import write_statistics
+from shoplens.curation.data_pages import write_statistics
 from shoplens.curation.reading import read_photos
 from shoplens.curation.statistics import QUANTITIES, Side, Statistics, survey
 from shoplens.records import BoxFrame
-from shoplens.report.words import counted
+from shoplens.report.counts import counted
 
 
 @click.command()

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from shoplens.images import Decoded
 from shoplens.models.encoder import Encoder
 from shoplens.models.views import prepare
+from shoplens.pixels.decoding import Decoded
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from shoplens._version import __version__
 from shoplens.errors import ModelError
-from shoplens.images import Decoded, decode
 from shoplens.models.encoder import OnnxEncoder, unit
 from shoplens.models.hub.congruence import Congruence, compare_preparation
 from shoplens.models.hub.padding import fold_padding
@@ -26,6 +25,7 @@ from shoplens.models.hub.tower import ImageTower, load_tower
 from shoplens.models.recipe import Recipe
 from shoplens.models.views import prepare
 from shoplens.models.zoo import Precision
+from shoplens.pixels.decoding import Decoded, decode
 
 LOWEST_COSINE: dict[Precision, float] = {"fp32": 0.9999, "fp16": 0.999}
 """What the converted model's vectors must reach against the library's, on every photo looked at."""

@@ -10,11 +10,11 @@ from urllib.parse import urlparse
 
 from torch import Tensor, nn
 
-from shoplens.crops import Fit
 from shoplens.errors import MissingError, ModelError
 from shoplens.models.hub.preparation import Preparation, square, three
 from shoplens.models.hub.repository import Repository, library, licence_of
 from shoplens.models.hub.tower import ImageTower
+from shoplens.pixels.crops import Fit
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")

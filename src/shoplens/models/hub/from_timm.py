@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from shoplens.crops import Fit
 from shoplens.errors import MissingError, ModelError
 from shoplens.models.hub.preparation import Preparation, known_filter, square, three
 from shoplens.models.hub.repository import Repository, library, licence_of, read_settings
 from shoplens.models.hub.tower import ImageTower
+from shoplens.pixels.crops import Fit
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _FITS: dict[str, Fit] = {"center": "crop", "squash": "squash", "border": "pad"}

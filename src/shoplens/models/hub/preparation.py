@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from shoplens.crops import Fit
 from shoplens.errors import ModelError
-from shoplens.resampling import Interpolation
+from shoplens.pixels.crops import Fit
+from shoplens.pixels.resampling import Interpolation
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from shoplens.errors import RankingError
-from shoplens.metrics import N_DRAWS, PerQuery
+from shoplens.evaluation.bootstrap import resampled_means
+from shoplens.evaluation.formulas import PerQuery
 
 N_FLIPS = 10_000
 """Draws of a randomisation test, and how many sign patterns are still gone through one by one."""
@@ -126,7 +127,8 @@ def paired_difference(
     differences[np.abs(differences) <= _ROUNDING] = 0.0
     products = np.unique(groups[counted], return_inverse=True)[1]
     sums = np.asarray(np.bincount(products, differences), dtype=np.float64)
-    low, high = _interval(sums, np.bincount(products), seed)
+    means = resampled_means([sums], np.bincount(products), seed=seed)
+    low, high = np.percentile(means, [2.5, 97.5]).tolist()
     return Difference(
         value=float(differences.mean()),
         low=low,
@@ -149,21 +151,6 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
     return tuple(adjusted.tolist())
-
-
-def _interval(
-    sums: npt.NDArray[np.float64], counts: npt.NDArray[np.intp], seed: int
-) -> tuple[float, float]:
-    """Return the 2.5 and 97.5 percentiles of the mean when products are drawn again."""
-    n = len(sums)
-    generator = np.random.default_rng(seed)
-    means = np.empty(N_DRAWS)
-    step = max(1, _BLOCK // n)
-    for start in range(0, N_DRAWS, step):
-        drawn = generator.integers(n, size=(min(step, N_DRAWS - start), n))
-        means[start : start + step] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def _chance(sums: npt.NDArray[np.float64], draws: int, seed: int) -> float:

@@ -30,7 +30,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.challenge.numbering import (
+from shoplens.answers.numbering import (
     BLANK,
     FRACTION,
     INFINITE,
@@ -42,7 +42,8 @@ from shoplens.challenge.numbering import (
     number,
 )
 from shoplens.errors import MissingError, RankingError
-from shoplens.ranking import DEPTH, Ranking, find_repeats
+from shoplens.lookup import find_repeats
+from shoplens.ranking import DEPTH, Ranking
 
 Policy = Literal["strict", "lenient"]
 SHOWN_PLACES = 20

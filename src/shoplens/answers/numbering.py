@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.ranking import find_ids
+from shoplens.lookup import find_ids
 
 Reading = Literal["ids", "positions"]
 """What the numbers count: `seller_img_id`s, or rows of gallery.csv from 0."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.images import Decoded
+from shoplens.pixels.decoding import Decoded
 from shoplens.records import Box
 
 LEAST_SIDE = 0.25

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shoplens.errors import RankingError
-from shoplens.metrics.formulas import (
+from shoplens.evaluation.formulas import (
     Counts,
     Depth,
     PerQuery,

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shoplens.dataset import has_table, open_root, read_gallery_table, read_side
+from shoplens.datasets.dataset import has_table, open_root, read_gallery_table, read_side
+from shoplens.datasets.tables import TABLE_NAMES, Table
 from shoplens.errors import PhotoError
-from shoplens.images import decode, read_size
 from shoplens.parallel import parallel_map
+from shoplens.pixels.decoding import decode, read_size
 from shoplens.progress import Progress, silent
 from shoplens.records import BoxFrame, Fault, Photo
 from shoplens.sources import read_photo
-from shoplens.tables import TABLE_NAMES, Table
 
 _PROBE = 64
 """Size in pixels that photos are decoded towards: small, for only their soundness matters."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shoplens.challenge.answers import CODES
+from shoplens.answers.answer import CODES
 from shoplens.challenge.site.wording import reason_words
 
 

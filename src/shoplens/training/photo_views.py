@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from shoplens.errors import PhotoError
 from shoplens.files import write_text
-from shoplens.images import decode, read_bytes
 from shoplens.parallel import parallel_map
+from shoplens.pixels.decoding import decode, read_bytes
 from shoplens.progress import Progress, silent
 from shoplens.records import Domain, Failure
 from shoplens.training.augment import Augmenter

@@ -2,7 +2,7 @@
 
 ::
 
-    part-000000.parquet             rows of the first partition, a table as `vector_writer` writes
+    part-000000.parquet             rows of the first partition, a table as `writing` writes
     part-000001.parquet             and so on: the rows of a table in their order
     _records/part-000000.json       what became of a partition; written after its part
     _manifest.json                  of the whole; written last, so that its being there says that
@@ -26,7 +26,7 @@ from typing import Any
 from shoplens.arrow import arrow
 from shoplens.errors import RankingError, ShoplensError
 from shoplens.files import replacing
-from shoplens.vector_writer import VectorFileInfo, VectorWriter, writing_vectors
+from shoplens.vectors.writing import VectorFileInfo, VectorWriter, writing_vectors
 
 MANIFEST = "_manifest.json"
 RECORDS = "_records"

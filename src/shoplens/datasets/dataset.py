@@ -8,6 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from shoplens.datasets.tables import (
+    TABLE_NAMES,
+    Table,
+    check_mapping,
+    parse_table,
+    read_column_table,
+    read_table,
+)
 from shoplens.errors import DataError, MissingError, PhotoError
 from shoplens.records import BoxFrame, Domain, Fault, Origin, Photo, PhotoColumns, PhotoSet
 from shoplens.sources.archives import read_archive
@@ -17,14 +25,6 @@ from shoplens.sources.kinds import Source, recognise
 from shoplens.sources.members import Members
 from shoplens.sources.places import DiskFile, Place
 from shoplens.sources.remote import RemoteFile, RemoteFolder, as_whole, parent_folder
-from shoplens.tables import (
-    TABLE_NAMES,
-    Table,
-    check_mapping,
-    parse_table,
-    read_column_table,
-    read_table,
-)
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}

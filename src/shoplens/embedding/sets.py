@@ -17,7 +17,7 @@ from shoplens.models.encoder import Encoder
 from shoplens.parallel import parallel_map
 from shoplens.progress import Progress, silent
 from shoplens.records import Box, Domain, Photo, PhotoSet, Vectors
-from shoplens.vectors import Embeddings
+from shoplens.vectors.embeddings import Embeddings
 
 
 def embed_each(

@@ -19,11 +19,11 @@ import numpy.typing as npt
 
 from shoplens.arrow import arrow
 from shoplens.errors import MissingError, RankingError
-from shoplens.lance_datasets import SUFFIX as LANCE
-from shoplens.lance_datasets import read_lance
 from shoplens.records import Failure, PhotoSet, Vectors
-from shoplens.vector_parts import PartFolder
-from shoplens.vector_writer import METADATA_KEY, VectorFileInfo, writing_vectors
+from shoplens.vectors.lance import SUFFIX as LANCE
+from shoplens.vectors.lance import read_lance
+from shoplens.vectors.parts import PartFolder
+from shoplens.vectors.writing import METADATA_KEY, VectorFileInfo, writing_vectors
 
 _UNIT_TOLERANCE = 1e-6
 """Rows this near to unit length are kept bit for bit: saved and loaded again, they rank alike."""

@@ -1,8 +1,8 @@
 """Which teams a test can tell apart: all pairs at once, paired by query, clustered by product.
 
-It is the randomisation test of `shoplens.comparison` (two rankings' names are swapped product by
-product), with one set of swaps for all pairs. The largest standardised difference that any pair
-shows under a swap is what a real difference has to beat (the single-step max-T correction:
+It is the randomisation test of `shoplens.evaluation.comparison` (two rankings' names are swapped
+product by product), with one set of swaps for all pairs. The largest standardised difference that
+any pair shows under a swap is what a real difference has to beat (the single-step max-T correction:
 Westfall and Young, Resampling-Based Multiple Testing, 1993). Of any number of teams that are
 equally good, two are so told apart at most one time in twenty; and two teams alone are judged as
 `shoplens compare` judges them.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.comparison import N_FLIPS
+from shoplens.evaluation.comparison import N_FLIPS
 
 SIGNIFICANT = 0.05
 """Corrected p-values up to this tell two teams apart."""

@@ -29,7 +29,7 @@ def cut_by_file(
     Of each file only its end is read here; rows are listed where they are embedded. Ids are those
     of the column `photo_id` (or `seller_img_id`, or what `columns` names), and must differ
     between files as within them; where there is no such column, rows are numbered from 0 through
-    all files, as `shoplens.dataset.read_gallery` numbers those of the folder.
+    all files, as `shoplens.datasets.dataset.read_gallery` numbers those of the folder.
 
     Args:
         source: the folder, here or behind an `s3://` or `gs://` URL; all machines must reach it.

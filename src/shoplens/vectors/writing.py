@@ -15,9 +15,9 @@ import numpy as np
 from shoplens.arrow import arrow
 from shoplens.errors import RankingError
 from shoplens.files import replacing
-from shoplens.lance_datasets import SUFFIX as LANCE
-from shoplens.lance_datasets import require_lance, write_lance
 from shoplens.records import Photo, Vectors
+from shoplens.vectors.lance import SUFFIX as LANCE
+from shoplens.vectors.lance import require_lance, write_lance
 
 METADATA_KEY = b"shoplens"
 """Under which a Parquet file's metadata name the model."""

@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.images import Decoded
+from shoplens.pixels.decoding import Decoded
+from shoplens.pixels.resampling import Interpolation, resample
 from shoplens.records import Box
-from shoplens.resampling import Interpolation, resample
 
 Fit = Literal["pad", "squash", "crop"]
 """How a region that is not square becomes a square: `pad` adds borders, `squash` stretches it,

@@ -9,18 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.dataset import Dataset
+from shoplens.datasets.dataset import Dataset
 from shoplens.errors import DataError, RankingError
-from shoplens.metrics import (
-    DEFAULT_METRICS,
-    Counts,
-    Estimate,
-    PerQuery,
-    Relevance,
-    estimate,
-    parse_metric,
-)
-from shoplens.ranking import Ranking, find_ids, find_repeats
+from shoplens.evaluation.bootstrap import Estimate, estimate
+from shoplens.evaluation.formulas import Counts, PerQuery, Relevance
+from shoplens.evaluation.metric_names import DEFAULT_METRICS, parse_metric
+from shoplens.lookup import find_ids, find_repeats
+from shoplens.ranking import Ranking
 from shoplens.records import PhotoSet
 
 
@@ -105,7 +100,7 @@ def evaluate(
     Args:
         ranking: rows of gallery ids for every query, in the order of the queries.
         dataset: the test set with ground truth.
-        metrics: names as `shoplens.metrics.parse_metric` reads them.
+        metrics: names as `shoplens.evaluation.parse_metric` reads them.
 
     Returns:
         `Scores` with a 95 % bootstrap interval by product for each metric.
