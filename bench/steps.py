@@ -174,7 +174,9 @@ def main() -> None:
     for step, encoder in encoders.items():
         scores = {}
         for name, dataset in sets.items():
-            ranking = rank(embed(dataset.queries, encoder), embed(dataset.gallery, encoder))
+            ranking = rank(
+                *(embed(side, encoder, cache=False) for side in (dataset.queries, dataset.gallery))
+            )
             best = evaluate(ranking, dataset)["map@1000"]
             scores[name] = {"value": best.value, "low": best.low, "high": best.high}
         kept[step.label] = {

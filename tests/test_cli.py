@@ -773,7 +773,7 @@ def test_search_lists_the_photos_that_failed(run: Run, data: Path, tmp_path: Pat
     value = json.loads(result.out)
     assert value["failures"] == {"gallery": {"not_an_image": 1}}
     assert [failed["id"] for failed in value["failed_photos"]] == [30]
-    assert "box -5,0,10,10 clipped to the photo of 20 x 10 pixels" in result.err
+    assert "box -5,0,10,10 reaches beyond the photo" in result.err
 
 
 def test_a_query_photo_that_fails_is_named(run: Run, data: Path, tmp_path: Path) -> None:
@@ -783,7 +783,9 @@ def test_a_query_photo_that_fails_is_named(run: Run, data: Path, tmp_path: Path)
         result = run("search", photo, "--gallery", data, *words)
         assert result.code == 1
         assert str(photo) in result.err
-    assert run("search", tmp_path, "--gallery", data).code == 1
+    folder = run("search", tmp_path, "--gallery", data)
+    assert folder.code == 2
+    assert "is a folder" in folder.err
 
 
 def test_vectors_of_unknown_origin_are_warned_of(run: Run, data: Path, tmp_path: Path) -> None:

@@ -295,7 +295,7 @@ def test_parquet_that_does_not_fit_is_refused(
 @pytest.mark.parametrize("meta", [b"no json", b"[]", b"\xff"])
 def test_foreign_metadata_is_refused(tmp_path: Path, meta: bytes) -> None:
     path = write_parquet(tmp_path / "v.parquet", meta, photo_id=[5, -6, 7], vector=V3)
-    with pytest.raises(RankingError, match="metadata 'shoplens' is no JSON"):
+    with pytest.raises(RankingError, match="metadata 'shoplens'"):
         Embeddings.load(path, photo_set())
 
 

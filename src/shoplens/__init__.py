@@ -17,13 +17,14 @@ from shoplens._version import __version__
 if TYPE_CHECKING:
     from shoplens.cache import VectorCache
     from shoplens.datasets.checking import check
-    from shoplens.datasets.dataset import Dataset, read_dataset, read_gallery
+    from shoplens.datasets.dataset import Dataset, read_dataset, read_gallery, read_queries
     from shoplens.embedding import embed, embed_each, embed_photo
-    from shoplens.errors import ShoplensError
+    from shoplens.errors import ShoplensError, ShoplensWarning
     from shoplens.evaluation.scores import Scores, evaluate
     from shoplens.models import load_encoder
     from shoplens.ranking import Ranking, rank
     from shoplens.records import Box, Photo, PhotoSet
+    from shoplens.searching import Hit, SearchResult, search, search_each
     from shoplens.vectors.embeddings import Embeddings
 
 _HOME = {
@@ -34,7 +35,10 @@ _HOME = {
     "PhotoSet": "records",
     "Ranking": "ranking",
     "Scores": "evaluation.scores",
+    "SearchResult": "searching",
+    "Hit": "searching",
     "ShoplensError": "errors",
+    "ShoplensWarning": "errors",
     "VectorCache": "cache",
     "check": "datasets.checking",
     "embed": "embedding",
@@ -45,17 +49,23 @@ _HOME = {
     "rank": "ranking",
     "read_dataset": "datasets.dataset",
     "read_gallery": "datasets.dataset",
+    "read_queries": "datasets.dataset",
+    "search": "searching",
+    "search_each": "searching",
 }
 
 __all__ = [
     "Box",
     "Dataset",
     "Embeddings",
+    "Hit",
     "Photo",
     "PhotoSet",
     "Ranking",
     "Scores",
+    "SearchResult",
     "ShoplensError",
+    "ShoplensWarning",
     "VectorCache",
     "__version__",
     "check",
@@ -67,6 +77,9 @@ __all__ = [
     "rank",
     "read_dataset",
     "read_gallery",
+    "read_queries",
+    "search",
+    "search_each",
 ]
 
 

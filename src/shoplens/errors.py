@@ -30,6 +30,10 @@ class ShoplensError(Exception):
     exit_code = 1
 
 
+class ShoplensWarning(UserWarning):
+    """Something that does not stop the work but that you should know, as a cache without room."""
+
+
 class DataError(ShoplensError):
     """The dataset cannot be read as it is.
 

@@ -6,38 +6,44 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from shoplens.errors import DataError
+from shoplens.errors import DataError, ShoplensError
 
 _T = TypeVar("_T")
 
 
-def parse_object(data: str | bytes, where: str) -> dict[str, Any]:
+def parse_object(
+    data: str | bytes, where: str, error: type[ShoplensError] = DataError
+) -> dict[str, Any]:
     """Return a JSON object.
 
     Args:
         data: the text.
         where: what holds it, for messages.
+        error: the exception to raise.
 
-    Raises `DataError` when it is not JSON, is nested too deeply to read, or is no object.
+    Raises `error` when it is not JSON, is nested too deeply to read, or is no object.
     """
-    return parse_json(data, dict[str, Any], where)
+    return parse_json(data, dict[str, Any], where, error)
 
 
-def parse_json(data: str | bytes, kind: type[_T], where: str) -> _T:
+def parse_json(
+    data: str | bytes, kind: type[_T], where: str, error: type[ShoplensError] = DataError
+) -> _T:
     """Return JSON as a value of a given type, checked.
 
     Args:
         data: the text.
         kind: a `msgspec.Struct`, a dataclass or any type that msgspec can check.
         where: what holds it, for messages.
+        error: the exception to raise.
 
-    Raises `DataError` when it is not JSON, is nested too deeply to read, or does not fit `kind`.
+    Raises `error` when it is not JSON, is nested too deeply to read, or does not fit `kind`.
     """
     try:
         return msgspec.json.decode(data, type=kind)
-    except msgspec.ValidationError as error:
-        raise DataError(f"{where}: {error}") from error
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise DataError(f"{where} is not JSON: {error}") from error
+    except msgspec.ValidationError as problem:
+        raise error(f"{where}: {problem}") from problem
+    except (msgspec.DecodeError, UnicodeError) as problem:
+        raise error(f"{where} is not JSON: {problem}") from problem
     except RecursionError:
-        raise DataError(f"{where} is not read: it is nested too deeply") from None
+        raise error(f"{where} is not read: it is nested too deeply") from None

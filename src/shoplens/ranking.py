@@ -173,7 +173,7 @@ class Ranking:
 
 
 def rank(
-    queries: Embeddings,
+    queries: Embeddings | Vectors,
     gallery: Embeddings,
     *,
     depth: int = DEPTH,
@@ -186,7 +186,8 @@ def rank(
     of the others, gallery photos without a vector come last, in gallery order, likewise.
 
     Args:
-        queries: q vectors (q, d).
+        queries: q vectors (q, d) of unit length; bare vectors, (q, d) or a single (d,) as
+            `embed_photo` returns it, are taken to be of the gallery's model and numbered from 0.
         gallery: n vectors (n, d), n > 0.
         depth: length of the rows; min(depth, n) are returned.
         block_bytes: size of the block of scores held at a time; bounds memory, changes nothing.
@@ -199,6 +200,10 @@ def rank(
         RankingError: the vectors come from different models or are not of unit length, or the
             gallery is empty.
     """
+    if not isinstance(queries, Embeddings):
+        bare = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+        numbers = np.arange(len(bare), dtype=np.int32)
+        queries = Embeddings(numbers, bare, fingerprint=gallery.fingerprint)
     check_same_model(queries, gallery)
     if not len(gallery):
         raise RankingError("the gallery is empty: there is nothing to rank")

@@ -253,10 +253,14 @@ class PhotoColumns(Sequence[Photo]):
 class PhotoSet(Sequence[Photo]):
     """Photos in the order of their table: a gallery or a list of queries.
 
+    `numbered` says that ids only count the photos, as in a folder without a table: one photo more,
+    and others have them. Such photos are known again by their names.
+
     Raises `DataError` when an id is repeated or is no int32.
     """
 
-    def __init__(self, photos: Iterable[Photo]) -> None:
+    def __init__(self, photos: Iterable[Photo], *, numbered: bool = False) -> None:
+        self.numbered = numbered
         self._photos = photos if isinstance(photos, PhotoColumns) else PhotoColumns(photos)
         self.ids: npt.NDArray[np.int32] = self._photos.ids
         """(n,) int32, in table order."""
@@ -276,7 +280,7 @@ class PhotoSet(Sequence[Photo]):
     def __getitem__(self, index: slice) -> PhotoSet: ...
     def __getitem__(self, index: int | slice) -> Photo | PhotoSet:
         if isinstance(index, slice):
-            return PhotoSet(self._photos[index])
+            return PhotoSet(self._photos[index], numbered=self.numbered)
         return self._photos[index]
 
     def __iter__(self) -> Iterator[Photo]:

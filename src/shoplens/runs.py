@@ -15,6 +15,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from shoplens.answers.answer import Finding
+from shoplens.answers.files import is_saved_ranking, read_ranking
 from shoplens.datasets.dataset import Dataset, read_dataset
 from shoplens.errors import DataError, MissingError, RankingError
 from shoplens.evaluation.metric_names import DEFAULT_METRICS
@@ -38,6 +40,8 @@ class Run:
     dataset: Dataset
     json: Mapping[str, Any]
     """What `run.json` says; empty for a ranking that came without one."""
+    findings: tuple[Finding, ...] = ()
+    """What was odd about the answer, where it is anyone's."""
 
     @property
     def columns(self) -> dict[str, str]:
@@ -122,6 +126,34 @@ def load_run(
     if dataset is None:
         _require_unchanged(path, record, scores)
     return Run(str(record.get("label") or path.absolute().name), scores, known, record)
+
+
+def open_run(path: Path, dataset: Dataset | None, metrics: Sequence[str] = DEFAULT_METRICS) -> Run:
+    """Read a run folder, a saved ranking, or an answer of anyone's.
+
+    Answers (`.npy`, `.npz`, `.csv`) are taken as the lenient scoring takes them; what was odd about
+    one is in the run's `findings`.
+
+    Args:
+        path: the run.
+        dataset: the test set; None takes the one that a run folder names.
+        metrics: what to score by, as `evaluate` takes them.
+
+    Raises as `load_run`, with the run's path in the message.
+    """
+    if not path.exists():
+        raise MissingError(f"run {path} is not there")
+    try:
+        if path.is_dir() or dataset is None or is_saved_ranking(path):
+            return load_run(path, dataset, metrics=metrics)
+        ranking, findings = read_ranking(path, dataset, "lenient")
+        scores = evaluate(ranking, dataset, metrics=metrics)
+    except RankingError as error:
+        # Of several runs, which one it is about.
+        if str(path) in str(error):
+            raise
+        raise RankingError(f"{path}: {error}") from error
+    return Run(path.stem, scores, dataset, {}, findings)
 
 
 def read_record(folder: str | Path) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class ShoplensRanker:
 
     def embed(self, photos: PhotoSet) -> Embeddings:
         """Return the vectors of the gallery's or the queries' photos, in their order."""
-        embedded = embed(photos, self.encoder, progress=StderrProgress())
+        embedded = embed(photos, self.encoder, cache=False, progress=StderrProgress())
         for reason, count in embedded.failures_by_reason().items():
             sys.stderr.write(f"{count:,} of {len(photos):,} photos failed: {reason}\n")
         return embedded

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-import warnings
 from collections.abc import Sequence
 
 import click
@@ -14,7 +13,7 @@ from shoplens.cli.cache import cache
 from shoplens.cli.challenge import challenge
 from shoplens.cli.check import check
 from shoplens.cli.compare import compare
-from shoplens.cli.console import message
+from shoplens.cli.console import message, warnings_told
 from shoplens.cli.dataset import dataset
 from shoplens.cli.demo import demo
 from shoplens.cli.embed import embed
@@ -63,14 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal's encoding cannot show must not end the run.
         sys.stdout.reconfigure(errors="backslashreplace")
-    # Pillow warns of damaged metadata and of large photos; what matters of it becomes a failure.
-    warnings.filterwarnings("ignore", module="PIL")
     try:
-        code = shoplens.main(
-            None if arguments is None else list(arguments),
-            prog_name="shoplens",
-            standalone_mode=False,
-        )
+        with warnings_told():
+            code = shoplens.main(
+                None if arguments is None else list(arguments),
+                prog_name="shoplens",
+                standalone_mode=False,
+            )
     except click.UsageError as error:
         error.show()
         return USAGE

@@ -18,7 +18,7 @@ from shoplens.cli.options import (
     remote_option,
     writable,
 )
-from shoplens.cli.runs import category_option, named_dataset, open_run
+from shoplens.cli.run_options import category_option, named_dataset, open_named
 from shoplens.records import BoxFrame
 from shoplens.report import RunComparison, compare_runs, read_categories, write_comparison_page
 from shoplens.report.comparison_page import MOST_RUNS, letter, shown_p, verdict
@@ -94,7 +94,7 @@ def compare(
     dataset = named_dataset(data, runs, box_frame=box_frame, columns=columns, remote=remote)
     names = tuple(dict.fromkeys(metrics))
     needed = tuple(dict.fromkeys((*names, _PAGE_METRIC)))
-    opened = [open_run(path, dataset, needed) for path in runs]
+    opened = open_named(runs, dataset, needed)
     found = compare_runs(opened, names, _labels(runs, opened), n_shown)
     _print(results_console(json_file), found)
     if output is not None:

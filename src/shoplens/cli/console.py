@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -22,6 +23,7 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
+from shoplens.errors import ShoplensWarning
 from shoplens.files import write_text
 from shoplens.progress import Progress
 
@@ -39,6 +41,34 @@ def printable(text: str) -> str:
 def message(text: str) -> None:
     """Tell the user something, on standard error."""
     print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
+
+
+@contextmanager
+def warnings_told() -> Iterator[None]:
+    """Tell the library's warnings as messages."""
+
+    say = message  # The name that Python gives the warning hides it below.
+
+    def tell(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, ShoplensWarning):
+            say(f"warning: {message}")
+        else:
+            shown(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+        warnings.simplefilter("always", ShoplensWarning)
+        # Pillow warns of damaged metadata and of large photos; what matters becomes a failure.
+        warnings.filterwarnings("ignore", module="PIL")
+        warnings.showwarning = tell
+        yield
 
 
 def results_console(json_file: str | None) -> Console:

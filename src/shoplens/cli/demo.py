@@ -8,18 +8,19 @@ from pathlib import Path
 
 import click
 
-from shoplens.cli.console import message, results_console, write_json
+from shoplens.cli.console import message, progress_display, results_console, write_json
 from shoplens.cli.evaluate import print_scores
 from shoplens.cli.options import (
-    EmbeddingOptions,
     distinct,
     embedding_options,
     json_option,
     writable,
 )
-from shoplens.cli.pipeline import PipelineOptions, run_pipeline
+from shoplens.cli.telling import tell_ranked
 from shoplens.datasets.dataset import read_dataset
+from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.evaluation.scores import evaluate, require_ground_truth
+from shoplens.pipeline import rank_dataset
 from shoplens.report import show_ranking, write_page
 
 
@@ -60,7 +61,7 @@ def demo(
     depth: int,
     n_shown: int,
     open_page: bool,
-    embedding: EmbeddingOptions,
+    embedding: EmbeddingSettings,
     json_file: str | None,
 ) -> None:
     """Search, score, and write a page with each query, its box and its results, hits marked.
@@ -76,7 +77,9 @@ def demo(
     with resources.as_file(resources.files("shoplens") / "sample") as sample:
         data = read_dataset(dataset if dataset is not None else sample)
         require_ground_truth(data)
-        result = run_pipeline(data, PipelineOptions(embedding))
+        with progress_display() as progress:
+            result = rank_dataset(data, embedding, progress=progress)
+        tell_ranked(result)
         scores = evaluate(result.ranking, data)
         print_scores(results_console(json_file), scores)
         best = scores["map@1000"]

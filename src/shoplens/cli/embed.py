@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from contextlib import closing
 from pathlib import Path
 
 import click
 
 from shoplens.cli.console import message, progress_display, write_json
-from shoplens.cli.many_machines import (
-    EmbedRun,
-    EngineOptions,
-    embed_on_many,
-    engine_options,
-    require_shared,
-)
+from shoplens.cli.engine_options import engine_options, require_shared
 from shoplens.cli.options import (
-    EmbeddingOptions,
     boxes_option,
     columns_option,
     distinct,
@@ -25,14 +16,16 @@ from shoplens.cli.options import (
     json_option,
     remote_option,
 )
-from shoplens.cli.pipeline import open_cache, report_failures, report_seconds
+from shoplens.cli.telling import tell_failures, tell_seconds
 from shoplens.datasets.dataset import read_dataset, read_gallery
-from shoplens.embedding import Tally, embed_each
+from shoplens.distributed.to_folder import Cluster, embed_to_folder, partitions_of, parts_of
+from shoplens.embedding.files import VectorFile, embed_to_file
+from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.files import require_folder
 from shoplens.records import BoxFrame, PhotoSet
 from shoplens.sources.remote import is_url
 from shoplens.vectors.lance import SUFFIX as LANCE
-from shoplens.vectors.writing import VectorFileInfo, require_vector_file, writing_vectors
+from shoplens.vectors.writing import require_vector_file
 
 
 @click.command()
@@ -56,8 +49,8 @@ def embed(
     source: str,
     output: str,
     queries: bool,
-    embedding: EmbeddingOptions,
-    engine: EngineOptions,
+    embedding: EmbeddingSettings,
+    cluster: Cluster | None,
     box_frame: BoxFrame,
     columns: dict[str, str],
     remote: bool,
@@ -75,9 +68,10 @@ def embed(
       shoplens search snapshot.jpg --gallery photos/ --gallery-vectors vectors.parquet
     """
     distinct(output, json_file)
-    if engine.name == "ray":
+    by_file = cluster is not None and cluster.by_file
+    if cluster is not None:
         require_shared(output, embedding)
-        if queries and engine.by_file:
+        if queries and by_file:
             raise click.UsageError("--by-file is of a gallery's files: no --queries")
         # Other machines work in other folders.
         source = source if is_url(source) else str(Path(source).absolute())
@@ -88,66 +82,31 @@ def embed(
     photos: PhotoSet | None = None
     if queries:
         photos = read_dataset(source, columns=columns, box_frame=box_frame, remote=remote).queries
-    elif not engine.by_file:
+    elif not by_file:
         photos = read_gallery(source, columns=columns, remote=remote)
-    if photos is None or engine.name == "ray":
-        run = embed_on_many(source, photos, output, embedding, engine, columns, remote=remote)
+    if cluster is not None:
+        partitions = partitions_of(source, photos, cluster, columns, remote=remote)
+        n_photos = sum(partition.n_photos for partition in partitions)
+        message(f"{n_photos:,} photos in {len(partitions):,} partitions")
+        with progress_display() as progress:
+            written = embed_to_folder(partitions, output, embedding, cluster, progress=progress)
+        if Path(output).suffix == LANCE:
+            message(f"{parts_of(output)} holds the parts: the next run goes on from them")
+        where = "there from an earlier run"
     else:
-        run = _embed_here(photos, Path(output), embedding)
-    _report(run, output, json_file)
+        assert photos is not None
+        with progress_display() as progress:
+            written = embed_to_file(photos, output, embedding, progress=progress)
+        where = "from the cache"
+    _tell(written, output, where)
+    write_json(json_file, {"output": output, **written.to_json()})
 
 
-def _embed_here(photos: PhotoSet, output: Path, embedding: EmbeddingOptions) -> EmbedRun:
-    encoder = embedding.load_encoder()
-    info = VectorFileInfo(
-        len(photos), encoder.recipe.dimension, encoder.recipe.name, encoder.fingerprint
-    )
-    tally = Tally(embedding.failure_limit(len(photos)))
-    with (
-        progress_display() as progress,
-        open_cache(encoder, embedding) as cache,
-        writing_vectors(output, info) as writer,
-        closing(
-            embed_each(
-                photos,
-                encoder,
-                cache=cache,
-                retry_failed=embedding.retry_failed,
-                workers=embedding.workers,
-            )
-        ) as results,
-    ):
-        for row, (photo, result) in enumerate(zip(photos, results, strict=True)):
-            computed = result.computed
-            writer.add(photo, computed.vector, result.sha256, computed.reason)
-            tally.add(row, photo, result)
-            progress("embed", row + 1, len(photos))
-    return EmbedRun(info, tally.n_cached, tally.n_clipped, tally.failures, tally.seconds())
-
-
-def _report(run: EmbedRun, output: str, json_file: str | None) -> None:
-    info, failures = run.info, run.failures
+def _tell(written: VectorFile, output: str, where: str) -> None:
+    n_photos, n_failed = written.info.n_photos, len(written.failures)
     message(
-        f"wrote {output}: {info.n_photos - len(failures):,} of {info.n_photos:,} photos, "
-        f"{run.n_cached:,} {run.kept_where}"
+        f"wrote {output}: {n_photos - n_failed:,} of {n_photos:,} photos, "
+        f"{written.n_kept:,} {where}"
     )
-    report_failures(failures)
-    report_seconds(run.seconds, info.n_photos)
-    write_json(
-        json_file,
-        {
-            "output": output,
-            "n_photos": info.n_photos,
-            "n_cached": run.n_cached,
-            "n_clipped": run.n_clipped,
-            "n_failed": len(failures),
-            "failures": dict(Counter(failure.reason for failure in failures).most_common()),
-            "failed_photos": [
-                {"id": f.id, "path": f.name, "reason": f.reason, "detail": f.detail}
-                for f in failures
-            ],
-            "dimension": info.dimension,
-            "model": {"name": info.model_name, "fingerprint": info.fingerprint},
-            "seconds": run.seconds,
-        },
-    )
+    tell_failures(written.failures)
+    tell_seconds(written.seconds, n_photos - written.n_kept)

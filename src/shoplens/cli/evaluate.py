@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import zipfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from shoplens.answers.answer import (
-    Finding,
     Policy,
-    check_answer,
-    read_answer,
-    refusal,
 )
-from shoplens.cli.console import message, results_console, write_json
+from shoplens.answers.files import read_ranking
+from shoplens.cli.console import message, progress_display, results_console, write_json
 from shoplens.cli.options import (
-    EmbeddingOptions,
     boxes_option,
     columns_option,
     embedding_options,
@@ -30,13 +23,14 @@ from shoplens.cli.options import (
     query_vectors_option,
     remote_option,
 )
-from shoplens.cli.pipeline import PipelineOptions, run_pipeline
-from shoplens.datasets.dataset import Dataset, read_dataset
+from shoplens.cli.telling import tell_ranked
+from shoplens.datasets.dataset import read_dataset
+from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.errors import RankingError
 from shoplens.evaluation.metric_names import DEFAULT_METRICS, parse_metric
 from shoplens.evaluation.scores import Scores, require_ground_truth
 from shoplens.evaluation.scores import evaluate as evaluate_ranking
-from shoplens.ranking import Ranking
+from shoplens.pipeline import VectorFiles, rank_dataset
 from shoplens.records import BoxFrame
 
 
@@ -87,7 +81,7 @@ def evaluate(
     ranks: Path | None,
     policy: Policy | None,
     more_metrics: tuple[str, ...],
-    embedding: EmbeddingOptions,
+    embedding: EmbeddingSettings,
     gallery_vectors: Path | None,
     query_vectors: Path | None,
     box_frame: BoxFrame,
@@ -113,59 +107,20 @@ def evaluate(
     require_ground_truth(data)
     extra: dict[str, Any] = {}
     if ranks is not None:
-        ranking, findings = _checked(ranks, data, policy)
+        ranking, findings = read_ranking(ranks, data, policy)
+        for finding in findings:
+            message(str(finding))
         extra = {"findings": [finding.to_json() for finding in findings]}
     else:
-        options = PipelineOptions(embedding, gallery_vectors, query_vectors)
-        result = run_pipeline(data, options)
+        files = VectorFiles(gallery_vectors, query_vectors)
+        with progress_display() as progress:
+            result = rank_dataset(data, embedding, files, progress=progress)
+        tell_ranked(result)
         ranking, extra = result.ranking, result.to_json()
     metrics = tuple(dict.fromkeys((*DEFAULT_METRICS, *more_metrics)))
     scores = evaluate_ranking(ranking, data, metrics=metrics)
     print_scores(results_console(json_file), scores)
     write_json(json_file, {**scores.to_json(), **extra})
-
-
-_UNFORGIVEN = frozenset({"repeat", "nan", "blank"})
-"""What lenient scoring forgives and scoring without a policy does not."""
-
-
-def _checked(
-    file: Path, data: Dataset, policy: Policy | None
-) -> tuple[Ranking, tuple[Finding, ...]]:
-    """Read and check an answer; prints what was found, and raises where it is refused."""
-    query_ids, gallery_ids = data.queries.ids, data.gallery.ids
-    saved = Ranking.load(file, query_ids) if _is_saved_ranking(file) else None
-    if saved is None:
-        array = read_answer(file, query_ids)
-    elif saved.blank is None:
-        array = saved.ids
-    elif policy is None:
-        return saved, ()  # Its blank places were forgiven when it was made.
-    else:
-        array = np.where(saved.blank, np.nan, saved.ids)
-    checked = check_answer(array, query_ids, gallery_ids, policy or "lenient")
-    findings = checked.findings
-    if policy is None:
-        findings = tuple(
-            replace(f, level="error") if f.code in _UNFORGIVEN else f for f in findings
-        )
-    if any(finding.level == "error" for finding in findings):
-        way_out = "\n--policy lenient drops repeats and scores empty places as misses"
-        raise RankingError(f"{refusal(findings)}{way_out if checked.accepted else ''}")
-    for finding in findings:
-        message(str(finding))
-    ranking = checked.require()
-    if saved is not None:
-        ranking = replace(saved, ids=ranking.ids, blank=ranking.blank, scores=None)
-    return ranking, findings
-
-
-def _is_saved_ranking(file: Path) -> bool:
-    """Return whether the file is an .npz with what `Ranking.save` writes."""
-    if not zipfile.is_zipfile(file):
-        return False
-    with zipfile.ZipFile(file) as members:
-        return "meta.npy" in members.namelist()
 
 
 def print_scores(console: Console, scores: Scores) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import difflib
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from shoplens.datasets.tables import COLUMNS, ROW_NUMBER
+from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.files import require_folder
-from shoplens.models import DEFAULT_MODEL, Encoder, load_encoder
+from shoplens.models import DEFAULT_MODEL
 from shoplens.models.devices import CPU
 
 
@@ -88,32 +88,7 @@ query_vectors_option = click.option(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddingOptions:
-    """How a command embeds photos."""
-
-    model: str
-    dimension: int | None
-    device: str
-    workers: int | None
-    use_cache: bool
-    retry_failed: bool
-    max_failures: tuple[float, bool] | None
-    """A number and whether it is a share of the photos in percent."""
-
-    def load_encoder(self) -> Encoder:
-        """Load the model."""
-        return load_encoder(self.model, dimension=self.dimension, device=self.device)
-
-    def failure_limit(self, n_photos: int) -> int | None:
-        """Return how many of so many photos may fail; None where any number may."""
-        if self.max_failures is None:
-            return None
-        number, is_percent = self.max_failures
-        return int(n_photos * number / 100) if is_percent else int(number)
-
-
-def embedding_options(command: Callable[..., None]) -> Callable[..., None]:
+def embedding_options(command: Callable[..., int | None]) -> Callable[..., int | None]:
     """Add the options of commands that embed; they reach the command as `embedding`."""
 
     @functools.wraps(command)
@@ -126,11 +101,11 @@ def embedding_options(command: Callable[..., None]) -> Callable[..., None]:
         retry_failed: bool,
         max_failures: tuple[float, bool] | None,
         **others: Any,
-    ) -> None:
-        embedding = EmbeddingOptions(
+    ) -> int | None:
+        embedding = EmbeddingSettings(
             model, dimension, device, workers, use_cache, retry_failed, max_failures
         )
-        command(embedding=embedding, **others)
+        return command(embedding=embedding, **others)
 
     for option in reversed(_EMBEDDING_OPTIONS):
         collected = option(collected)

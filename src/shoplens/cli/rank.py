@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from shoplens.cli.console import message, write_json
+from shoplens.cli.console import message, progress_display, write_json
 from shoplens.cli.options import (
-    EmbeddingOptions,
     boxes_option,
     columns_option,
     distinct,
@@ -19,8 +18,10 @@ from shoplens.cli.options import (
     remote_option,
     writable,
 )
-from shoplens.cli.pipeline import PipelineOptions, run_pipeline
+from shoplens.cli.telling import tell_ranked
 from shoplens.datasets.dataset import read_dataset
+from shoplens.embedding.settings import EmbeddingSettings
+from shoplens.pipeline import VectorFiles, rank_dataset
 from shoplens.records import BoxFrame
 
 
@@ -51,7 +52,7 @@ from shoplens.records import BoxFrame
 def rank(
     dataset: str,
     output: Path,
-    embedding: EmbeddingOptions,
+    embedding: EmbeddingSettings,
     gallery_vectors: Path | None,
     query_vectors: Path | None,
     save_vectors: Path | None,
@@ -74,8 +75,10 @@ def rank(
     data = read_dataset(dataset, columns=columns, box_frame=box_frame, remote=remote)
     if output.suffix not in (".npy", ".npz"):
         raise click.BadParameter(f"{output} must end in .npy or .npz", param_hint="--output")
-    options = PipelineOptions(embedding, gallery_vectors, query_vectors, save_vectors)
-    result = run_pipeline(data, options)
+    files = VectorFiles(gallery_vectors, query_vectors, save_vectors)
+    with progress_display() as progress:
+        result = rank_dataset(data, embedding, files, progress=progress)
+    tell_ranked(result)
     ranking = result.ranking
     ranking.save(output)
     message(f"wrote {output}: {ranking.ids.shape[0]:,} x {ranking.ids.shape[1]:,} ids")

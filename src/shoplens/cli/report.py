@@ -15,7 +15,7 @@ from shoplens.cli.options import (
     remote_option,
     writable,
 )
-from shoplens.cli.runs import category_option, named_dataset, open_run
+from shoplens.cli.run_options import category_option, named_dataset, open_named
 from shoplens.curation.duplicates import find_duplicates, sketch_photos
 from shoplens.datasets.dataset import Dataset
 from shoplens.evaluation.metric_names import DEFAULT_METRICS
@@ -94,7 +94,7 @@ def report(
     """
     distinct(output, json_file)
     dataset = named_dataset(data, [run], box_frame=box_frame, columns=columns, remote=remote)
-    opened = open_run(run, dataset, DEFAULT_METRICS)
+    (opened,) = open_named([run], dataset, DEFAULT_METRICS)
     with progress_display() as progress:
         found = report_run(
             opened,

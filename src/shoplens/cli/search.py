@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from shoplens.cli.console import message, printable, progress_display, results_console, write_json
 from shoplens.cli.options import (
-    EmbeddingOptions,
+    boxes_option,
     columns_option,
     distinct,
     embedding_options,
@@ -23,34 +20,30 @@ from shoplens.cli.options import (
     remote_option,
     writable,
 )
-from shoplens.cli.pipeline import (
-    embed_photos,
-    failures_json,
-    report_photos,
-    warn_of_unknown_origin,
-)
-from shoplens.datasets.dataset import read_gallery
-from shoplens.embedding import embed_photo
-from shoplens.errors import MissingError, PhotoError, ShoplensError
-from shoplens.models import Encoder
-from shoplens.pixels.decoding import read_bytes, read_size
-from shoplens.ranking import Ranking, rank
-from shoplens.records import Box, Photo, PhotoSet
-from shoplens.report import Result, Shown, write_page
-from shoplens.vectors.embeddings import Embeddings, check_same_model
-
-Hit = tuple[Photo, float]
-"""A gallery photo and its score."""
+from shoplens.cli.telling import tell_photos
+from shoplens.datasets.dataset import read_gallery, read_queries
+from shoplens.embedding.sets import embed
+from shoplens.embedding.settings import EmbeddingSettings
+from shoplens.errors import MissingError, PhotoError
+from shoplens.pipeline import failures_json, load_vectors, require_same_model
+from shoplens.records import BoxFrame, Photo, PhotoSet
+from shoplens.searching import SearchResult, query_photo, search_vectors
+from shoplens.vectors.embeddings import Embeddings
 
 
 @click.command()
-@click.argument("photo", type=click.Path(path_type=Path))
+@click.argument("photos", nargs=-1, type=click.Path(path_type=Path), metavar="[PHOTO]...")
 @click.option(
     "--box",
     "box_text",
     metavar="X,Y,W,H",
     help="Where the product is, in pixels of the upright photo, or rel:x,y,w,h in fractions of "
     "it. By default the whole photo.",
+)
+@click.option(
+    "--queries",
+    metavar="DATASET_OR_CSV",
+    help="Search for each photo of a test set's queries.csv, or of such a table, with its box.",
 )
 @click.option(
     "--gallery",
@@ -75,123 +68,135 @@ Hit = tuple[Photo, float]
     help="Also write the hits as a page with pictures.",
 )
 @gallery_vectors_option
+@boxes_option
 @columns_option
 @remote_option
 @embedding_options
 @json_option
 def search(
-    photo: Path,
+    photos: tuple[Path, ...],
     box_text: str | None,
+    queries: str | None,
     gallery: str,
     depth: int,
     html_file: Path | None,
-    embedding: EmbeddingOptions,
+    embedding: EmbeddingSettings,
     gallery_vectors: Path | None,
+    box_frame: BoxFrame,
     columns: dict[str, str],
     remote: bool,
     json_file: str | None,
-) -> None:
-    """Search a gallery for the product in PHOTO.
+) -> int:
+    """Search a gallery for the product in PHOTO, or in each of several.
 
     \b
     Example:
       shoplens search snapshot.jpg --box 120,40,300,200 --gallery photos/ -k 10 --html hits.html
     """
     distinct(html_file, json_file)
-    photos = read_gallery(gallery, columns=columns, remote=remote)
-    encoder = embedding.load_encoder()
-    started = time.perf_counter()
-    # The query comes first: a bad box is told before a large gallery is embedded.
-    box, query = _embed_query(photo, box_text, encoder)
-    query_seconds = time.perf_counter() - started
-    if gallery_vectors is not None:
-        embedded = Embeddings.load(gallery_vectors, photos)
-        check_same_model(query, embedded)
-        warn_of_unknown_origin(embedded, gallery_vectors)
+    if (queries is None) != bool(photos):
+        raise click.UsageError("name the photos to search for, or a table of them with --queries")
+    if box_text is not None and len(photos) != 1:
+        raise click.UsageError("--box is of one photo; several with boxes are named in --queries")
+    searched = read_gallery(gallery, columns=columns, remote=remote)
+    loaded = load_vectors(searched, gallery_vectors)
+    if queries is None:
+        wanted = PhotoSet(_query(n, photo, box_text) for n, photo in enumerate(photos))
     else:
+        wanted = read_queries(queries, columns=columns, box_frame=box_frame, remote=remote)
+    encoder = embedding.load_encoder()
+    if loaded is not None:
+        require_same_model(loaded, encoder, gallery_vectors)
+    # The queries come first: a bad box is told before a large gallery is embedded.
+    vectors = embed(wanted, encoder, cache=queries is not None and embedding.use_cache)
+    if len(photos) == 1 and vectors.failures:
+        failure = vectors.failures[0]
+        raise PhotoError(failure.reason, f"{photos[0]}: {failure.detail}")
+    if len(photos) == 1 and vectors.n_clipped:
+        message(f"box {wanted[0].box} reaches beyond the photo: the part inside is searched for")
+    if loaded is None:
         with progress_display() as progress:
-            embedded = embed_photos(photos, encoder, embedding, progress)
-    report_photos("gallery", embedded)
-    ranking = rank(query, embedded, depth=depth)
-    hits = _hits(ranking, photos)
-    if not hits:
-        raise ShoplensError(f"none of the {len(photos)} gallery photos could be embedded")
-    _print_hits(results_console(json_file), hits, len(photos))
+            loaded = embedding.embed(searched, encoder, progress)
+    tell_photos("gallery", loaded)
+    if not photos or len(photos) > 1:
+        tell_photos("queries", vectors)
+    seconds = {"query": vectors.seconds["embed"]}
+    results = search_vectors(wanted, vectors, loaded, depth, seconds)
+    _print_hits(json_file, results, len(searched))
     if html_file is not None:
-        results = [
-            Result(found, f"{position} · {score:.3f} · {found.name}")
-            for position, (found, score) in enumerate(hits, start=1)
-        ]
-        shown = Shown(Photo(0, photo.name, photo, "user", box), photo.name, results)
-        title = f"Search in {len(photos):,} photos"
-        write_page(html_file, title, [("model", encoder.recipe.name)], [shown])
+        _write_page(html_file, results, encoder.recipe.name)
         message(f"wrote {html_file}")
-    values = {
-        "hits": _hits_json(hits),
-        "exact": True,
-        "n_gallery": len(photos),
-        "n_failed": len(embedded.failures),
-        **failures_json({"gallery": embedded}),
-        "model": {"name": encoder.recipe.name, "fingerprint": encoder.fingerprint},
-        "seconds": {"query": query_seconds, **embedded.seconds, **ranking.seconds},
-    }
-    write_json(json_file, values)
+    write_json(json_file, _to_json(results, loaded, vectors, single=len(photos) == 1))
+    return 1 if vectors.failures else 0
 
 
-def _embed_query(
-    photo: Path, box_text: str | None, encoder: Encoder
-) -> tuple[Box | None, Embeddings]:
+def _query(number: int, photo: Path, box_text: str | None) -> Photo:
+    if photo.is_dir():
+        raise click.BadParameter(
+            f"{photo} is a folder; name a photo to search for, and the folder to search in with "
+            "--gallery",
+            param_hint="PHOTO",
+        )
     if not photo.exists():
         raise MissingError(f"photo {photo} is not there")
-    box = None
-    if box_text is not None:
-        try:
-            size = read_size(read_bytes(photo))
-        except PhotoError as error:
-            raise PhotoError(error.reason, f"{photo}: {error}") from error
-        try:
-            box = Box.parse(box_text, size)
-        except PhotoError as error:
-            raise click.BadParameter(str(error), param_hint="--box") from error
-        if not box.is_within(size):
-            message(f"box {box} clipped to the photo of {size[0]} x {size[1]} pixels")
-    vector = embed_photo(photo, encoder, box=box)
-    return box, Embeddings(
-        np.zeros(1, dtype=np.int32),
-        vector[None],
-        model_name=encoder.recipe.name,
-        fingerprint=encoder.fingerprint,
-    )
+    try:
+        return query_photo(photo, box_text, number)
+    except PhotoError as error:
+        if error.reason != "bad_box":
+            raise
+        raise click.BadParameter(str(error), param_hint="--box") from error
 
 
-def _hits(ranking: Ranking, photos: PhotoSet) -> list[Hit]:
-    """Return the first row's photos that could be compared, best first."""
-    by_id = {photo.id: photo for photo in photos}
-    scores = [] if ranking.scores is None else ranking.scores[0].tolist()
-    pairs = zip(ranking.ids[0].tolist(), scores, strict=True)
-    return [(by_id[photo_id], score) for photo_id, score in pairs if np.isfinite(score)]
-
-
-def _print_hits(console: Console, hits: Sequence[Hit], n_gallery: int) -> None:
+def _print_hits(json_file: str | None, results: Sequence[SearchResult], n_gallery: int) -> None:
+    several = len(results) > 1
     table = Table(title=f"{n_gallery:,} gallery photos", title_justify="left")
+    if several:
+        table.add_column("query", overflow="fold")
     for name in ("rank", "score", "photo"):
         table.add_column(name, justify="right")
     for name in ("product", "path"):
         table.add_column(name, overflow="fold")
-    for position, (found, score) in enumerate(hits, start=1):
-        cells = (str(position), f"{score:.4f}", str(found.id), found.product_id or "", found.name)
-        table.add_row(*map(printable, cells))
-    console.print(table)
+    for result in results:
+        for hit in result:
+            cells = [
+                str(hit.rank),
+                f"{hit.score:.4f}",
+                str(hit.photo_id),
+                hit.product_id or "",
+                hit.path,
+            ]
+            table.add_row(*map(printable, [result.query.name, *cells] if several else cells))
+    results_console(json_file).print(table)
 
 
-def _hits_json(hits: Sequence[Hit]) -> list[dict[str, Any]]:
-    return [
-        {
-            "rank": position,
-            "photo_id": found.id,
-            "product_id": found.product_id,
-            "score": score,
-            "path": found.name,
-        }
-        for position, (found, score) in enumerate(hits, start=1)
+def _write_page(file: Path, results: Sequence[SearchResult], model: str) -> None:
+    from shoplens.report import Result, Shown, write_page  # noqa: PLC0415  Jinja takes its time.
+
+    shown = [
+        Shown(
+            result.query,
+            result.query.name,
+            [
+                Result(hit.photo, f"{hit.rank} · {hit.score:.3f} · {hit.path}")
+                for hit in result
+                if hit.photo is not None
+            ],
+        )
+        for result in results
     ]
+    title = f"Search in {results[0].n_gallery:,} photos" if results else "Search"
+    write_page(file, title, [("model", model)], shown)
+
+
+def _to_json(
+    results: Sequence[SearchResult], gallery: Embeddings, queries: Embeddings, *, single: bool
+) -> dict[str, Any]:
+    if single:
+        return {**results[0].to_json(), **failures_json({"gallery": gallery})}
+    return {
+        "results": [
+            {"query": {"id": result.query.id, "path": result.query.name}, **result.to_json()}
+            for result in results
+        ],
+        **failures_json({"gallery": gallery, "queries": queries}),
+    }

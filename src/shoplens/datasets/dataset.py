@@ -84,7 +84,7 @@ def read_dataset(
     queries = read_side(root, "user", columns, box_frame, remote=remote)
     _refuse(str(source), [*gallery.faults, *queries.faults])
     path = root if isinstance(root, Path) else _path_of(root)
-    return Dataset(path, PhotoSet(gallery.photos), PhotoSet(queries.photos))
+    return Dataset(path, gallery.photo_set(), queries.photo_set())
 
 
 def read_gallery(
@@ -110,7 +110,35 @@ def read_gallery(
     """
     table = read_gallery_table(source, columns, remote=remote)
     _refuse(str(source), table.faults)
-    return PhotoSet(table.photos)
+    return table.photo_set()
+
+
+def read_queries(
+    source: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    box_frame: BoxFrame = "upright",
+    remote: bool = False,
+) -> PhotoSet:
+    """Read users' photos with their boxes: a test set's `queries.csv`, or such a table alone.
+
+    Args:
+        source: a folder or archive with `queries.csv`, or a CSV table.
+        columns: as in `read_dataset`.
+        box_frame: as in `read_dataset`.
+        remote: as in `read_dataset`.
+
+    Raises:
+        MissingError: there is nothing at `source`.
+        DataError: the table is faulty.
+    """
+    root = open_root(source)
+    if root is None:
+        table = read_table(Path(source), "user", columns, box_frame, remote=remote)
+    else:
+        table = read_side(root, "user", columns, box_frame, remote=remote)
+    _refuse(str(source), table.faults)
+    return table.photo_set()
 
 
 def read_gallery_table(
@@ -288,7 +316,7 @@ def _image_table(where: str, name: str, photos: PhotoColumns, faults: list[Fault
         known = ", ".join(sorted(IMAGE_SUFFIXES))
         problem = f"holds neither a gallery.csv nor any image ({known})"
         faults = [Fault(where, 0, "", "", problem)]
-    return Table(name, photos, (0,) * len(photos), tuple(faults))
+    return Table(name, photos, (0,) * len(photos), tuple(faults), numbered=True)
 
 
 def _is_image(name: str) -> bool:

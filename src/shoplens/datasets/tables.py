@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from shoplens.errors import DataError, MissingError, PhotoError
-from shoplens.records import Box, BoxFrame, Domain, Fault, Origin, Photo, PhotoColumns
+from shoplens.records import Box, BoxFrame, Domain, Fault, Origin, Photo, PhotoColumns, PhotoSet
 from shoplens.sources.columns import ColumnTable
 from shoplens.sources.holders import Folder, Holder, Web
 from shoplens.sources.remote import is_url
@@ -54,6 +54,12 @@ class Table:
     """What makes the table unusable."""
     photo_faults: tuple[Fault, ...] = ()
     """What spoils one photo: its `problem`, with the column and the value."""
+    numbered: bool = False
+    """Whether ids only count the rows (see `PhotoSet`)."""
+
+    def photo_set(self) -> PhotoSet:
+        """Return the photos; raises `DataError` when an id is repeated."""
+        return PhotoSet(self.photos, numbered=self.numbered)
 
 
 def read_table(
@@ -168,6 +174,7 @@ class _TableReader:
             self._rows,
             tuple(self._faults),
             tuple(self._photo_faults),
+            numbered=self._source.get(self._id_column) == ROW_NUMBER,
         )
 
     def fault(self, row: int, column: str, value: str, problem: str) -> None:

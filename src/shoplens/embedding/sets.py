@@ -7,9 +7,11 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from shoplens.cache import VectorCache
 from shoplens.embedding.batches import embed_in_batches
+from shoplens.embedding.caching import Cache, opened
 from shoplens.embedding.outcome import Embedded, Tally
 from shoplens.embedding.single import embed_one
 from shoplens.errors import PhotoError
@@ -17,6 +19,7 @@ from shoplens.models.encoder import Encoder
 from shoplens.parallel import parallel_map
 from shoplens.progress import Progress, silent
 from shoplens.records import Box, Domain, Photo, PhotoSet, Vectors
+from shoplens.sources.memory import MemoryFile, encoded
 from shoplens.vectors.embeddings import Embeddings
 
 
@@ -55,7 +58,7 @@ def embed(
     photos: PhotoSet,
     encoder: Encoder,
     *,
-    cache: VectorCache | None = None,
+    cache: Cache = True,
     retry_failed: bool = False,
     max_failures: int | None = None,
     workers: int | None = None,
@@ -66,7 +69,8 @@ def embed(
     Args:
         photos: what to embed; a photo with a box is cropped to it.
         encoder: the model.
-        cache: see `embed_each`.
+        cache: whether vectors are kept in the user's cache, and those of photos that were embedded
+            before are taken from it; or an open `VectorCache` of this model.
         retry_failed: see `embed_each`.
         max_failures: stop when more photos than this have failed; None never stops.
         workers: see `embed_each`.
@@ -82,8 +86,14 @@ def embed(
     tally = Tally(max_failures)
     vectors = np.zeros((len(photos), encoder.recipe.dimension), dtype=np.float32)
     digests: list[str | None] = []
-    results = embed_each(photos, encoder, cache=cache, retry_failed=retry_failed, workers=workers)
-    with closing(results):
+    with (
+        opened(cache, encoder.fingerprint) as open_cache,
+        closing(
+            embed_each(
+                photos, encoder, cache=open_cache, retry_failed=retry_failed, workers=workers
+            )
+        ) as results,
+    ):
         for row, (photo, result) in enumerate(zip(photos, results, strict=True)):
             if result.computed.vector is not None:
                 vectors[row] = result.computed.vector
@@ -100,11 +110,16 @@ def embed(
         n_clipped=tally.n_clipped,
         n_cached=tally.n_cached,
         seconds=tally.seconds(),
+        photos=photos,
     )
 
 
+Picture = str | Path | bytes | Image.Image
+"""A photo as you have it: the path of a file, the bytes of one, or a picture opened by Pillow."""
+
+
 def embed_photo(
-    source: str | Path,
+    source: Picture,
     encoder: Encoder,
     *,
     box: Box | None = None,
@@ -113,7 +128,7 @@ def embed_photo(
     """Embed one photo, by the same path as `embed`.
 
     Args:
-        source: the file.
+        source: the photo.
         encoder: the model.
         box: region in pixels of the upright photo; None for the whole photo.
         domain: `user` for a shopper's photo, `seller` for a catalogue's.
@@ -124,8 +139,17 @@ def embed_photo(
     Raises:
         PhotoError: the photo or its box cannot be used.
     """
-    path = Path(source)
-    computed = embed_one(Photo(0, path.name, path, domain, box), encoder).computed
+    photo = as_photo(source, domain, box)
+    computed = embed_one(photo, encoder).computed
     if computed.vector is None:
-        raise PhotoError(computed.reason, f"{path}: {computed.detail}")
+        raise PhotoError(computed.reason, f"{photo.name}: {computed.detail}")
     return computed.vector
+
+
+def as_photo(source: Picture, domain: Domain, box: Box | None = None) -> Photo:
+    """Return the `Photo` of a picture that no table lists; its id is 0."""
+    if isinstance(source, str | Path):
+        path = Path(source)
+        return Photo(0, str(source), path, domain, box)
+    file = MemoryFile(encoded(source) if isinstance(source, Image.Image) else bytes(source))
+    return Photo(0, file.name, Path(file.name), domain, box, origin=file)

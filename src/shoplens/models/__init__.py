@@ -19,7 +19,15 @@ from shoplens.models.recipe import Recipe
 from shoplens.models.replicas import Replicas
 from shoplens.models.zoo import Precision, Score, converted, is_hub_name, load_on_cuda
 
-__all__ = ["DEFAULT_MODEL", "Encoder", "ModelInfo", "Recipe", "list_models", "load_encoder"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "Encoder",
+    "ModelInfo",
+    "Recipe",
+    "builtin_names",
+    "list_models",
+    "load_encoder",
+]
 
 DEFAULT_MODEL = "lite0-products"
 """The built-in model that is used when none is named."""
@@ -56,7 +64,7 @@ _MEASURED = {
 def list_models() -> list[ModelInfo]:
     """Return the models that ship with the package, in order of their names."""
     infos = []
-    for name in _builtin_names():
+    for name in builtin_names():
         weights, recipe = _read_model(name)
         infos.append(
             ModelInfo(
@@ -155,7 +163,7 @@ def _model_folder(model: str | Folder) -> Iterator[Folder]:
         yield converted(str(model))
         return
     builtin = resources.files(__name__) / "builtin"
-    if isinstance(model, str) and model in _builtin_names():
+    if isinstance(model, str) and model in builtin_names():
         with resources.as_file(builtin / model) as folder:
             yield folder
         return
@@ -168,7 +176,7 @@ def _model_folder(model: str | Folder) -> Iterator[Folder]:
         with zipfile.ZipFile(path) as archive:
             yield _root_of(archive)
     else:
-        names = _builtin_names()
+        names = builtin_names()
         close = difflib.get_close_matches(str(model), names, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise MissingError(
@@ -198,7 +206,8 @@ def _read(folder: Folder, name: str) -> bytes:
     return file.read_bytes()
 
 
-def _builtin_names() -> list[str]:
+def builtin_names() -> list[str]:
+    """Return the names of the models that ship with the package, in order."""
     folder = resources.files(__name__) / "builtin"
     return sorted(
         entry.name

@@ -405,7 +405,8 @@ def _compare(
             progress(f"evaluate {name}", done, total)
 
         queries, gallery = (
-            embed(photos, encoder, progress=told) for photos in (dataset.queries, dataset.gallery)
+            embed(photos, encoder, cache=False, progress=told)
+            for photos in (dataset.queries, dataset.gallery)
         )
         scores[name] = evaluate(rank(queries, gallery), dataset, metrics=(METRIC,))[METRIC].value
     loss = scores["network"] - scores["model"]

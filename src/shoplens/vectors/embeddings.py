@@ -7,10 +7,9 @@ table order, is for vectors made elsewhere.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,11 @@ import numpy.typing as npt
 
 from shoplens.arrow import arrow
 from shoplens.errors import MissingError, RankingError
+from shoplens.json_text import parse_object
 from shoplens.records import Failure, PhotoSet, Vectors
 from shoplens.vectors.lance import SUFFIX as LANCE
 from shoplens.vectors.lance import read_lance
+from shoplens.vectors.matching import find_rows, has_changed
 from shoplens.vectors.parts import PartFolder
 from shoplens.vectors.writing import METADATA_KEY, VectorFileInfo, writing_vectors
 
@@ -52,6 +53,8 @@ class Embeddings:
     """Photos that had been computed before."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall-clock seconds of the whole (`embed`) and core seconds of each stage."""
+    photos: PhotoSet | None = None
+    """Whose vectors they are; None when only their ids are known."""
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):
@@ -79,11 +82,13 @@ class Embeddings:
 
         Args:
             path: a `.parquet` or `.lance` in shoplens' format, its rows in any order, matched by
-                `photo_id`, or a folder of parts that `shoplens embed --engine ray` wrote; or a
+                `photo_id` (by `path` where ids only count the photos of a folder), or a folder of
+                parts that `shoplens embed --engine ray` wrote; or a
                 `.npy`, float16/32/64 (n, d), one row a photo in table order, a row of NaN for a
                 photo without a vector.
             photos: whose vectors they are. Photos that a Parquet file does not hold are failures
-                (`no_vector`); rows of photos not in the set are left out.
+                (`no_vector`), and so are files whose content is no longer that of the row's
+                `sha256`; rows of photos not in the set are left out.
 
         Returns:
             `Embeddings` in the order of `photos`. Rows are scaled to unit length.
@@ -164,23 +169,44 @@ def _from_table(path: Path, photos: PhotoSet) -> Embeddings:
     column = table["vector"].combine_chunks()
     present = column.is_valid().to_numpy(zero_copy_only=False)
     stored = _column_vectors(path, column.drop_null())
-    reasons: dict[int, str] = {}
-    if "failure" in table.column_names:
-        noted = zip(ids.tolist(), table["failure"].to_pylist(), strict=True)
-        reasons = {photo_id: str(reason) for photo_id, reason in noted if reason}
-    row_of = {int(photo_id): row for row, photo_id in enumerate(ids[present])}
-    source = np.array(
-        [-1 if p.id in reasons else row_of.get(p.id, -1) for p in photos], dtype=np.intp
-    )
+    texts = {
+        name: table[name].to_pylist() if name in table.column_names else [None] * len(ids)
+        for name in ("path", "sha256", "failure")
+    }
+    source = find_rows(path, photos, ids, texts["path"])
+    place = np.cumsum(present) - 1
+    details: dict[int, tuple[str, str]] = {}
+    digests: list[str | None] = [None] * len(photos)
+    modified = _modified(path)
+    for row, (photo, line) in enumerate(zip(photos, source.tolist(), strict=True)):
+        if line < 0:
+            continue
+        if reason := texts["failure"][line]:
+            details[row] = str(reason), f"{path} says that it could not be embedded"
+        elif not present[line]:
+            source[row] = -1
+        elif has_changed(photo, texts["path"][line], texts["sha256"][line], modified):
+            details[row] = "no_vector", f"the photo is not the one whose vector {path} holds"
+        digests[row] = texts["sha256"][line]
+    source[list(details)] = -1
     absent = source < 0
     rows = np.zeros((len(photos), stored.shape[1]), dtype=stored.dtype)
-    rows[~absent] = stored[source[~absent]]
-    try:
-        meta = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
-        model_name, fingerprint = meta.get("model"), meta.get("fingerprint")
-    except (ValueError, AttributeError) as error:
-        raise RankingError(f"{path}: metadata 'shoplens' is no JSON object: {error}") from error
-    return _checked(path, photos, rows, absent, model_name, fingerprint, reasons)
+    rows[~absent] = stored[place[source[~absent]]]
+    meta = parse_object(
+        (table.schema.metadata or {}).get(METADATA_KEY, b"{}"),
+        f"{path}: metadata 'shoplens'",
+        RankingError,
+    )
+    found = _checked(
+        path, photos, rows, absent, meta.get("model"), meta.get("fingerprint"), details
+    )
+    return replace(found, sha256=tuple(digests))
+
+
+def _modified(path: Path) -> float:
+    """Return when the oldest of the files that hold the vectors was written."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return min((file.stat().st_mtime for file in files), default=0.0)
 
 
 def _read_table(path: Path) -> Any:
@@ -230,7 +256,7 @@ def _checked(
     absent: npt.NDArray[np.bool_],
     model_name: str | None,
     fingerprint: str | None,
-    reasons: Mapping[int, str],
+    details: Mapping[int, tuple[str, str]],
 ) -> Embeddings:
     if absent.all() and len(photos):
         raise RankingError(f"{path} holds no vector for any of the {len(photos)} photos")
@@ -248,12 +274,10 @@ def _checked(
     failures = []
     for row in np.flatnonzero(absent).tolist():
         photo = photos[row]
-        reason = reasons.get(photo.id, "no_vector")
-        failures.append(
-            Failure(row, photo.id, photo.name, reason, f"{path} holds no vector for it")
-        )
+        reason, detail = details.get(row, ("no_vector", f"{path} holds no vector for it"))
+        failures.append(Failure(row, photo.id, photo.name, reason, detail))
     vectors = (rows / norms[:, None]).astype(np.float32)
-    return Embeddings(photos.ids, vectors, tuple(failures), model_name, fingerprint)
+    return Embeddings(photos.ids, vectors, tuple(failures), model_name, fingerprint, photos=photos)
 
 
 def _require_ids(photos: PhotoSet, ids: npt.NDArray[np.int32], where: str) -> None:

@@ -18,6 +18,7 @@ from shoplens.files import replacing
 from shoplens.records import Photo, Vectors
 from shoplens.vectors.lance import SUFFIX as LANCE
 from shoplens.vectors.lance import require_lance, write_lance
+from shoplens.vectors.matching import stored_name
 
 METADATA_KEY = b"shoplens"
 """Under which a Parquet file's metadata name the model."""
@@ -157,15 +158,10 @@ class _ParquetWriter:
         columns = [
             pyarrow.array([photo.id for photo, *_ in rows], pyarrow.int32()),
             pyarrow.array([photo.product_id for photo, *_ in rows], pyarrow.string()),
-            pyarrow.array([_utf8(photo.name) for photo, *_ in rows], pyarrow.string()),
+            pyarrow.array([stored_name(photo.name) for photo, *_ in rows], pyarrow.string()),
             pyarrow.array([sha256 for *_, sha256, _ in rows], pyarrow.string()),
             pyarrow.array([photo.domain for photo, *_ in rows], pyarrow.string()),
             pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(flat), self._dimension),
             pyarrow.array([reason or None for *_, reason in rows], pyarrow.string()),
         ]
         self._writer.write_table(pyarrow.table(columns, schema=self._schema))
-
-
-def _utf8(name: str) -> str:
-    """Return a file name as text that can be stored: on Linux one may hold any bytes."""
-    return name.encode(errors="backslashreplace").decode()

@@ -15,7 +15,7 @@ class MyShoplensRanker(ShoplensRanker):
         """Turn photos into vectors: called for the gallery, then for the queries."""
         # CHANGE 2: the vectors. `.vectors` of the result is (n, d) float32 with rows of unit
         # length, a row for each photo; queries are already cut to their boxes.
-        return embed(photos, self.encoder, progress=StderrProgress())
+        return embed(photos, self.encoder, cache=False, progress=StderrProgress())
 
     def rank(self, queries: Embeddings, gallery: Embeddings) -> Ranking:
         """Compare every query with the whole gallery."""

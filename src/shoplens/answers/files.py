@@ -1,0 +1,68 @@
+"""Rankings and answers in files, whoever wrote them, ready to be scored."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from shoplens.answers.answer import Finding, Policy, check_answer, read_answer, refusal
+from shoplens.datasets.dataset import Dataset
+from shoplens.errors import RankingError
+from shoplens.ranking import Ranking
+
+_UNFORGIVEN = frozenset({"repeat", "nan", "blank"})
+"""What lenient scoring forgives and scoring without a policy does not."""
+
+
+def read_ranking(
+    file: Path, dataset: Dataset, policy: Policy | None
+) -> tuple[Ranking, tuple[Finding, ...]]:
+    """Read a saved ranking or an answer array, and check it against a dataset.
+
+    Args:
+        file: `.npz` as `Ranking.save` writes it, or an answer in `.npy`, `.npz` or `.csv`.
+        dataset: what it ranks.
+        policy: what is forgiven (see `shoplens.answers.answer`); None forgives only more or fewer
+            columns than a full answer has.
+
+    Returns:
+        The ranking, and what was found and forgiven.
+
+    Raises:
+        MissingError: no such file.
+        RankingError: it is not a ranking of this dataset, or has faults that are not forgiven.
+    """
+    query_ids, gallery_ids = dataset.queries.ids, dataset.gallery.ids
+    saved = Ranking.load(file, query_ids) if is_saved_ranking(file) else None
+    if saved is None:
+        array = read_answer(file, query_ids)
+    elif saved.blank is None:
+        array = saved.ids
+    elif policy is None:
+        return saved, ()  # Its blank places were forgiven when it was made.
+    else:
+        array = np.where(saved.blank, np.nan, saved.ids)
+    checked = check_answer(array, query_ids, gallery_ids, policy or "lenient")
+    findings = checked.findings
+    if policy is None:
+        findings = tuple(
+            replace(f, level="error") if f.code in _UNFORGIVEN else f for f in findings
+        )
+    if any(finding.level == "error" for finding in findings):
+        way_out = "\n--policy lenient drops repeats and scores empty places as misses"
+        raise RankingError(f"{refusal(findings)}{way_out if checked.accepted else ''}")
+    ranking = checked.require()
+    if saved is not None:
+        ranking = replace(saved, ids=ranking.ids, blank=ranking.blank, scores=None)
+    return ranking, findings
+
+
+def is_saved_ranking(file: Path) -> bool:
+    """Return whether a file is an .npz with what `Ranking.save` writes."""
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as members:
+        return "meta.npy" in members.namelist()

@@ -1,0 +1,112 @@
+"""From photos to a folder of vectors, on many machines."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shoplens.arrow import arrow
+from shoplens.distributed.by_file import cut_by_file
+from shoplens.distributed.on_ray import embed_on_ray
+from shoplens.distributed.packing import pack_model
+from shoplens.distributed.partitions import PARTITION_ROWS, Partition, cut
+from shoplens.embedding import STAGES
+from shoplens.embedding.files import VectorFile
+from shoplens.embedding.settings import EmbeddingSettings
+from shoplens.progress import Progress, silent
+from shoplens.records import PhotoSet
+from shoplens.vectors.lance import SUFFIX as LANCE
+from shoplens.vectors.lance import write_lance
+from shoplens.vectors.parts import PartFolder
+from shoplens.vectors.writing import VectorFileInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """On which machines, and in what pieces."""
+
+    address: str | None = None
+    """HOST:PORT of a Ray cluster; None takes the one that this machine or RAY_ADDRESS knows, else
+    starts Ray on this machine."""
+    partition_rows: int = PARTITION_ROWS
+    """Photos that are computed as one piece."""
+    by_file: bool = False
+    """Whether the gallery is a folder of Parquet files, each a piece that is listed where it is
+    computed."""
+
+
+def partitions_of(
+    source: str,
+    photos: PhotoSet | None,
+    cluster: Cluster,
+    columns: dict[str, str],
+    *,
+    remote: bool = False,
+) -> list[Partition]:
+    """Cut a gallery into pieces: of photos that are listed, or each file where `photos` is None."""
+    if photos is None:
+        return cut_by_file(source, columns, remote=remote)
+    return list(cut(photos, cluster.partition_rows))
+
+
+def embed_to_folder(
+    partitions: list[Partition],
+    output: str,
+    settings: EmbeddingSettings,
+    cluster: Cluster,
+    *,
+    progress: Progress = silent,
+) -> VectorFile:
+    """Embed on a Ray cluster, into a folder that all its machines reach.
+
+    Args:
+        partitions: what is embedded.
+        output: the folder; where it ends in `.lance`, that of the dataset, and the parts are beside
+            it, in a folder whose name ends in `.parts`: the next run goes on from them.
+        settings: the model and what may fail; the cache is not used.
+        cluster: where.
+        progress: told how many photos are done.
+    """
+    started = time.perf_counter()
+    as_lance = Path(output).suffix == LANCE
+    folder = parts_of(output)
+    n_photos = sum(partition.n_photos for partition in partitions)
+    model, encoder = pack_model(settings.model, dimension=settings.dimension)
+    recipe = encoder.recipe
+    # Ray prints news of machines to standard output, where the JSON may have to stand alone.
+    with redirect_stdout(sys.stderr):
+        summary = embed_on_ray(
+            partitions,
+            model,
+            recipe.dimension,
+            folder,
+            name=recipe.name,
+            address=cluster.address,
+            max_tasks=settings.workers,
+            retry_failed=settings.retry_failed,
+            max_failures=settings.failure_limit(n_photos),
+            progress=progress,
+        )
+    if as_lance:
+        write_lance(_batches(folder), Path(output))
+    info = VectorFileInfo(n_photos, recipe.dimension, recipe.name, encoder.fingerprint)
+    stages = {stage: summary.core_seconds[stage] for stage in STAGES}
+    seconds = {**stages, "embed": time.perf_counter() - started}
+    return VectorFile(info, summary.n_kept, summary.n_clipped, summary.failures, seconds)
+
+
+def parts_of(output: str) -> PartFolder:
+    """Return the folder of parts that an output is, or is made of."""
+    return PartFolder(f"{output}.parts" if Path(output).suffix == LANCE else output)
+
+
+def _batches(folder: PartFolder) -> Iterator[Any]:
+    for table in folder.each_part():
+        # An empty part still has its columns.
+        yield arrow().RecordBatch.from_pylist([], schema=table.schema)
+        yield from table.to_batches()

@@ -1,0 +1,88 @@
+"""From photos to a file of vectors, whatever their number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shoplens.embedding.caching import opened
+from shoplens.embedding.outcome import Tally
+from shoplens.embedding.sets import embed_each
+from shoplens.embedding.settings import EmbeddingSettings
+from shoplens.progress import Progress, silent
+from shoplens.records import Failure, PhotoSet
+from shoplens.vectors.writing import VectorFileInfo, writing_vectors
+
+
+@dataclass(frozen=True, slots=True)
+class VectorFile:
+    """A file or folder of vectors that was written, and what became of the photos."""
+
+    info: VectorFileInfo
+    n_kept: int
+    """Photos whose vectors were there before."""
+    n_clipped: int
+    failures: list[Failure]
+    seconds: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts as `shoplens embed --json` writes them."""
+        return {
+            "n_photos": self.info.n_photos,
+            "n_cached": self.n_kept,
+            "n_clipped": self.n_clipped,
+            "n_failed": len(self.failures),
+            "failures": dict(Counter(f.reason for f in self.failures).most_common()),
+            "failed_photos": [
+                {"id": f.id, "path": f.name, "reason": f.reason, "detail": f.detail}
+                for f in self.failures
+            ],
+            "dimension": self.info.dimension,
+            "model": {"name": self.info.model_name, "fingerprint": self.info.fingerprint},
+            "seconds": self.seconds,
+        }
+
+
+def embed_to_file(
+    photos: PhotoSet,
+    path: str | Path,
+    settings: EmbeddingSettings,
+    *,
+    progress: Progress = silent,
+) -> VectorFile:
+    """Embed photos into a `.parquet`, `.lance` or `.npy`, a row at a time.
+
+    Stopped at any moment, the same call goes on where it was: what was computed is in the cache.
+
+    Raises:
+        FailureLimitError: more photos failed than the settings allow.
+        RankingError: the file has another suffix.
+        MissingError: an extra or the file's folder is not there.
+    """
+    encoder = settings.load_encoder()
+    info = VectorFileInfo(
+        len(photos), encoder.recipe.dimension, encoder.recipe.name, encoder.fingerprint
+    )
+    tally = Tally(settings.failure_limit(len(photos)))
+    with (
+        opened(settings.use_cache, encoder.fingerprint) as cache,
+        writing_vectors(path, info) as writer,
+        closing(
+            embed_each(
+                photos,
+                encoder,
+                cache=cache,
+                retry_failed=settings.retry_failed,
+                workers=settings.workers,
+            )
+        ) as results,
+    ):
+        for row, (photo, result) in enumerate(zip(photos, results, strict=True)):
+            computed = result.computed
+            writer.add(photo, computed.vector, result.sha256, computed.reason)
+            tally.add(row, photo, result)
+            progress("embed", row + 1, len(photos))
+    return VectorFile(info, tally.n_cached, tally.n_clipped, tally.failures, tally.seconds())

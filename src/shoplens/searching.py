@@ -1,0 +1,297 @@
+"""Search: a photo and a box in, the same product out of a gallery.
+
+What is searched may be a folder of photos, a dataset, or vectors that were made before. One photo
+is searched by `search`, many by `search_each`.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from shoplens.datasets.dataset import Dataset, read_gallery
+from shoplens.embedding.caching import Cache
+from shoplens.embedding.sets import Picture, as_photo, embed
+from shoplens.errors import PhotoError, RankingError, ShoplensError
+from shoplens.models import DEFAULT_MODEL, Encoder, builtin_names, load_encoder
+from shoplens.pixels.decoding import read_size
+from shoplens.progress import Progress, silent
+from shoplens.ranking import rank
+from shoplens.records import Box, Failure, Photo, PhotoSet
+from shoplens.sources import read_photo
+from shoplens.vectors.embeddings import Embeddings
+
+Gallery = str | Path | Dataset | PhotoSet | Embeddings
+"""What can be searched: a folder, table, archive or URL as `read_gallery` reads it; a dataset that
+was read, or its gallery; or the vectors of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A gallery photo that was found."""
+
+    rank: int
+    """From 1, the best."""
+    photo_id: int
+    product_id: str | None
+    """None where it is not known."""
+    score: float
+    """Cosine similarity to the query, at most 1."""
+    path: str
+    """The photo as its table or folder names it; empty where only the vectors are known."""
+    photo: Photo | None = field(default=None, repr=False, compare=False)
+    """The photo itself, where it is known."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the hit as `shoplens search --json` writes it."""
+        return {
+            "rank": self.rank,
+            "photo_id": self.photo_id,
+            "product_id": self.product_id,
+            "score": self.score,
+            "path": self.path,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult(Sequence[Hit]):
+    """The hits of one query, best first: a sequence of `Hit`."""
+
+    query: Photo
+    hits: tuple[Hit, ...]
+    n_gallery: int
+    """Photos that were searched, those without a vector included."""
+    model_name: str | None = None
+    fingerprint: str | None = None
+    exact: bool = True
+    """Whether every gallery vector was compared."""
+    failure: Failure | None = None
+    """Why the query could not be searched; then there are no hits."""
+    gallery: Embeddings | None = field(default=None, repr=False, compare=False)
+    """The vectors that were searched: pass them to the next `search` to skip embedding."""
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
+    """By stage."""
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Hit, ...]: ...
+    def __getitem__(self, index: int | slice) -> Hit | tuple[Hit, ...]:
+        return self.hits[index]
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as `shoplens search --json` writes it."""
+        failed = () if self.gallery is None else self.gallery.failures
+        return {
+            "hits": [hit.to_json() for hit in self.hits],
+            "exact": self.exact,
+            "n_gallery": self.n_gallery,
+            "n_failed": len(failed),
+            "model": {"name": self.model_name, "fingerprint": self.fingerprint},
+            "seconds": dict(self.seconds),
+        }
+
+
+def search(
+    photo: Picture,
+    gallery: Gallery,
+    *,
+    box: Box | str | None = None,
+    k: int = 20,
+    encoder: Encoder | None = None,
+    cache: Cache = True,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> SearchResult:
+    """Find the product of a photo in a gallery.
+
+    Args:
+        photo: the path of a file, the bytes of one, or a picture opened by Pillow.
+        gallery: a folder of photos, a dataset, or `Embeddings`. Photos are embedded first, which
+            takes a while the first time; their vectors are kept in the cache.
+        box: where the product is: a `Box` in pixels of the upright photo, or the text `x,y,w,h` or
+            `rel:x,y,w,h` (fractions). None searches for the whole photo.
+        k: how many hits to return; fewer when the gallery is smaller.
+        encoder: the model; None takes the one that made the gallery's vectors where it is built
+            in, else the default.
+        cache: whether the gallery's vectors are kept (see `embed`).
+        workers: threads that embed the gallery (see `embed`).
+        progress: told how far embedding is.
+
+    Returns:
+        The hits, best first, as a sequence of `Hit`.
+
+    Raises:
+        PhotoError: the photo or its box cannot be used.
+        MissingError: there is no such gallery.
+        DataError: the gallery's table is faulty.
+        RankingError: the gallery's vectors are of another model.
+        ShoplensError: none of the gallery's photos could be embedded.
+    """
+    encoder = encoder or _encoder_for(gallery)
+    query = query_photo(photo, box)
+    # The query comes first: a faulty one is told before a large gallery is embedded.
+    started = time.perf_counter()
+    embedded = embed(PhotoSet([query]), encoder, cache=False, workers=1)
+    if embedded.failures:
+        failure = embedded.failures[0]
+        raise PhotoError(failure.reason, f"{query.name}: {failure.detail}")
+    seconds = {"query": time.perf_counter() - started}
+    vectors = gallery_vectors(gallery, encoder, cache=cache, workers=workers, progress=progress)
+    return search_vectors(PhotoSet([query]), embedded, vectors, k, seconds)[0]
+
+
+def search_each(
+    queries: PhotoSet,
+    gallery: Gallery,
+    *,
+    k: int = 20,
+    encoder: Encoder | None = None,
+    cache: Cache = True,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> list[SearchResult]:
+    """Search for each of several photos (see `search`).
+
+    Args:
+        queries: the photos with their boxes, as `read_queries` gives them.
+
+    Returns:
+        A result for each query, in their order. A query that cannot be used has a `failure` and no
+        hits.
+    """
+    encoder = encoder or _encoder_for(gallery)
+    started = time.perf_counter()
+    embedded = embed(queries, encoder, cache=cache, workers=workers, progress=progress)
+    seconds = {"query": time.perf_counter() - started}
+    vectors = gallery_vectors(gallery, encoder, cache=cache, workers=workers, progress=progress)
+    return search_vectors(queries, embedded, vectors, k, seconds)
+
+
+def query_photo(source: Picture, box: Box | str | None = None, number: int = 0) -> Photo:
+    """Return a shopper's photo with its box; where the box is a text, it is understood first.
+
+    `number` becomes the photo's id.
+
+    Raises `PhotoError` when the file cannot be read, or `box` is a text that is no box.
+    """
+    photo = replace(as_photo(source, "user"), id=number)
+    if not isinstance(box, str):
+        return replace(photo, box=box)
+    data = read_photo(photo)
+    try:
+        size = read_size(data)
+    except PhotoError as error:
+        raise PhotoError(error.reason, f"{photo.name}: {error}") from error
+    return replace(photo, box=Box.parse(box, size))
+
+
+def gallery_vectors(
+    gallery: Gallery,
+    encoder: Encoder,
+    *,
+    cache: Cache = True,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> Embeddings:
+    """Return a gallery's vectors: those given, or those of its photos.
+
+    Raises as `search`.
+    """
+    if isinstance(gallery, Embeddings):
+        return gallery
+    if isinstance(gallery, Dataset):
+        gallery = gallery.gallery
+    if not isinstance(gallery, PhotoSet):
+        gallery = read_gallery(gallery)
+    return embed(gallery, encoder, cache=cache, workers=workers, progress=progress)
+
+
+def search_vectors(
+    queries: PhotoSet,
+    query_vectors: Embeddings,
+    gallery: Embeddings,
+    k: int,
+    seconds: Mapping[str, float] | None = None,
+) -> list[SearchResult]:
+    """Search with vectors that are at hand.
+
+    Args:
+        queries: q photos.
+        query_vectors: theirs.
+        gallery: the vectors to search.
+        k: how many hits to return.
+        seconds: what was spent before.
+
+    Returns:
+        A result for each query.
+
+    Raises:
+        RankingError: the vectors are of different models, or the gallery is empty.
+        ShoplensError: no gallery photo has a vector.
+    """
+    if k < 1:
+        raise RankingError(f"k must be at least 1, got {k}")
+    if len(gallery) and not gallery.has_vector.any():
+        raise ShoplensError(f"none of the {len(gallery):,} gallery photos could be embedded")
+    ranking = rank(query_vectors, gallery, depth=k)
+    scores = ranking.scores if ranking.scores is not None else np.empty((0, 0), np.float32)
+    failures = {failure.row: failure for failure in query_vectors.failures}
+    row_of = {int(photo_id): row for row, photo_id in enumerate(gallery.ids)}
+    spent = {**(seconds or {}), **gallery.seconds, **ranking.seconds}
+    results = []
+    for row, query in enumerate(queries):
+        hits = [
+            _hit(position, gallery, row_of[photo_id], score)
+            for position, (photo_id, score) in enumerate(
+                zip(ranking.ids[row].tolist(), scores[row].tolist(), strict=True), start=1
+            )
+            if np.isfinite(score)
+        ]
+        results.append(
+            SearchResult(
+                query=query,
+                hits=tuple(hits),
+                n_gallery=len(gallery),
+                model_name=query_vectors.model_name,
+                fingerprint=query_vectors.fingerprint,
+                failure=failures.get(row),
+                gallery=gallery,
+                seconds=spent,
+            )
+        )
+    return results
+
+
+def _hit(position: int, gallery: Embeddings, row: int, score: float) -> Hit:
+    photo = None if gallery.photos is None else gallery.photos[row]
+    return Hit(
+        rank=position,
+        photo_id=int(gallery.ids[row]),
+        product_id=None if photo is None else photo.product_id,
+        score=score,
+        path="" if photo is None else photo.name,
+        photo=photo,
+    )
+
+
+def _encoder_for(gallery: Gallery) -> Encoder:
+    name = gallery.model_name if isinstance(gallery, Embeddings) else None
+    return _loaded(name if name in builtin_names() else DEFAULT_MODEL)
+
+
+@functools.cache
+def _loaded(name: str | None) -> Encoder:
+    return load_encoder(name or DEFAULT_MODEL)
