@@ -11,6 +11,8 @@ from pathlib import Path
 
 import click
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,12 +95,13 @@ def ranked(data: Dataset) -> Run:
     return run_of(data)
 
 
-def with_categories(data: Dataset) -> None:
+def with_categories(data: Dataset) -> Dataset:
     table = data.root / "gallery.csv"
     lines = table.read_text().splitlines()
     names = {"a": "shoes", "b": "shoes", "c": "bags", "d": ""}
     rows = [f"{line},{names[line.rsplit(',', 1)[1]]}" for line in lines[1:]]
     table.write_text("\n".join([lines[0] + ",category", *rows]) + "\n")
+    return read_dataset(data.root)
 
 
 # Curves.
@@ -232,9 +235,19 @@ def test_photos_that_cannot_be_read_are_counted(data: Dataset) -> None:
 
 def test_categories_are_read_where_there_are_any(data: Dataset) -> None:
     assert read_categories(data) == {}
-    with_categories(data)
-    assert read_categories(data) == {"a": "shoes", "b": "shoes", "c": "bags"}
-    assert read_categories(data, "img_path")["a"] == "gallery/10.png"
+    labelled = with_categories(data)
+    assert read_categories(labelled) == {"a": "shoes", "b": "shoes", "c": "bags"}
+
+
+def test_categories_come_from_any_kind_of_table(tmp_path: Path) -> None:
+    image = [b"1", b"2"]
+    sides = {"gallery": {"seller_img_id": [0, 1]}, "queries": {"user_img_id": [0, 1]}}
+    for name, ids in sides.items():
+        columns = {**ids, "image": image, "product_id": ["a", "b"], "shelf": [3, None]}
+        pa.parquet.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+    data = read_dataset(tmp_path)
+    assert read_categories(data) == {}
+    assert read_categories(data, "shelf") == {"a": "3"}
 
 
 def test_a_category_column_that_is_not_there_is_told(data: Dataset) -> None:
@@ -323,7 +336,7 @@ def assert_self_contained(page: Page) -> None:
 
 
 def test_the_page_of_a_run(tmp_path: Path, data: Dataset) -> None:
-    with_categories(data)
+    data = with_categories(data)
     run = run_of(data)
     made = report_run(run, categories=read_categories(data))
     write_run_page(tmp_path / "page.html", made, depth=3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, overload
@@ -13,6 +13,7 @@ from typing import Literal, Protocol, overload
 import numpy as np
 import numpy.typing as npt
 
+from shoplens.attributes import NO_ATTRIBUTES, AttributeColumns, Value
 from shoplens.errors import DataError, PhotoError
 
 Domain = Literal["user", "seller"]
@@ -176,6 +177,9 @@ class Photo:
     origin: Origin | None = None
     """Where its bytes come from; None means the file at `path`. `shoplens.sources.read_photo`
     reads either."""
+    attributes: Mapping[str, Value] = NO_ATTRIBUTES
+    """What further columns of its table say of it (category, brand, price), by their names;
+    immutable."""
 
 
 _Others = tuple[Domain, Box | None, BoxFrame, PhotoError | None]
@@ -198,6 +202,7 @@ class PhotoColumns(Sequence[Photo]):
         self._others: list[_Others] = []
         self._products: list[str | None] = []
         self._origins: list[Origin | None] = []
+        self._attributes = AttributeColumns()
         self._shared: dict[_Others, _Others] = {}
         """What most photos of a table have in common, once."""
         for photo in photos:
@@ -224,6 +229,15 @@ class PhotoColumns(Sequence[Photo]):
         product = photo.product_id
         self._products.append(None if product is None else sys.intern(product))
         self._origins.append(photo.origin)
+        self._attributes.append(photo.attributes)
+
+    def set_attributes(self, columns: Mapping[str, Sequence[Value]]) -> None:
+        """Replace the attributes of all photos.
+
+        Args:
+            columns: by name, a value for each photo.
+        """
+        self._attributes = AttributeColumns(columns, len(self))
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -247,6 +261,7 @@ class PhotoColumns(Sequence[Photo]):
             product_id=self._products[index],
             problem=problem,
             origin=self._origins[index],
+            attributes=self._attributes[index],
         )
 
 

@@ -43,11 +43,6 @@ class Run:
     findings: tuple[Finding, ...] = ()
     """What was odd about the answer, where it is anyone's."""
 
-    @property
-    def columns(self) -> dict[str, str]:
-        """The test set's own names for columns, where the run says that it has any."""
-        return _columns(self.json)
-
 
 def save_run(
     folder: str | Path, scores: Scores, dataset: Dataset, extra: Mapping[str, Any]

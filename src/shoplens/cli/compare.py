@@ -98,7 +98,7 @@ def compare(
     found = compare_runs(opened, names, _labels(runs, opened), n_shown)
     _print(results_console(json_file), found)
     if output is not None:
-        categories = read_categories(found.dataset, category, columns or opened[0].columns)
+        categories = read_categories(found.dataset, category)
         write_comparison_page(output, found, categories=categories)
         message(f"wrote {output.resolve()}: open it in a browser")
     write_json(json_file, {**found.to_json(), "page": None if output is None else str(output)})

@@ -98,7 +98,7 @@ def report(
     with progress_display() as progress:
         found = report_run(
             opened,
-            categories=read_categories(opened.dataset, category, columns or opened.columns),
+            categories=read_categories(opened.dataset, category),
             same_pictures=_same_pictures(opened.dataset, progress) if duplicates else None,
             n_shown=n_shown,
             progress=progress,

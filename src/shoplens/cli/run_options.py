@@ -15,8 +15,8 @@ from shoplens.runs import Run, open_run
 category_option = click.option(
     "--category",
     metavar="COLUMN",
-    help="The column of gallery.csv or queries.csv with the products' categories; by default "
-    "`category`, where there is one.",
+    help="The column of the gallery's or the queries' table with the products' categories; by "
+    "default `category`, where there is one.",
 )
 
 

@@ -13,12 +13,15 @@ import difflib
 import io
 import math
 import re
+import sys
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from shoplens.attributes import Value, typed_column
 from shoplens.errors import DataError, MissingError, PhotoError
 from shoplens.records import Box, BoxFrame, Domain, Fault, Origin, Photo, PhotoColumns, PhotoSet
 from shoplens.sources.columns import ColumnTable
@@ -37,6 +40,10 @@ COLUMNS = ("seller_img_id", "user_img_id", "img_path", *BOX_COLUMNS, "product_id
 
 _PHOTO_ID = "photo_id"
 """The id column of tables of columns, as in files of vectors."""
+_PATH = "path"
+"""The column of names of tables of columns, where there is no `img_path`."""
+_MOST_LISTED = 20
+"""Of so many columns an error names all."""
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
@@ -166,8 +173,10 @@ class _TableReader:
         self._faults: list[Fault] = []
         self._photo_faults: list[Fault] = []
         self._row_of_id: dict[int, int] = {}
+        self._attributes: dict[str, list[Value]] = {}
 
     def table(self) -> Table:
+        self._photos.set_attributes(self._attributes)
         return Table(
             self._file,
             self._photos,
@@ -186,6 +195,8 @@ class _TableReader:
         if not self._header_is_complete(header):
             return
         position = {name: i for i, name in enumerate(header)}
+        further = [(name, position[name]) for name in self._further(header)]
+        texts: dict[str, list[str]] = {name: [] for name, _ in further}
         for row, fields in numbered:
             if not fields:
                 continue
@@ -197,32 +208,38 @@ class _TableReader:
                     f"has {len(fields)} fields, the header has {len(header)}",
                 )
                 continue
-            self._read_row(
-                row,
-                {
-                    ours: fields[position[theirs]]
-                    for ours, theirs in self._wanted.items()
-                    if theirs in position
-                },
-            )
+            values = {
+                ours: fields[position[theirs]]
+                for ours, theirs in self._wanted.items()
+                if theirs in position
+            }
+            if self._read_row(row, values):
+                for name, i in further:
+                    texts[name].append(sys.intern(fields[i].strip()))
+        # Only all values of a column together tell its type.
+        self._attributes = {name: typed_column(texts.pop(name)) for name, _ in further}
 
     def read_columns(self, source: ColumnTable) -> None:
         if self._id_column not in self._source:
             known = (name for name in (_PHOTO_ID, self._id_column) if name in source.columns)
             self._source[self._id_column] = next(known, ROW_NUMBER)
-        named = [self._source.get("img_path", "img_path"), "path"]
+        named = [self._source.get("img_path", "img_path"), _PATH]
         self._source["img_path"] = next((n for n in named if n in source.columns), ROW_NUMBER)
         if not self._header_is_complete(list(source.columns)):
             return
         present = {
             ours: theirs for ours, theirs in self._wanted.items() if theirs in source.columns
         }
-        wanted = list(dict.fromkeys(present.values()))
-        for row, (texts, cell, own_name) in enumerate(source.rows(wanted), start=1):
-            values = {ours: texts[theirs] for ours, theirs in present.items()}
+        further = self._further(source.columns)
+        self._attributes = {name: [] for name in further}
+        wanted = list(dict.fromkeys([*present.values(), *further]))
+        for row, (found, cell, own_name) in enumerate(source.rows(wanted), start=1):
+            values = {ours: _text(found[theirs]) for ours, theirs in present.items()}
             name = values.get("img_path") or own_name or cell.path.name
             photo_id = self._read_id(row, values.get(self._id_column))
             self._add(row, photo_id, values, name, cell.path, cell, None)
+            for column in further:
+                self._attributes[column].append(found[column])
 
     @property
     def _id_column(self) -> str:
@@ -234,9 +251,16 @@ class _TableReader:
         ours = (self._id_column, "img_path", *boxes, "product_id")
         return {name: self._source.get(name, name) for name in ours}
 
+    def _further(self, header: Sequence[str]) -> list[str]:
+        """Return the columns that are none of the format's: they are the photos' attributes."""
+        ours = {*COLUMNS, *self._source.values(), ""}
+        if self._holder is None:
+            ours |= {_PHOTO_ID, _PATH}
+        return [name for name in header if name not in ours]
+
     def _header_is_complete(self, header: list[str]) -> bool:
         complete = True
-        for name in sorted({name for name in header if header.count(name) > 1 and name}):
+        for name in sorted(name for name, n in Counter(header).items() if n > 1 and name):
             self.fault(1, name, "", "stands twice in the header")
             complete = False
         for ours, theirs in self._wanted.items():
@@ -255,11 +279,12 @@ class _TableReader:
         named = {self._source.get(name, name) for name in BOX_COLUMNS}
         return self._holder is not None or not named.isdisjoint(header)
 
-    def _read_row(self, row: int, values: dict[str, str]) -> None:
+    def _read_row(self, row: int, values: dict[str, str]) -> bool:
+        """Return whether the row gives a photo."""
         photo_id = self._read_id(row, values.get(self._id_column))
         name = values["img_path"]
         path, origin, problem = self._read_path(row, name)
-        self._add(row, photo_id, values, name, path, origin, problem)
+        return self._add(row, photo_id, values, name, path, origin, problem)
 
     def _add(
         self,
@@ -270,13 +295,13 @@ class _TableReader:
         path: Path | None,
         origin: Origin | None,
         problem: PhotoError | None,
-    ) -> None:
+    ) -> bool:
         box = None
         if self._domain == "user" and BOX_COLUMNS[0] in values:
             box, box_problem = self._read_box(row, values)
             problem = problem or box_problem
         if path is None:
-            return
+            return False
         photo = Photo(
             id=0 if photo_id is None else photo_id,
             name=name,
@@ -290,6 +315,7 @@ class _TableReader:
         )
         self._photos.append(photo)
         self._rows.append(row)
+        return True
 
     def _read_id(self, row: int, text: str | None) -> int | None:
         if text is None:
@@ -387,4 +413,11 @@ def _hint(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; there are {', '.join(known)}" if known else "; the file has no header"
+    if not known:
+        return "; the file has no header"
+    more = f" and {len(known) - _MOST_LISTED:,} more" if len(known) > _MOST_LISTED else ""
+    return f"; there are {', '.join(known[:_MOST_LISTED])}{more}"
+
+
+def _text(value: Value) -> str:
+    return "" if value is None else str(value)

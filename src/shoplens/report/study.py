@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from shoplens.datasets.dataset import Dataset
-from shoplens.datasets.tables import TABLE_NAMES
 from shoplens.errors import DataError
 from shoplens.evaluation.bootstrap import Estimate, estimate
 from shoplens.evaluation.formulas import PerQuery
 from shoplens.evaluation.scores import Judged, judge
-from shoplens.files import read_text
 from shoplens.lookup import find_ids
 from shoplens.ranking import Ranking
 from shoplens.records import PhotoSet
 from shoplens.runs import Run
 
 CATEGORY = "category"
-"""The column of `gallery.csv` or `queries.csv` that categories are read from."""
+"""The attribute that is taken for a photo's category."""
 DEPTH = 10
 """How far down a row confusions and label errors are looked for."""
 
@@ -108,37 +103,28 @@ def _codes(photos: PhotoSet, codes: Mapping[str, int]) -> Codes:
     return np.array([codes[photo.product_id or ""] for photo in photos], dtype=np.int64)
 
 
-def read_categories(
-    dataset: Dataset, column: str | None = None, columns: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """Read which category each product is of, from a test set's own tables.
+def read_categories(dataset: Dataset, column: str | None = None) -> dict[str, str]:
+    """Return which category each product is of, from the photos' attributes.
 
     Args:
-        dataset: the test set; categories are read from CSV tables in a folder.
-        column: the column's name; None takes `category` where there is one.
-        columns: the names of the other columns, as `read_dataset` takes them.
+        dataset: the test set.
+        column: the attribute's name; None takes `category` where there is one.
 
     Returns:
-        Category by product id, without products whose cell is empty.
+        Category by product id, as the gallery says it first, then the queries; without products
+        that have none.
 
     Raises:
         DataError: a column is named and none of the tables has it.
     """
     wanted = column or CATEGORY
-    product = (columns or {}).get("product_id", "product_id")
     found: dict[str, str] = {}
     seen = False
-    for name in TABLE_NAMES.values():
-        path = Path(dataset.root) / name
-        if not path.is_file():
-            continue
-        rows = csv.DictReader(io.StringIO(read_text(path)))
-        if wanted not in (rows.fieldnames or ()):
-            continue
-        seen = True
-        for row in rows:
-            if row.get(wanted) and row.get(product):
-                found.setdefault(row[product], row[wanted])
+    for photo in (*dataset.gallery, *dataset.queries):
+        seen = seen or wanted in photo.attributes
+        category = photo.attributes.get(wanted)
+        if category is not None and category != "" and photo.product_id is not None:
+            found.setdefault(photo.product_id, str(category))
     if column is not None and not seen:
         raise DataError(
             f"no table of {dataset.root} has a column {column!r} to read categories from"

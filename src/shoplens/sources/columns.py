@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from shoplens.attributes import Value
 from shoplens.errors import DataError, MissingError, PhotoError
 from shoplens.sources.formats import ColumnFile, open_column_file
 from shoplens.sources.places import MAX_BYTES, DiskFile, Place, too_large
@@ -117,7 +118,7 @@ class ColumnTable:
         self.name = name
         self._parts: list[Part] = []
         self.columns: tuple[str, ...] = ()
-        """Columns that can be read as text."""
+        """Columns of text, numbers or truth values."""
         for place in places:
             kind = _format_of(place)
             file = _opened(place, kind)
@@ -127,7 +128,7 @@ class ColumnTable:
                     f"{place}: column {image_column!r} holds no bytes; "
                     f"there are {_listed(file.bytes_columns)}"
                 )
-            columns = file.text_columns
+            columns = file.value_columns
             if self._parts and set(columns) != set(self.columns):
                 raise DataError(
                     f"{place} has other columns ({_listed(columns)}) than the parts before it "
@@ -141,20 +142,20 @@ class ColumnTable:
             file.close()
         self.image_column = image_column or ""
 
-    def rows(self, columns: Sequence[str]) -> Iterator[tuple[dict[str, str], Cell, str | None]]:
-        """Yield each row's values of `columns` as text, its photo, and the photo's own name.
+    def rows(self, columns: Sequence[str]) -> Iterator[tuple[dict[str, Value], Cell, str | None]]:
+        """Yield each row's values of `columns`, its photo, and the photo's own name.
 
-        A null is an empty text. The name is the path beside the bytes, as in data sets of Hugging
+        A null or NaN is None. The name is the path beside the bytes, as in data sets of Hugging
         Face; None where there is none.
         """
         for part in self._parts:
             file = _opened(part.place, part.format)
             number = 0
             for group in range(file.n_groups):
-                values, names = file.read_text(group, columns, part.column)
-                for row, texts in enumerate(values):
+                values, names = file.read_values(group, columns, part.column)
+                for row, of_row in enumerate(values):
                     name = names[row] if names else None
-                    yield texts, Cell(part, group, row, number), name
+                    yield of_row, Cell(part, group, row, number), name
                     number += 1
             file.close()
 
@@ -285,7 +286,7 @@ def _only_column_of_bytes(place: Place, file: ColumnFile) -> str:
     if not names:
         raise DataError(
             f"{place} has no column of image bytes (binary, or a struct with bytes); "
-            f"there are {_listed(file.text_columns)}"
+            f"there are {_listed(file.value_columns)}"
         )
     usual = next((name for name in USUAL_NAMES if name in names), None)
     if usual is None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from shoplens.arrow import arrow, lance
+from shoplens.attributes import Value
 from shoplens.errors import DataError, MissingError, PhotoError
 from shoplens.sources.places import DiskFile, Place
 
@@ -19,8 +20,8 @@ class ColumnFile(Protocol):
 
     bytes_columns: tuple[str, ...]
     """Columns of bytes, or of structs with a field `bytes`."""
-    text_columns: tuple[str, ...]
-    """Columns of text or numbers."""
+    value_columns: tuple[str, ...]
+    """Columns of text, numbers or truth values."""
     n_groups: int
     seekable: bool
     """Whether rows in the middle of a group are reached without reading those before."""
@@ -28,10 +29,10 @@ class ColumnFile(Protocol):
     def mean_bytes(self, column: str) -> int:
         """Return about how many bytes a value of the column has."""
 
-    def read_text(
+    def read_values(
         self, group: int, columns: Sequence[str], image_column: str
-    ) -> tuple[list[dict[str, str]], list[str | None] | None]:
-        """Return a group's values as text by column, and the names that its photos have."""
+    ) -> tuple[list[dict[str, Value]], list[str | None] | None]:
+        """Return a group's rows, values by column, and the names that its photos have."""
 
     def read_bytes(self, group: int, column: str, start: int, n_rows: int) -> Iterator[Any]:
         """Yield Arrow arrays of bytes, about `n_rows` long, from row `start` of the group on."""
@@ -69,7 +70,7 @@ class _Columns:
     def __init__(self, schema: Any) -> None:
         self.schema = schema
         self.bytes_columns = tuple(f.name for f in schema if _bytes_field(f.type) is not None)
-        self.text_columns = tuple(f.name for f in schema if _is_text(f.type))
+        self.value_columns = tuple(f.name for f in schema if _is_value(f.type))
 
     def leaf(self, column: str) -> str:
         """Return the path of the field of bytes."""
@@ -104,15 +105,15 @@ class _ParquetFile(_Columns):
             n_bytes += sum(c.total_uncompressed_size for c in chunks if c.path_in_schema == leaf)
         return int(n_bytes // max(self._metadata.num_rows, 1))
 
-    def read_text(
+    def read_values(
         self, group: int, columns: Sequence[str], image_column: str
-    ) -> tuple[list[dict[str, str]], list[str | None] | None]:
+    ) -> tuple[list[dict[str, Value]], list[str | None] | None]:
         leaf = self.name_leaf(image_column)
         wanted = [*columns, *([leaf] if leaf else [])]
         table = self._file.read_row_group(group, columns=wanted, use_threads=False)
         n_rows = self._metadata.row_group(group).num_rows
         names = _names(table[image_column]) if leaf else None
-        return _texts(table, columns, n_rows), names
+        return _rows(table, columns, n_rows), names
 
     def read_bytes(self, group: int, column: str, start: int, n_rows: int) -> Iterator[Any]:
         if start:
@@ -149,14 +150,14 @@ class _ArrowFile(_Columns):
         batch = self._batch(0, [column])
         return int(batch.nbytes // max(batch.num_rows, 1))
 
-    def read_text(
+    def read_values(
         self, group: int, columns: Sequence[str], image_column: str
-    ) -> tuple[list[dict[str, str]], list[str | None] | None]:
+    ) -> tuple[list[dict[str, Value]], list[str | None] | None]:
         has_names = self.name_leaf(image_column) is not None
         wanted = [*columns, *([image_column] if has_names or not columns else [])]
         batch = self._batch(group, wanted)
         names = _names(batch.column(image_column)) if has_names else None
-        return _texts(batch, columns, batch.num_rows), names
+        return _rows(batch, columns, batch.num_rows), names
 
     def read_bytes(self, group: int, column: str, start: int, n_rows: int) -> Iterator[Any]:
         if self._batches is None or self._batches[:2] != (group, column):
@@ -190,9 +191,9 @@ class _LanceDataset(_Columns):
             return 0
         return int(self._dataset.take(list(range(n_rows)), columns=[column]).nbytes // n_rows)
 
-    def read_text(
+    def read_values(
         self, group: int, columns: Sequence[str], image_column: str
-    ) -> tuple[list[dict[str, str]], list[str | None] | None]:
+    ) -> tuple[list[dict[str, Value]], list[str | None] | None]:
         leaf = self.name_leaf(image_column)
         if not columns and leaf is None:
             return [{} for _ in range(self._n_rows)], None
@@ -201,7 +202,7 @@ class _LanceDataset(_Columns):
             wanted["@name"] = f"`{image_column}`.path"
         table = self._dataset.to_table(columns=wanted, batch_size=_ALL_ROWS_OF_LANCE)
         names = _plain(table["@name"].to_pylist()) if leaf else None
-        return _texts(table, columns, self._n_rows), names
+        return _rows(table, columns, self._n_rows), names
 
     def read_bytes(self, group: int, column: str, start: int, n_rows: int) -> Iterator[Any]:
         for first in range(start, self._n_rows, n_rows):
@@ -240,7 +241,7 @@ def _bytes_field(kind: Any) -> str | None:
     return None
 
 
-def _is_text(kind: Any) -> bool:
+def _is_value(kind: Any) -> bool:
     types = arrow().types
     kind = kind.value_type if types.is_dictionary(kind) else kind
     return (
@@ -271,12 +272,12 @@ def _plain(names: list[Any]) -> list[str | None]:
     return [None if name is None else str(name) for name in names]
 
 
-def _texts(table: Any, columns: Sequence[str], n_rows: int) -> list[dict[str, str]]:
-    """Return rows as texts by column; a null is an empty text."""
+def _rows(table: Any, columns: Sequence[str], n_rows: int) -> list[dict[str, Value]]:
+    """Return rows of values by column; a null or NaN is None."""
     values = [table.column(table.schema.get_field_index(name)).to_pylist() for name in columns]
     return [
         {
-            name: "" if column[row] is None else str(column[row])
+            name: None if column[row] != column[row] else column[row]  # NaN
             for name, column in zip(columns, values, strict=True)
         }
         for row in range(n_rows)
