@@ -82,7 +82,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def finish(name: str, command: str, values: dict[str, Any], text: str) -> None:
-    """Print a benchmark's table and write its JSON, which docs/benchmarks.md is made from."""
+    """Print a benchmark's table and write its JSON, from which the docs show it."""
     print(text, flush=True)
     RESULTS.mkdir(exist_ok=True)
     values = {"name": name, "command": command, "machine": machine(), "table": text, **values}

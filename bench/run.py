@@ -1,8 +1,9 @@
-"""Run the benchmarks, all or those named, and write docs/benchmarks.md from their results."""
+"""Run the benchmarks, all or those named, and write their results into the docs."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,147 +13,116 @@ from measuring import RESULTS, ROOT
 SECTIONS = {
     "end_to_end": (
         "End to end",
-        "`shoplens evaluate` as a user runs it: a new process reads, embeds, ranks and scores. "
-        "Bare inference is the model alone on the same cores, one call of one photo a core, "
-        "measured before and after. The model was fitted on other photos, but its settings were "
-        "chosen with a look at the development set (see [devset-log.md](devset-log.md)), which "
-        "makes its score a validation score.",
-    ),
-    "steps": (
-        "Steps towards the built-in model",
-        "mAP@1000 with its 95 % interval after each step, as trained and exported by the "
-        "configurations in `examples/training`. Groceries: user photos of products kept out of "
-        "the fit, among all seller pictures of groceries. Renders: the sample data, whose "
-        "products took no part, made by another renderer (but they calibrate the int8 model, "
-        "whose score on them is therefore no test). The development set is validation: it chose. "
-        "Photos/s: the model alone, one call a core, the models of one run (last column) in turn, "
-        "five rounds, on the machine named below or on another. Rows of runs before 2026-11-29 "
-        "were exported before padding became part of convolutions, which makes each of them about "
-        "a sixth faster; rows of runs before 2026-11-28 had photos resized by Pillow. Rows at 256 "
-        "px are short runs, to compare with each other; validation chose how much of the start "
-        "weights each keeps: four fifths, in row 8 nothing. Made by `python3 make.py steps`; what "
-        "training the network itself did is in the [model "
-        "card](model-card.md#training-the-network-itself).",
-    ),
-    "choice": (
-        "Which network at which size",
-        "ImageNet's Lite0, Lite1 and Lite2 and the network that shipped when it was run "
-        "(`lite2-products`, its late stages trained at 256 px; what followed from it is in the "
-        "[model card](model-card.md#which-network-at-which-size)), each with a head fitted to our "
-        "photos in the same way, to at most 250 of a source and domain; 512 components. Two "
-        "views: the mirror image as well. Inference alone, one call a core, all in turn. Scores "
-        "as in the table before, without their intervals: about 0.03 either way on the "
-        "development set, which is validation. Made by `python3 make.py choice`.",
-    ),
-    "reach": (
-        "What more photos would give",
-        "ImageNet's Lite2 and the network of `lite2-products` (*built-in*) at 384 px, pooled "
-        "features, and a head fitted to more and more products: ours (groceries, garments, "
-        "renders: what may train the model), and, as a bound, those of the marketplace that are "
-        "not searched for (half of the development set's products; the other half is searched "
-        "for, five draws). Components: as the built-in model's head is fitted, whose photos they "
-        "are plays no part. Within-class: what varies between photos of one product is whitened "
-        "away. Nothing fitted to the development set ships. Made by `python3 make.py reach`.",
+        "`shoplens evaluate` as you run it: a new process reads, embeds, ranks and scores. "
+        '"Bare inference" is the model alone on the same cores, with one call of one photo per '
+        "core, measured before and after. The model was trained on other photos, but its settings "
+        "were chosen with a look at the development set ([log](devset-log.md)). Its score there is "
+        "therefore a validation score.",
     ),
     "starter_kit_way": (
-        "Against the starter kit's way",
-        "`shoplens embed` beside what the challenge's starter kit does, with the same weights: "
-        "fresh processes that read the same photos and write vectors, ways in turn. The cosines "
-        "say that all compute the same. Ratios are to the starter kit's way.",
+        "Compared with the starter kit",
+        "`shoplens embed` beside the method of the challenge's starter kit, with the same weights. "
+        "Each run is a fresh process that reads the same photos and writes vectors; the methods "
+        "take turns. The cosines show that all of them compute the same. Ratios are relative to "
+        "the starter kit.",
     ),
     "preparation": (
         "Before the model: read, decode, crop",
-        "Core time on one thread, ways in turn. The filter is the recipe's choice "
-        "(`interpolation`). JPEGs much larger than the model needs are decoded at reduced scale, "
-        "which is what the second table compares with a full decode.",
+        "Core time on one thread; the methods take turns. The recipe chooses the filter "
+        "(`interpolation`). JPEGs that are much larger than the model needs are decoded at reduced "
+        "scale. The second table compares this with a full decode.",
     ),
     "limit": (
         "Share of the physical limit",
-        "The multiply-adds/s that the built-in model achieves, as `embed` runs it, beside those "
-        "of a large float32 matrix product on the same cores, in turn. A large product reuses "
-        "each number it loads thousands of times, a convolution of each channel a few times; "
-        "reordering and padding compute nothing. The profile says what each takes.",
+        "How many multiply-adds per second the built-in model reaches when `embed` runs it, beside "
+        "a large float32 matrix product on the same cores, in turn. A large matrix product uses "
+        "each number that it loads thousands of times. A depthwise convolution uses it a few "
+        "times, and reordering and padding compute nothing. The profile shows the share of each.",
     ),
     "precision": (
         "float32, float16, int8",
-        "The built-in model alone, one call a core, in turn. float16 is how weights are stored; "
-        "they compute in float32. What int8 gains depends on the processor: here it is measured.",
+        "The built-in model alone, one call per core, in turn. In float16, weights are stored in "
+        "half precision and computed in float32. The gain of int8 depends on the processor.",
     ),
     "large_models": (
         "Large networks on torch",
-        "Networks of OpenCLIP with random weights, which cost what trained ones do, as "
-        "`--device cuda` runs them (pixels in the host's memory in, vectors out), and the network "
-        "alone on pixels that are on the device already; beside a large matrix product in the same "
-        "numbers and a copy to the device, in the same run. Where torch finds no graphics "
-        "processor it measures the smallest of them on the cores.",
+        "Networks of OpenCLIP with random weights, which cost as much as trained ones. The first "
+        "figures are those of `--device cuda`: pixels in the host's memory in, vectors out. The "
+        "others are the network alone, on pixels that are already on the device. A large matrix "
+        "product in the same precision and a copy to the device were measured in the same run. "
+        "Where torch finds no GPU, the smallest network is measured on the processor.",
     ),
     "training_steps": (
-        "A training step on processor cores",
-        "Lite2 and supervised contrast on random pixels. "
-        "`bf16` computes all but the convolutions of single channels in bfloat16. Ratios are to "
-        "the same frozen stages in float32 with the allocator as it is; its settings are those of "
-        "[training.md](training.md#on-processor-cores).",
+        "A training step on a processor",
+        "Lite2 with the supervised contrastive loss on random pixels. `bf16` computes everything "
+        "except depthwise convolutions in bfloat16. Ratios are relative to the same number of "
+        "frozen stages in float32 with the default allocator. The allocator's settings are in "
+        "[training.md](training.md#on-a-processor).",
     ),
     "threads": (
         "Threads or processes",
-        "The same photos by threads, as shipped, and by a pool of processes with shared memory. "
-        "Processes pay only where Python holds its lock for a good share of the time; the ways "
-        "without a model show how far that is.",
+        "The same photos embedded by threads, which is how shoplens works, and by a pool of "
+        "processes with shared memory. Processes help only where Python's global lock is held for "
+        "a large share of the time. The rows without a model show how large that share is.",
     ),
     "memory": (
         "Memory by size of the catalogue",
-        "`shoplens embed` of made photos to a `.npy`, a fresh process each; in brackets, the "
-        "difference from the smallest catalogue of the same model (target: within 10 % from 1,000 "
-        "to 50,000 photos). A vector of the toy model takes 3,072 bytes: a smaller growth a photo "
-        "says that neither pictures nor vectors are kept.",
+        "`shoplens embed` of made photos to a `.npy` file, each in a fresh process. Brackets hold "
+        "the difference from the smallest catalogue of the same model (target: within 10 % from "
+        "1,000 to 50,000 photos). A vector of the toy model takes 3,072 bytes. Memory grows by "
+        "less than that per photo, so neither pictures nor vectors are kept.",
     ),
     "caching": (
         "A second run",
-        "`shoplens embed` of the same photos twice with the built-in model: the second decodes "
-        "and infers nothing.",
+        "`shoplens embed` of the same photos twice with the built-in model. The second run decodes "
+        "nothing and runs no inference.",
     ),
     "distributed": (
         "On Ray",
-        "The same photos by the local engine and by `--engine ray` on the same cores, in turn. "
-        "What follows from it for large catalogues is in [distributed.md](distributed.md). Made "
-        "by `bench/distributed.py`.",
+        "The same photos embedded by the local engine and by `--engine ray` on the same cores, in "
+        "turn. [distributed.md](distributed.md) says what this means for large catalogues. "
+        "Measured by `bench/distributed.py`.",
     ),
     "engines": (
         "Which engine",
-        "The built-in model alone, every way in turn in one process, five rounds.",
+        "The built-in model alone, with all engines in turn in one process, five rounds.",
     ),
-    "ranking": ("Ranking and scoring", "Exact, to depth 1000, random vectors."),
+    "ranking": ("Ranking and scoring", "Exact ranking to depth 1000 of random vectors."),
     "answers": (
         "Checking and scoring answers",
-        "Answers of 14,000 x 1000 to a gallery of 40,000 photos, the challenge's size: looked "
-        "through for every fault (target: under 1 s), and mAP@1000 of it (target: under 2 s).",
+        "Answers of 14,000 x 1000 to a gallery of 40,000 photos, the size of the challenge. The "
+        "targets are under 1 s for finding every fault and under 2 s for mAP@1000.",
     ),
     "submissions": (
         "Three submissions",
-        "What `shoplens challenge new` writes, run by the harness with its default limits, without "
-        "network or labels: one that guesses, ours, and ours with another recipe. On the made "
-        "catalogue, which is large enough for it, the answers are scored by the original scoring's "
-        "rules as well; on other sets a row is shorter than the 1000 columns it asks for. The "
-        "development set is validation (see [devset-log.md](devset-log.md)).",
+        "Three submissions that `shoplens challenge new` writes, run with the default limits and "
+        "without network or labels: one that guesses, ours, and ours with another recipe. The made "
+        "catalogue is large enough to score the answers by the rules of the original scoring as "
+        "well. On the other sets, a row has fewer than the 1000 columns that the original scoring "
+        "requires. Scores on the development set are validation scores ([log](devset-log.md)).",
     ),
     "challenge_runs": (
         "Running submissions",
-        "What the harness costs (target: under 2 s a run), and how every hostile or broken "
-        "submission of `tests/hostile` ends. See [sandbox.md](sandbox.md).",
+        "How much time the harness takes (target: under 2 s per run), and how each hostile or "
+        "broken submission of `tests/hostile` ends ([sandbox.md](sandbox.md)).",
     ),
     "near_duplicates": (
         "Near-duplicates",
-        "Photos of each folder, drawn with seed 0, are edited, saved as JPEG and looked for among "
-        "all photos of the folder. The threshold was chosen on the photos of clothes. See "
-        "[data-tools.md](data-tools.md#leaks).",
+        "Photos of each folder, drawn with seed 0, are edited, saved as JPEG, and searched for "
+        "among all photos of the folder. The threshold was chosen on the clothing photos "
+        "([data-tools.md](data-tools.md#leaks)).",
     ),
     "reports": (
         "Reports of large runs",
-        "`shoplens report` and `compare` at the challenge's size: 14,000 queries, 26,000 gallery "
-        "photos of 640 x 480 pixels, rows of 1000.",
+        "`shoplens report` and `shoplens compare` at the size of the challenge: 14,000 queries, "
+        "26,000 gallery photos of 640 x 480 pixels, rows of 1000.",
     ),
     "install": ("Installing", "A plain `pip install shoplens` in an empty environment."),
 }
+"""Heading and words of each section of docs/benchmarks.md."""
+
+EXPERIMENTS = ("steps", "choice", "reach")
+"""Results that docs/experiments.md shows between its markers."""
 
 ELSEWHERE = {
     "steps": "make.py steps",
@@ -160,9 +130,9 @@ ELSEWHERE = {
     "reach": "make.py reach",
     "distributed": ".venv-ray/bin/python bench/distributed.py",
 }
-"""What has a command of its own: here its results are only shown."""
+"""Results that another command measures; here they are only shown."""
 WITH_TORCH = ("starter_kit_way", "precision", "large_models", "training_steps")
-"""What is run in the environment for training."""
+"""Benchmarks that run in the environment for training."""
 
 
 def interpreter(name: str) -> str | Path:
@@ -176,8 +146,50 @@ def interpreter(name: str) -> str | Path:
     return training_environment()
 
 
+def result(name: str) -> str | None:
+    """Return the table of a result and how it was measured, or None where there is no result."""
+    file = RESULTS / f"{name}.json"
+    if not file.is_file():
+        return None
+    values = json.loads(file.read_text(encoding="utf-8"))
+    on = values["machine"]
+    return (
+        f"{values['table']}\n\n"
+        f"`{values['command']}`, {on['date']}, {on['cores']} cores of {on['processor']}, "
+        f"Python {on['python']}, load before {on['load_before']}.\n"
+    )
+
+
+def write_benchmarks() -> None:
+    """Write docs/benchmarks.md from all results there are."""
+    parts = [
+        "# Benchmarks\n\n`python3 make.py bench` writes this page; do not edit it. Timings vary "
+        "between runs, so compare figures within one table only. The results are in "
+        "`bench/results/` as JSON.\n\n"
+        "The built-in model changed on 2026-11-29 from `lite2-products` (EfficientNet-Lite2) to "
+        "`lite0-products` (EfficientNet-Lite0). Sections with an earlier date that do not name "
+        "their model were measured with `lite2-products`.\n"
+    ]
+    for name, (title, words) in SECTIONS.items():
+        if shown := result(name):
+            parts.append(f"## {title}\n\n{words}\n\n{shown}")
+    (ROOT / "docs" / "benchmarks.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def write_experiments() -> None:
+    """Put the results of experiments between the markers of docs/experiments.md."""
+    page = ROOT / "docs" / "experiments.md"
+    text = page.read_text(encoding="utf-8")
+    for name in EXPERIMENTS:
+        between = re.compile(rf"(<!-- results: {name} -->\n).*?(<!-- end of results -->)", re.S)
+        shown = result(name)
+        if shown and between.search(text):
+            text = between.sub(lambda m, shown=shown: f"{m[1]}\n{shown}\n{m[2]}", text)
+    page.write_text(text, encoding="utf-8")
+
+
 def main() -> None:
-    """Run what is named, then write the page from all results there are."""
+    """Run the benchmarks that are named, then write all results into the docs."""
     measured_here = [name for name in SECTIONS if name not in ELSEWHERE]
     names = sys.argv[1:] or measured_here
     for name in names:
@@ -185,24 +197,8 @@ def main() -> None:
             known = ", ".join([*measured_here, *(f"`{word}`" for word in ELSEWHERE.values())])
             raise SystemExit(f"no benchmark {name!r}; there are {known}")
         subprocess.run([interpreter(name), Path(__file__).parent / f"{name}.py"], check=True)
-    parts = [
-        "# Benchmarks\n\nMade by `python3 make.py bench`; do not edit. Machines are noisy: compare "
-        "figures of one table, not of two. The results as JSON are in `bench/results/`.\n\n"
-        "The built-in model changed on 2026-11-29, from Lite2 (`lite2-products`) to Lite0 "
-        "(`lite0-products`). Where a section does not name its network, *built-in* in a run of "
-        "before means the former; all of those are to be measured again.\n"
-    ]
-    for name, (title, words) in SECTIONS.items():
-        file = RESULTS / f"{name}.json"
-        if file.is_file():
-            values = json.loads(file.read_text(encoding="utf-8"))
-            on = values["machine"]
-            parts.append(
-                f"## {title}\n\n{words}\n\n{values['table']}\n\n"
-                f"`{values['command']}`, {on['date']}, {on['cores']} cores of {on['processor']}, "
-                f"Python {on['python']}, load before {on['load_before']}.\n"
-            )
-    (ROOT / "docs" / "benchmarks.md").write_text("\n".join(parts), encoding="utf-8")
+    write_benchmarks()
+    write_experiments()
 
 
 if __name__ == "__main__":
