@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from shoplens.challenge import entry
+from shoplens.challenge import inside
 from shoplens.challenge.sandbox import groups as groups_module
 from shoplens.challenge.sandbox.groups import Groups, make_groups, own_groups
 from shoplens.challenge.sandbox.launcher import Launch
@@ -344,7 +344,7 @@ def test_a_launch_survives_its_json() -> None:
 
 
 def test_the_entry_program_stands_alone() -> None:
-    tree = ast.parse(Path(entry.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(inside.__file__).read_text(encoding="utf-8"))
     names = {
         name.partition(".")[0]
         for node in ast.walk(tree)

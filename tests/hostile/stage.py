@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from hostile.folders import Case, write
-from shoplens.challenge import entry
+from shoplens.challenge import inside
 from shoplens.challenge.running import ChallengeRun, Limits, run_submission
 from shoplens.challenge.sandbox.groups import own_groups
 
@@ -104,7 +104,7 @@ def leftovers() -> list[str]:
                 command = (folder / "cmdline").read_bytes()
             except OSError:
                 continue
-            if os.fsencode(entry.__file__) in command or b"sandbox.launcher" in command:
+            if os.fsencode(inside.__file__) in command or b"sandbox.launcher" in command:
                 found.append(f"process {name}: {command!r}")
     for folder in set(own_groups().values()):
         for parent in (folder, *folder.parents):
