@@ -16,6 +16,7 @@ from made_challenges import (
     send,
     submit_many,
 )
+from made_folders import make_deep
 
 from shoplens.challenge.registry.annotations import add_note, change_tags, select
 from shoplens.challenge.registry.copies import hash_folder, require_copy, store_copy
@@ -24,7 +25,9 @@ from shoplens.challenge.registry.queue import HARNESS_FAILED, Outcome, claim, fi
 from shoplens.challenge.registry.submissions import list_submissions
 from shoplens.challenge.registry.terms import Round
 from shoplens.challenge.registry.trail import list_events
+from shoplens.challenge.removal import remove_folder
 from shoplens.errors import ChallengeError, DataError, MissingError, ShoplensError
+from shoplens.parts import held
 
 DAY = timedelta(days=1)
 
@@ -71,12 +74,27 @@ def test_the_same_folder_is_kept_once_and_another_beside_it(tmp_path: Path, fold
 
 def test_what_a_kill_left_half_copied_is_removed(tmp_path: Path, folder: Path) -> None:
     store = tmp_path / "store"
-    dead, alive = store / ".999999999-ab.part", store / f".{os.getpid()}-ab.part"
+    dead, alive = store / ".copy.0123abcd.part", store / ".copy.4567abcd.part"
     for part in (dead, alive):
         part.mkdir(parents=True)
-    store_copy(folder, store)
+        os.utime(part, (1, 1))
+    with held(alive):
+        store_copy(folder, store)
     assert not dead.exists()
     assert alive.exists()
+
+
+def test_a_team_whose_folder_is_too_deep_stops_no_other(tmp_path: Path, folder: Path) -> None:
+    registry = make_challenge(tmp_path, "Owls", "Moles")
+    deep = make_submission(tmp_path / "deep")
+    make_deep(deep, 1100)
+    with pytest.raises(DataError, match="more than 32 deep"):
+        send(registry, deep, "Moles")
+    with pytest.raises(DataError, match="more than 32 deep"):
+        store_copy(deep, registry.submissions)
+    assert list(registry.submissions.iterdir()) == []
+    assert send(registry, folder, "Owls") == 1
+    remove_folder(deep)
 
 
 def test_every_difference_is_another_hash(folder: Path) -> None:
@@ -109,14 +127,14 @@ def test_a_copy_that_was_changed_or_is_gone_is_not_run(tmp_path: Path, folder: P
 def test_a_link_that_leads_out_is_refused(tmp_path: Path, folder: Path, target: str) -> None:
     (tmp_path / "outside").write_text("secret")
     (folder / "link").symlink_to(target)
-    with pytest.raises(DataError, match="link is a link that leads out"):
+    with pytest.raises(DataError, match="link is a link that leaves"):
         store_copy(folder, tmp_path / "store")
     assert list((tmp_path / "store").iterdir()) == []
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path, folder: Path) -> None:
     os.mkfifo(folder / "pipe")
-    with pytest.raises(DataError, match="pipe is no file"):
+    with pytest.raises(DataError, match="pipe is not a file"):
         store_copy(folder, tmp_path / "store")
 
 

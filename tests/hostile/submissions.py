@@ -196,6 +196,11 @@ FILES = (
             attempt("link", os.link, path, "/scratch/link")
         return self.good()
     """),
+    Case("leaves_a_deep_folder", "ok", """
+        for _ in range(900):
+            os.mkdir("deep"); os.chdir("deep")
+        return self.good()
+    """),
     Case("leaves_strange_files", "ok", """
         os.mkfifo("/scratch/answer.npy")
         os.symlink("/etc/passwd", "answer.npy")
@@ -501,6 +506,8 @@ FAILURES = (
          whole="class My_Ranker:\n    def __init__(self, *_): pass"),
     Case("has_more_folders_than_files_it_may_make", "cannot_start", "return self.good()",
          files={f"deep/{n}/a": "" for n in range(1100)}, reason="scratch files"),
+    Case("has_folders_inside_folders", "cannot_start", files={"deep/" * 40 + "a": ""},
+         reason="more than 32 deep"),
     Case("has_no_user_config", "cannot_start", without=("my_submission/user_config.py",),
          reason="user_config"),
     Case("has_no_config", "cannot_start", without=("aicrowd.json",), reason="aicrowd.json"),

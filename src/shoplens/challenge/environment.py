@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from shoplens.challenge.removal import remove_folder
 from shoplens.challenge.requirements import Requirements
 from shoplens.errors import MissingError, ShoplensError
 from shoplens.files import read_text, write_text
@@ -103,11 +103,11 @@ def make_environment(
     try:
         _install(folder, requirements, seconds, size, progress)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
         raise
     other = _interpreter_of(stamp)
     if other is not None:  # Another process was quicker.
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
         return other
     told = {"folder": folder.name, "python": platform.python_version(), "lines": requirements.lines}
     write_text(stamp, json.dumps(told, indent=2) + "\n")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from shoplens.challenge.contents import require_bounded
 from shoplens.challenge.environment import make_environment
 from shoplens.challenge.requirements import Requirements, read_requirements
 from shoplens.errors import DataError, MissingError, ShoplensError
@@ -69,7 +70,8 @@ def read_submission(folder: str | Path) -> Submission:
     Raises:
         MissingError: there is no such folder, no `aicrowd.json` or no
             `my_submission/user_config.py`.
-        DataError: files are faulty; every fault is in its `faults`.
+        DataError: files are faulty; every fault is in its `faults`. Or the folder is too deep or
+            holds too much (see `shoplens.challenge.contents`).
         ShoplensError: a file is too large, or a link that leaves the folder.
     """
     root = Path(folder).resolve()
@@ -80,6 +82,10 @@ def read_submission(folder: str | Path) -> Submission:
             f"{root} has no {USER_CONFIG}, the file that binds My_Ranker to the class to run "
             "(`shoplens challenge new DIR` writes a submission to compare with)"
         )
+    try:
+        require_bounded(root)
+    except OSError as error:
+        raise ShoplensError(f"{folder} cannot be read: {error}") from error
     config, faults = _read_config(root)
     requirements = _read_requirements(root)
     if requirements is not None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import shutil
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
-from shoplens.challenge.sandbox.groups import is_alive
+from shoplens.challenge.contents import contents
+from shoplens.challenge.removal import remove_folder
 from shoplens.errors import DataError, ShoplensError
-
-_LEFT_OUT = frozenset({".git", "__pycache__", ".venv"})
-"""Folders that are no part of what is submitted."""
+from shoplens.parts import held, part_beside
 
 _PIECE = 1 << 20
 
@@ -22,9 +19,9 @@ _PIECE = 1 << 20
 def store_copy(folder: Path, store: Path) -> str:
     """Copy a submitted folder to `store`, under the hash of its contents.
 
-    The copy is made beside its place and moved there when it is whole; one that is there already is
-    never written to. Files are made read-only. Version control, byte code and virtual environments
-    are left out.
+    The copy is made beside its place and moved there when it is complete; one that is there already
+    is never written to. Files are made read-only. Version control, byte code and virtual
+    environments are left out.
 
     Args:
         folder: what is submitted.
@@ -34,20 +31,21 @@ def store_copy(folder: Path, store: Path) -> str:
         The hash, the name of the copy in `store`.
 
     Raises:
-        DataError: the folder holds a link that leads out of it, something that is no file, or the
-            store.
+        DataError: the folder is too deep or holds too much (see `shoplens.challenge.contents`), a
+            link in it leads out of it, it holds something that is not a file, or the store.
         ShoplensError: it cannot be read or copied (permissions, a full disk).
     """
     if store.resolve().is_relative_to(folder.resolve()):
         raise DataError(f"{folder} holds the challenge itself: give the submission's own folder")
-    part = store / f".{os.getpid()}-{secrets.token_hex(4)}.part"
+    part: Path | None = None
     try:
         store.mkdir(exist_ok=True)
-        _remove_remains(store)
+        part = part_beside(store / "copy")
         part.mkdir()
-        for path in _walk(folder):
-            _copy(path, folder, part / path.relative_to(folder))
-        content = hash_folder(part)
+        with held(part):
+            for path in contents(folder):
+                _copy(path, folder, part / path.relative_to(folder))
+            content = hash_folder(part)
         try:
             part.rename(store / content)
         except OSError:
@@ -56,7 +54,8 @@ def store_copy(folder: Path, store: Path) -> str:
     except OSError as error:
         raise ShoplensError(f"{folder} cannot be copied to {store}: {error}") from error
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        if part is not None:
+            remove_folder(part)
     return content
 
 
@@ -79,7 +78,7 @@ def hash_folder(folder: Path) -> str:
     Empty folders are part of it, times and owners are not.
     """
     whole = hashlib.sha256()
-    for path in _walk(folder):
+    for path in contents(folder):
         name = os.fsencode(path.relative_to(folder))
         if path.is_symlink():
             kind, content = b"link", os.fsencode(path.readlink())
@@ -94,19 +93,6 @@ def hash_folder(folder: Path) -> str:
     return whole.hexdigest()
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield what is in a folder in a fixed order, following no link."""
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    for parent, folders, files in os.walk(folder, onerror=fail):
-        # Links to folders are listed as folders; they are not gone into.
-        folders[:] = sorted(name for name in folders if name not in _LEFT_OUT)
-        for name in sorted([*folders, *files]):
-            yield Path(parent, name)
-
-
 def _copy(path: Path, root: Path, target: Path) -> None:
     if path.is_symlink():
         # It must lead to the same within the copy: an absolute one would lead back to where it was.
@@ -114,10 +100,10 @@ def _copy(path: Path, root: Path, target: Path) -> None:
         try:
             inside = path.resolve().is_relative_to(root.resolve())
         except (OSError, RuntimeError):
-            raise DataError(f"{path} is a link that leads in a circle: take it out") from None
+            raise DataError(f"{path} is a link that leads in a circle: remove it") from None
         if leads_to.is_absolute() or ".." in leads_to.parts or not inside:
             raise DataError(
-                f"{path} is a link that leads out of the folder: put a copy in its place"
+                f"{path} is a link that leaves the folder: put a copy of the file in its place"
             )
         target.symlink_to(path.readlink())
     elif path.is_dir():
@@ -126,15 +112,7 @@ def _copy(path: Path, root: Path, target: Path) -> None:
         shutil.copyfile(path, target)
         target.chmod(0o555 if path.stat().st_mode & stat.S_IXUSR else 0o444)
     else:
-        raise DataError(f"{path} is no file, folder or link (a pipe, a device?): take it out")
-
-
-def _remove_remains(store: Path) -> None:
-    """Remove what processes that were killed left half copied."""
-    for part in store.glob(".*-*.part"):
-        process = part.name[1:].partition("-")[0]
-        if process.isdigit() and not is_alive(int(process)):
-            shutil.rmtree(part, ignore_errors=True)
+        raise DataError(f"{path} is not a file, folder or link (a pipe, a device?): remove it")
 
 
 def _hash_file(path: Path) -> bytes:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from shoplens.challenge.contents import contents
+from shoplens.challenge.removal import remove_folder
 from shoplens.challenge.sandbox.groups import is_alive
 from shoplens.datasets.dataset import IMAGE_SUFFIXES, Dataset
 from shoplens.errors import PhotoError, ShoplensError
@@ -34,13 +36,13 @@ def work_folder() -> Iterator[Path]:
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-{place}-*"):
         process = folder.name.removeprefix(_PREFIX).partition("-")[0]
         if process.isdigit() and not is_alive(int(process)) and _is_own_folder(folder):
-            remove(folder)
+            remove_folder(folder)
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{place}-"))
     try:
         folder.chmod(0o711)
         yield folder
     finally:
-        remove(folder)
+        remove_folder(folder)
 
 
 def _namespace() -> int:
@@ -52,17 +54,6 @@ def _is_own_folder(path: Path) -> bool:
     """Whether a path is a folder that this user made; anyone may put links into /tmp."""
     found = path.lstat()
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder, whatever rights a submission has set in it."""
-    for parent, folders, _ in os.walk(folder):
-        for name in folders:
-            path = Path(parent, name)
-            if not path.is_symlink():
-                with suppress(OSError):
-                    path.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def stage_data(dataset: Dataset, folder: Path, *, progress: Progress = silent) -> None:
@@ -102,7 +93,7 @@ def stage_data(dataset: Dataset, folder: Path, *, progress: Progress = silent) -
 
 def stage_submission(submission: Path, folder: Path) -> Path:
     """Return a folder with a submission that anyone may read: itself, or else a copy."""
-    if all(_is_open(path) for path in (submission, *submission.rglob("*"))):
+    if all(_is_open(path) for path in (submission, *contents(submission))):
         return submission
     copy_submission(submission, folder)
     return folder
@@ -112,23 +103,27 @@ def copy_submission(submission: Path, folder: Path, owner: int | None = None) ->
     """Copy a submission so that anyone may read it, and `owner` (a user) write.
 
     Links are kept as they are: inside, they lead nowhere else. What is neither file, folder nor
-    link (a pipe, a device) is left out of a copy.
+    link (a pipe, a device) is left out of a copy, and so is what is not part of a submission (see
+    `shoplens.challenge.contents`).
     """
-
-    def special(parent: str, names: list[str]) -> list[str]:
-        modes = {name: Path(parent, name).lstat().st_mode for name in names}
-        kinds = (stat.S_ISREG, stat.S_ISDIR, stat.S_ISLNK)
-        return [name for name, mode in modes.items() if not any(kind(mode) for kind in kinds)]
-
     try:
-        shutil.copytree(submission, folder, symlinks=True, ignore=special)
-        for path in (folder, *folder.rglob("*")):
+        folder.mkdir()
+        copies = [folder]
+        for path in contents(submission):
+            copy = folder / path.relative_to(submission)
             if path.is_symlink():
-                continue
-            path.chmod(0o755 if path.is_dir() else path.stat().st_mode | 0o444)
+                copy.symlink_to(path.readlink())
+            elif path.is_dir():
+                copy.mkdir()
+                copies.append(copy)
+            elif path.is_file():
+                shutil.copy2(path, copy)
+                copies.append(copy)
+        for copy in copies:
+            copy.chmod(0o755 if copy.is_dir() else copy.stat().st_mode | 0o444)
             if owner is not None:
-                os.chown(path, owner, owner)
-    except (OSError, shutil.Error) as error:
+                os.chown(copy, owner, owner)
+    except OSError as error:
         raise ShoplensError(f"{submission} cannot be copied to {folder}: {error}") from error
 
 

@@ -160,7 +160,11 @@ class View:
     def _hand_over(self, target: str, user: int) -> None:
         """Let a user write into all folders below `target`; each then takes a scratch file."""
         try:
-            for folder, _, _ in os.walk(target):
+            waiting = [target]
+            while waiting:
+                folder = waiting.pop()
+                with suppress(PermissionError), os.scandir(folder) as entries:
+                    waiting += [e.path for e in entries if e.is_dir(follow_symlinks=False)]
                 with suppress(PermissionError):  # It is of a user unknown inside.
                     os.chown(folder, user, user)
         except OSError as error:
