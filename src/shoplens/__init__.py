@@ -9,12 +9,12 @@ Nothing heavy is imported before it is used: `import shoplens` takes millisecond
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 from shoplens._version import __version__
 
+TYPE_CHECKING = False  # That of `typing` takes longer to import than all of this.
 if TYPE_CHECKING:
+    from typing import Any
+
     from shoplens.cache import VectorCache
     from shoplens.datasets.checking import check
     from shoplens.datasets.dataset import Dataset, read_dataset, read_gallery, read_queries
@@ -86,6 +86,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'shoplens' has no attribute {name!r}")
+    import importlib  # noqa: PLC0415
+
     value = getattr(importlib.import_module(f"shoplens.{_HOME[name]}"), name)
     globals()[name] = value
     return value

@@ -1,64 +1,52 @@
-"""The `shoplens` command: one module per subcommand."""
+"""The `shoplens` command: one module for each subcommand, imported when it is used."""
 
 from __future__ import annotations
 
-import io
+import os
 import sys
-from collections.abc import Sequence
 
-import click
+from shoplens.cli.interrupts import (
+    INTERRUPTED,
+    exit_on_interrupt,
+    interrupts_exit,
+    raise_on_interrupt,
+    was_interrupted,
+)
 
-from shoplens._version import __version__
-from shoplens.cli.cache import cache
-from shoplens.cli.challenge import challenge
-from shoplens.cli.check import check
-from shoplens.cli.compare import compare
-from shoplens.cli.console import message, warnings_told
-from shoplens.cli.dataset import dataset
-from shoplens.cli.demo import demo
-from shoplens.cli.embed import embed
-from shoplens.cli.evaluate import evaluate
-from shoplens.cli.export import export
-from shoplens.cli.models import models
-from shoplens.cli.rank import rank
-from shoplens.cli.report import report
-from shoplens.cli.search import search
-from shoplens.cli.train import train
-from shoplens.errors import ShoplensError
+TYPE_CHECKING = False  # Every import here is time in which Ctrl-C shows a traceback.
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["main"]
 
-INTERRUPTED = 130
 USAGE = 2
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="shoplens")
-def shoplens() -> None:
-    """Image-based product search: a photo and a box in, the same product out of a catalogue.
-
-    \b
-    First steps:
-      shoplens demo                        search the sample data, open the page it writes
-      shoplens check DATASET               look a dataset through for faults
-      shoplens evaluate DATASET            embed, rank and score it
-      shoplens search PHOTO --box 120,40,300,200 --gallery FOLDER
-
-    \b
-    Exit codes: 0 done; 1 the work found faults; 2 wrong usage; 3 a needed file or extra is
-    missing; 130 interrupted.
-    """
-
-
-for _command in (
-    check, embed, rank, evaluate, report, compare, search, demo, models, cache, train, export,
-    challenge, dataset,
-):  # fmt: skip
-    shoplens.add_command(_command)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: what follows `shoplens`; None for the words that this process was started with.
+            Then the process is expected to end when this returns.
+    """
+    if arguments is None:
+        raise_on_interrupt()
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    finally:
+        if arguments is None:
+            exit_on_interrupt()
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    with interrupts_exit():
+        import io  # noqa: PLC0415
+
+        from shoplens.cli.commands import shoplens  # noqa: PLC0415
+        from shoplens.cli.library_warnings import warnings_told  # noqa: PLC0415
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal's encoding cannot show must not end the run.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -69,16 +57,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 prog_name="shoplens",
                 standalone_mode=False,
             )
-    except click.UsageError as error:
+        sys.stdout.flush()
+    except Exception as error:
+        if was_interrupted():
+            raise KeyboardInterrupt from None
+        return _code_of(error)
+    return code if isinstance(code, int) else 0
+
+
+def _code_of(error: Exception) -> int:
+    """Tell what went wrong and return the exit code for it; raise what is a fault of ours."""
+    import click  # noqa: PLC0415
+
+    from shoplens.cli.console import message  # noqa: PLC0415
+    from shoplens.errors import ShoplensError  # noqa: PLC0415
+
+    if isinstance(error, click.Abort):  # What click makes of `KeyboardInterrupt`.
+        raise KeyboardInterrupt from None
+    if isinstance(error, click.UsageError):
         error.show()
         return USAGE
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        message("interrupted")
-        return INTERRUPTED
-    except ShoplensError as error:
-        message(f"error: {error}")
-        return error.exit_code
-    except OSError as error:
-        message(f"error: {error}")
+    if isinstance(error, OSError) and _reader_is_gone():
         return ShoplensError.exit_code
-    return code if isinstance(code, int) else 0
+    if isinstance(error, ShoplensError | OSError):
+        message(f"error: {error}")
+        return error.exit_code if isinstance(error, ShoplensError) else ShoplensError.exit_code
+    raise error
+
+
+def _reader_is_gone() -> bool:
+    """Say whether nobody reads our output any more, as after `| head`; then drop the rest of it."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False

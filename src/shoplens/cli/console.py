@@ -1,35 +1,24 @@
-"""What the commands print: progress and messages on standard error, results on standard output."""
+"""What the commands print: results on standard output, progress and messages on standard error."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as RichProgress
-from rich.text import Text
-
-from shoplens.errors import ShoplensWarning
 from shoplens.files import write_text
 from shoplens.progress import Progress
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 _PLAIN_INTERVAL = 10.0
 """Seconds between two lines of progress where there is no terminal."""
-_CLOCKS = frozenset({"run"})
+CLOCKS = frozenset({"run"})
 """Stages that count seconds up to a limit: they have no rate, and need not last that long."""
 
 
@@ -43,38 +32,87 @@ def message(text: str) -> None:
     print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
 
 
-@contextmanager
-def warnings_told() -> Iterator[None]:
-    """Tell the library's warnings as messages."""
-
-    say = message  # The name that Python gives the warning hides it below.
-
-    def tell(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        if issubclass(category, ShoplensWarning):
-            say(f"warning: {message}")
-        else:
-            shown(message, category, filename, lineno, file, line)
-
-    with warnings.catch_warnings():
-        shown = warnings.showwarning
-        warnings.simplefilter("always", ShoplensWarning)
-        # Pillow warns of damaged metadata and of large photos; what matters becomes a failure.
-        warnings.filterwarnings("ignore", module="PIL")
-        warnings.showwarning = tell
-        yield
-
-
 def results_console(json_file: str | None) -> Console:
     """Return where result tables go: standard output, unless the JSON goes there."""
+    from rich.console import Console  # noqa: PLC0415
+
     # Names of files and products are shown as they are, never read as markup.
     return Console(stderr=json_file == "-", highlight=False, markup=False, emoji=False)
+
+
+class Results:
+    """Where a command's results go: standard output, unless the JSON goes there.
+
+    On a terminal, tables fit its width. Anywhere else a program may read them: a table is one
+    header line and one line for each row, with tabs between the cells, and nothing is wrapped.
+
+    Args:
+        json_file: the value of `--json`. For `-` the results go to standard error.
+    """
+
+    def __init__(self, json_file: str | None) -> None:
+        self._stream = sys.stderr if json_file == "-" else sys.stdout
+        self._n_tables = 0
+
+    def line(self, text: str) -> None:
+        """Print a line. It is never wrapped."""
+        print(printable(text), file=self._stream)
+
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[object]],
+        *,
+        numbers: Collection[str] = (),
+        title: str = "",
+        note: str = "",
+    ) -> None:
+        """Print a table.
+
+        Args:
+            columns: the names of the columns; all of them different.
+            rows: for each row, its cells. None is an empty cell.
+            numbers: the columns whose cells stand at the right and are never broken.
+            title: what the table shows. Where nobody is at a terminal it is a message.
+            note: what a reader must know to understand the cells; likewise.
+        """
+        cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+        if self._stream.isatty():
+            self._draw(columns, cells, numbers, title)
+            if note:
+                self.line(note)
+            return
+        if title:
+            message(title)
+        if self._n_tables:
+            self._stream.write("\n")
+        self._n_tables += 1
+        for row in (columns, *cells):
+            self.line("\t".join(_cell(cell) for cell in row))
+        if note:
+            message(note)
+
+    def _draw(
+        self, columns: Sequence[str], rows: list[list[str]], numbers: Collection[str], title: str
+    ) -> None:
+        # Only here, and not at the top: most runs draw no table, and rich takes time to load.
+        from rich.console import Console  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+
+        table = Table(title=printable(title) or None, title_justify="left")
+        for name in columns:
+            if name in numbers:
+                table.add_column(name, justify="right", no_wrap=True)
+            else:
+                table.add_column(name, overflow="fold")
+        for row in rows:
+            table.add_row(*map(_cell, row))
+        # Names of files and products are shown as they are, never read as markup.
+        Console(file=self._stream, highlight=False, markup=False, emoji=False).print(table)
+
+
+def _cell(text: str) -> str:
+    return printable(text).replace("\n", "\\n")
 
 
 def write_json(json_file: str | None, values: Mapping[str, Any]) -> None:
@@ -92,48 +130,17 @@ def write_json(json_file: str | None, values: Mapping[str, Any]) -> None:
 @contextmanager
 def progress_display() -> Iterator[Progress]:
     """Show progress on standard error: bars on a terminal, a line now and then elsewhere."""
-    console = Console(stderr=True)
-    if console.is_terminal:
-        bars = RichProgress(
-            TextColumn("{task.description:>16}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _RateColumn(),
-            _LeftColumn(compact=True),
-            console=console,
-        )
-        with bars:
-            yield _Bars(bars)
+    if sys.stderr.isatty():
+        from shoplens.cli.bars import progress_bars  # noqa: PLC0415
+
+        with progress_bars() as progress:
+            yield progress
     else:
         yield _Lines()
 
 
-class _Bars:
-    def __init__(self, bars: RichProgress) -> None:
-        self._bars = bars
-        self._tasks: dict[str, Any] = {}
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        if stage not in self._tasks:
-            self._tasks[stage] = self._bars.add_task(stage, total=total)
-        self._bars.update(self._tasks[stage], completed=done, total=total)
-
-
-class _RateColumn(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        if task.description in _CLOCKS:
-            return Text("s at most")
-        speed = task.finished_speed or task.speed
-        return Text(_rate(speed) if speed else "")
-
-
-class _LeftColumn(TimeRemainingColumn):
-    def render(self, task: Task) -> Text:
-        return Text() if task.description in _CLOCKS else super().render(task)
-
-
-def _rate(speed: float) -> str:
-    # Steps of a training take seconds each.
+def shown_rate(speed: float) -> str:
+    """Return a rate as it is shown: steps of a training take seconds each."""
     return f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.2g}/s"
 
 
@@ -150,12 +157,12 @@ class _Lines:
         self._said = now
         if done == total:
             del self._started[stage]  # it may come again, as validation does
-        if stage in _CLOCKS:
+        if stage in CLOCKS:
             message(f"{stage}: {done:,} s, {total:,} s at most")
             return
         # The first report starts the clock (what was there before it took none of this time);
         # a rate over moments would mean nothing.
         rate = (done - before) / (now - started) if now > started + 1 else 0.0
         left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
-        shown = f", {_rate(rate)}" if rate else ""
+        shown = f", {shown_rate(rate)}" if rate else ""
         message(f"{stage}: {done:,} of {total:,}{shown}{left}")

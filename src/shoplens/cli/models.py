@@ -87,7 +87,7 @@ def models(context: click.Context, json_file: str | None) -> None:
     )
 
 
-@models.command(name="convert")
+@models.command(name="convert", short_help="Convert a model of another library.")
 @click.argument("name", metavar="NAME")
 @click.option(
     "-o",

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import click
 
-from shoplens.cli.dataset.anonymise import anonymise, restore
-from shoplens.cli.dataset.leaks import leaks
-from shoplens.cli.dataset.make import make
-from shoplens.cli.dataset.statistics import statistics
+from shoplens.cli.lazy import LazyGroup
 
-__all__ = ["dataset"]
+_HERE = "shoplens.cli.dataset"
+_COMMANDS = {
+    "make": (f"{_HERE}.make", "Make a test set of photos that are tagged user or seller."),
+    "statistics": (f"{_HERE}.statistics", "Show counts, sizes, boxes, light and more."),
+    "leaks": (f"{_HERE}.leaks", "Find what a training set and a test set share."),
+    "anonymise": (f"{_HERE}.anonymise", "Write a test set without labels, for participants."),
+    "restore": (
+        f"{_HERE}.anonymise",
+        "Turn an answer to an anonymised set into one to the original.",
+    ),
+}
 
 
-@click.group()
+@click.group(cls=LazyGroup, subcommands=_COMMANDS)
 def dataset() -> None:
-    """Make a test set, look at it, find leaks, hand it out without labels.
+    """Make, inspect and anonymise test sets, and find leaks.
 
     \b
     Example:
@@ -23,7 +30,3 @@ def dataset() -> None:
       shoplens dataset leaks train.csv testset/
       shoplens dataset anonymise testset/ handout/ --key key.json
     """
-
-
-for _command in (make, statistics, leaks, anonymise, restore):
-    dataset.add_command(_command)
