@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +133,7 @@ def test_an_error_of_the_work_comes_out_and_nothing_is_kept() -> None:
 
 def test_a_second_run_infers_nothing_and_gives_the_same(tmp_path: Path, toy: Counting) -> None:
     photos = save(tmp_path, range(7))
-    photos[3].path.write_bytes(b"no picture")
+    photos[3].path.write_bytes(photos[3].path.read_bytes()[:60])
     with VectorCache(toy.fingerprint) as cache:
         first = embed(photos, toy, cache=cache)
     assert (toy.n_photos, first.n_cached) == (6, 0)
@@ -187,6 +188,20 @@ def test_failed_photos_are_tried_again_on_request(tmp_path: Path, toy: Counting)
         with VectorCache(toy.fingerprint) as cache:
             found = embed(PhotoSet([photo]), toy, cache=cache, retry_failed=retry)
         assert found.failures_by_reason() == reasons
+
+
+@pytest.mark.parametrize("reason", ["not_an_image", "not_installed"])
+def test_failures_that_an_installation_may_mend_are_not_kept(reason: str) -> None:
+    failure = Computed(None, reason=reason, detail="as an earlier version may have said")
+    with VectorCache("f") as cache:
+        cache.put(b"a", failure)
+        assert cache.get(b"a") is None
+        cache.put(b"b", FAILED)
+        file = cache.file
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE photos SET reason = ?", (reason,))
+    with VectorCache("f") as cache:
+        assert cache.get(b"b") is None
 
 
 def test_a_file_that_came_back_is_found_without_request(tmp_path: Path, toy: Counting) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, ImageFile
+from pillow_heif import from_pillow
 
 from shoplens.errors import PhotoError
 from shoplens.pixels.crops import Fit, crop
@@ -39,6 +41,12 @@ STORE = {
 def save(image: Image.Image, kind: str, **options: object) -> bytes:
     stream = io.BytesIO()
     image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def heic(image: Image.Image, **options: object) -> bytes:
+    stream = io.BytesIO()
+    from_pillow(image).save(stream, **options)
     return stream.getvalue()
 
 
@@ -117,6 +125,9 @@ FILES = {
     "tiff jpeg": save(PHOTO, "TIFF", compression="jpeg"),
     "tiff packbits": save(PHOTO, "TIFF", compression="packbits"),
     "mpo": save(PHOTO, "MPO", save_all=True, append_images=[noisy((96, 64), 1)]),
+    "avif": save(PHOTO, "AVIF"),
+    "heic": heic(PHOTO),
+    "heic tiles": heic(PHOTO, tile_size=64),
 }
 LOSSLESS = ("png", "webp lossless", "bmp", "tiff", "tiff lzw", "tiff deflate", "tiff packbits")
 LOSSY = {
@@ -126,6 +137,9 @@ LOSSY = {
     "webp": 8,
     "tiff jpeg": 8,
     "mpo": 8,
+    "avif": 8,
+    "heic": 8,
+    "heic tiles": 8,
     "gif": 16,
     "jpeg cmyk": 12,
 }
@@ -156,7 +170,7 @@ def test_formats_open_in_a_fresh_process(tmp_path: Path) -> None:
         "for name in sys.argv[1:]:\n"
         "    print(decode(Path(name).read_bytes()).size)"
     )
-    for kind in ("webp", "png", "gif", "bmp", "tiff", "mpo"):
+    for kind in ("webp", "png", "gif", "bmp", "tiff", "mpo", "avif", "heic"):
         (tmp_path / kind).write_bytes(FILES[kind])
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", code, str(tmp_path / kind)],
@@ -527,6 +541,8 @@ def test_changed_bytes_raise_nothing_but_photo_errors(name: str) -> None:
             b"BM",
             b"II*\0\x08\0\0\0",
             b"RIFF\x20\0\0\0WEBPVP8 ",
+            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+            b"\0\0\0\x18ftypavif\0\0\0\0mif1avif",
         ]
     ),
     st.binary(max_size=200),
@@ -730,10 +746,71 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     assert caught.value.reason == "unreadable"
 
 
-def test_the_formats_of_newer_phones_are_named() -> None:
-    with pytest.raises(PhotoError, match="HEIC or AVIF") as caught:
-        decode(b"\0\0\0\x18ftypheic" + bytes(100))
-    assert caught.value.reason == "not_an_image"
+# What phones make
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF"])
+def test_a_turned_photo_of_a_phone_looks_as_the_same_jpeg(kind: str, orientation: int) -> None:
+    """EXIF tells the turn, and the container tells it as well: it is applied once."""
+    upright = np.asarray(noisy((97, 63), spread=4))
+    jpeg = stored_as(upright, orientation, "JPEG", quality=95)
+    exif = Image.open(io.BytesIO(jpeg)).getexif()
+    stored = Image.fromarray(np.ascontiguousarray(STORE[orientation](upright)))
+    options = {"exif": exif.tobytes(), "quality": 95}
+    data = heic(stored, **options) if kind == "HEIF" else save(stored, kind, **options)
+    assert exif[ExifTags.Base.Orientation] == orientation
+    assert decode(data).size == read_size(data) == read_size(jpeg) == (97, 63)
+    assert np.abs(rgb(data) - rgb(jpeg)).mean() < 4
+    region = decode(data, box=Box(10, 20, 200, 40))
+    assert (region.box, region.clipped) == (Box(10, 20, 97, 40), True)
+
+
+def test_exif_alone_does_not_turn_a_heic() -> None:
+    """The container decides: so its standard says."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    turned = bytearray(heic(PHOTO, exif=exif.tobytes()))
+    at = turned.index(b"irot")
+    turned[at + 4] = 0
+    assert read_size(bytes(turned)) == (96, 64)
+    assert np.abs(rgb(bytes(turned)) - np.asarray(PHOTO).astype(int)).mean() < 8
+
+
+@pytest.mark.parametrize("read", [decode, read_size])
+def test_a_heic_without_the_extra_says_what_to_install(
+    read: Callable[[bytes], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(PhotoError, match=r"pip install 'shoplens\[heic\]'") as caught:
+        read(FILES["heic"])
+    assert caught.value.reason == "not_installed"
+    assert decode(FILES["avif"]).size == (96, 64)
+
+
+def test_alpha_of_what_phones_make_is_laid_on_white() -> None:
+    image = Image.new("RGBA", (64, 64), (200, 100, 0, 0))
+    image.paste((200, 100, 0, 255), (0, 0, 32, 64))
+    for data in (save(image, "AVIF"), heic(image)):
+        pixels = rgb(data)
+        assert np.abs(pixels[32, 8] - (200, 100, 0)).max() <= 6
+        assert np.abs(pixels[32, 56] - 255).max() <= 2
+
+
+def test_more_pixels_than_the_limit_are_refused_before_they_are_decoded() -> None:
+    for name in ("avif", "heic", "heic tiles"):
+        assert reason(FILES[name], max_pixels=96 * 64 - 1) == "too_large"
+        assert reason(FILES[name], max_pixels=96 * 64) is None
+
+
+def test_a_film_is_no_photo() -> None:
+    assert reason(b"\0\0\0\x18ftypisom\0\0\0\0isommp42" + bytes(100)) == "not_an_image"
+
+
+def test_what_other_software_appends_to_a_heic_does_no_harm() -> None:
+    for trailer in (b"\0", bytes(40), b"SEFT" * 9, FILES["png"]):
+        for name in ("heic", "heic tiles", "avif"):
+            assert np.array_equal(rgb(FILES[name] + trailer), rgb(FILES[name]))
 
 
 def test_a_jpeg_cut_after_half_a_marker_is_refused() -> None:

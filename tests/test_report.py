@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import picture
 from PIL import Image
+from pillow_heif import from_pillow
 
 from shoplens import (
     Box,
@@ -180,6 +181,27 @@ def test_the_box_of_a_large_turned_jpeg_stands_where_it_is(tmp_path: Path) -> No
     (source,) = [str(a["src"]) for tag, a in page.tags if tag == "img"]
     thumbnail = Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
     assert thumbnail.size == (120, 240)
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF"])
+def test_photos_of_phones_are_shown_as_jpegs(tmp_path: Path, kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stream = io.BytesIO()
+    options = {"exif": exif.tobytes()}
+    if kind == "HEIF":
+        from_pillow(picture(1, (400, 200))).save(stream, **options)
+    else:
+        picture(1, (400, 200)).save(stream, kind, **options)
+    (tmp_path / "a").write_bytes(stream.getvalue())
+    query = Photo(0, "a", tmp_path / "a", "user", Box.from_xywh(20, 100, 160, 200))
+    page = page_of(tmp_path, [Shown(query, "query", [Result(query, "1")])])
+    assert page.having("box")[0]["style"] == (
+        "left: 10.00%; top: 25.00%; width: 80.00%; height: 50.00%"
+    )
+    (source,) = [str(a["src"]) for tag, a in page.tags if tag == "img"]
+    thumbnail = Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
+    assert (thumbnail.format, thumbnail.size) == ("JPEG", (120, 240))
 
 
 def test_a_photo_found_for_many_queries_is_stored_once(tmp_path: Path) -> None:

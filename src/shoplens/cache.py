@@ -29,6 +29,9 @@ from shoplens.records import Photo, Vectors
 _FORMAT = 2
 """Part of the file's name: another layout is another file, and so are vectors of photos that were
 made ready in another way (since 2 by `shoplens.pixels.resampling`)."""
+_PASSING = frozenset({"not_an_image", "not_installed"})
+"""Failures that a new version or an installed package may mend. To find them costs next to nothing,
+so they are not kept, nor believed where an earlier version kept them."""
 _COMMIT_AFTER = 1.0
 """Seconds of work that a kill may lose."""
 _COMMIT_ROWS = 256
@@ -116,7 +119,12 @@ class VectorCache:
             return self._get(key)
 
     def put(self, key: bytes, value: Computed) -> None:
-        """Keep a value; it is on disk within a second or so, or when the cache is closed."""
+        """Keep a value; it is on disk within a second or so, or when the cache is closed.
+
+        Failures that depend on what is installed are not kept.
+        """
+        if value.reason in _PASSING:
+            return
         with self._lock:
             self._fresh[key] = value
             if (
@@ -185,6 +193,8 @@ class VectorCache:
         if row is None:
             return None
         vector, clipped, reason, detail = row
+        if reason in _PASSING:
+            return None
         rows = None if vector is None else np.frombuffer(vector, dtype="<f4")
         return Computed(rows, bool(clipped), reason, detail)
 

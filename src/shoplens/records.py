@@ -28,6 +28,7 @@ REASONS = {
     "not_an_image": "the bytes are no image of a known format",
     "truncated": "the file ends before the picture does",
     "corrupt": "the picture's data are damaged",
+    "not_installed": "what reads this format is not installed",
     "too_large": "more pixels or bytes than the limit (a decompression bomb?)",
     "unsupported": "a pixel type without a defined way to RGB",
     "bad_box": "the box is not four finite numbers with a positive width and height",

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from PIL import ExifTags, Image
 
 from shoplens.errors import PhotoError
-from shoplens.pixels.decoding import FORMATS, decode
+from shoplens.pixels.decoding import decode
+from shoplens.pixels.opening import open_image, orientation
 
 _EXIF = b"Exif\0\0"
 _ICC = b"ICC_PROFILE\0"
@@ -60,13 +61,13 @@ def strip(data: bytes) -> Stripped:
             (reason `unsupported`).
     """
     before = decode(data).image
-    kind, orientation = kind_and_turn(data)
+    kind, turn = kind_and_turn(data)
     if kind == "JPEG":
-        stripped = Stripped(_strip_jpeg(data, orientation), ".jpg")
+        stripped = Stripped(_strip_jpeg(data, turn), ".jpg")
     elif kind == "PNG":
-        stripped = Stripped(_strip_png(data, orientation), ".png")
+        stripped = Stripped(_strip_png(data, turn), ".png")
     elif kind == "WEBP":
-        stripped = Stripped(_strip_webp(data, orientation), ".webp")
+        stripped = Stripped(_strip_webp(data, turn), ".webp")
     else:
         stripped = Stripped(_as_png(data, before), ".png", converted_from=kind)
     after = decode(stripped.data).image
@@ -80,29 +81,25 @@ def kind_and_turn(data: bytes) -> tuple[str, int]:
 
     For a photo that `decode` takes. MPO counts as JPEG.
     """
-    image = Image.open(io.BytesIO(data), formats=FORMATS)
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # Damaged EXIF can raise almost anything; it turns nothing.
-        orientation = 1
+    image = open_image(data)
     kind = "JPEG" if image.format == "MPO" else image.format or ""
-    return kind, orientation if orientation in range(2, 9) else 1
+    return kind, orientation(image)
 
 
-def _minimal_exif(orientation: int) -> bytes:
+def _minimal_exif(turn: int) -> bytes:
     """Return a TIFF block with one entry, the orientation."""
-    entry = struct.pack("<HHIHH", ExifTags.Base.Orientation, 3, 1, orientation, 0)
+    entry = struct.pack("<HHIHH", ExifTags.Base.Orientation, 3, 1, turn, 0)
     return b"II*\0" + struct.pack("<IH", 8, 1) + entry + struct.pack("<I", 0)
 
 
-def _strip_jpeg(data: bytes, orientation: int) -> bytes:
+def _strip_jpeg(data: bytes, turn: int) -> bytes:
     parts = [b"\xff\xd8"]
     segments = list(_jpeg_parts(data))
     # JFIF asks to come first.
     if segments and segments[0][0] == _APP0:
         parts.append(_jfif(segments.pop(0)[1]))
-    if orientation != 1:
-        parts.append(_segment(_APP1, _EXIF + _minimal_exif(orientation)))
+    if turn != 1:
+        parts.append(_segment(_APP1, _EXIF + _minimal_exif(turn)))
     for marker, part in segments:
         payload = part[4:]
         if marker == _APP2 and payload.startswith(_ICC):
@@ -170,15 +167,15 @@ def _scan_end(data: bytes, position: int) -> int:
             return position
 
 
-def _strip_png(data: bytes, orientation: int) -> bytes:
+def _strip_png(data: bytes, turn: int) -> bytes:
     parts = [_PNG_HEAD]
     position = len(_PNG_HEAD)
-    turned = orientation == 1
+    turned = turn == 1
     while position + 12 <= len(data):
         name = data[position + 4 : position + 8]
         end = position + 12 + int.from_bytes(data[position : position + 4], "big")
         if name == b"IDAT" and not turned:
-            parts.append(_png_chunk(b"eXIf", _minimal_exif(orientation)))
+            parts.append(_png_chunk(b"eXIf", _minimal_exif(turn)))
             turned = True
         if name in _PNG_KEPT:
             parts.append(data[position:end])
@@ -193,7 +190,7 @@ def _png_chunk(name: bytes, payload: bytes) -> bytes:
     return struct.pack(">I", len(payload)) + name + payload + struct.pack(">I", checksum)
 
 
-def _strip_webp(data: bytes, orientation: int) -> bytes:
+def _strip_webp(data: bytes, turn: int) -> bytes:
     chunks = []
     position, end = 12, min(len(data), 8 + int.from_bytes(data[4:8], "little"))
     while position + 8 <= end:
@@ -203,12 +200,12 @@ def _strip_webp(data: bytes, orientation: int) -> bytes:
         position += 8 + size + size % 2
         if name == b"VP8X":
             flags = payload[0] & ~(_WEBP_EXIF_FLAG | _WEBP_XMP_FLAG)
-            flags |= _WEBP_EXIF_FLAG if orientation != 1 else 0
+            flags |= _WEBP_EXIF_FLAG if turn != 1 else 0
             payload = bytes((flags,)) + payload[1:]
         if name in _WEBP_KEPT:
             chunks.append(_webp_chunk(name, payload))
-    if orientation != 1:
-        chunks.append(_webp_chunk(b"EXIF", _minimal_exif(orientation)))
+    if turn != 1:
+        chunks.append(_webp_chunk(b"EXIF", _minimal_exif(turn)))
     body = b"WEBP" + b"".join(chunks)
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
@@ -218,7 +215,7 @@ def _webp_chunk(name: bytes, payload: bytes) -> bytes:
 
 
 def _as_png(data: bytes, upright: Image.Image) -> bytes:
-    profile = Image.open(io.BytesIO(data), formats=FORMATS).info.get("icc_profile")
+    profile = open_image(data).info.get("icc_profile")
     stream = io.BytesIO()
     fresh = Image.frombytes("RGB", upright.size, upright.tobytes())
     # The pixels are RGB now, whatever they were: a profile of ink or grey would be wrong.

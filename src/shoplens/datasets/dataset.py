@@ -28,10 +28,11 @@ from shoplens.sources.remote import RemoteFile, RemoteFolder, as_whole, parent_f
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-    | {".heic", ".heif", ".avif", ".jp2", ".jxl"}
+    | {".avif", ".heic", ".heif"}
+    | {".jp2", ".jxl"}
 )
-"""Files that count as images when a plain folder is read. The second line's formats are not read:
-such photos become counted failures, for leaving them out would lose them silently."""
+"""Files that count as images when a plain folder is read. The last line's formats are not
+read: such photos become counted failures, because leaving them out would lose them silently."""
 
 
 @dataclass(frozen=True, slots=True)

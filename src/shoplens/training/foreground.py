@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
-from shoplens.pixels.decoding import FORMATS, MAX_PIXELS, decode, read_bytes
+from shoplens.pixels.decoding import decode, read_bytes
+from shoplens.pixels.opening import open_image
 from shoplens.records import Box
 from shoplens.training.geometry import Pixels, Points, Sides, bounds, clip, mirror
 
@@ -253,10 +253,10 @@ def _outline(alpha: Pixels) -> Points | None:
 def _read_transparent(data: bytes) -> Pixels | None:
     """Return straight RGBA of a photo that has transparent pixels, upright; None for others."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.mode != "RGBA" or image.width * image.height > MAX_PIXELS:
-                return None
-            rgba = np.asarray(ImageOps.exif_transpose(image))
+        image = open_image(data)
+        if image.mode != "RGBA":
+            return None
+        rgba = np.asarray(ImageOps.exif_transpose(image))
     except Exception:
         return None  # `decode` tells what is wrong with it.
     return rgba if rgba[..., 3].min() < _SOLID else None
