@@ -122,6 +122,15 @@ class TestRecord:
         assert b"a secret" in result.full_log
         assert "a secret" in json.dumps(go(body).to_json())
 
+    @pytest.mark.parametrize(
+        "name", ["told_a_secret", "KeyErrorOfASecret", "ValueError told", "print", ""]
+    )
+    def test_names_of_exceptions_carry_nothing(
+        self, go: Callable[..., ChallengeRun], name: str
+    ) -> None:
+        result = go(f"raise type({name!r}, (ValueError,), {{}})('why')", private=True)
+        assert result.reason == "predict: an exception that is not built into Python"
+
     def test_private_answers_are_not_told(self, go: Callable[..., ChallengeRun]) -> None:
         result = go("return self.good() + 987654", private=True)
         assert (result.verdict, result.reason) == ("invalid_answer", "unknown_id")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 import json
 import os
@@ -51,7 +52,12 @@ _ENTRY = str(Path(inside.__file__).resolve())
 _BUDGET = Limits()
 _SHOWN = 500
 """Characters of a text of the submission's that are shown outside its log."""
-_NAME_SHOWN = 40
+_BUILT_IN = frozenset(
+    name
+    for name, value in vars(builtins).items()
+    if isinstance(value, type) and issubclass(value, BaseException)
+)
+_OWN_EXCEPTION = "an exception that is not built into Python"
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,9 +418,11 @@ def _ending(code: int, told: Mapping[str, Any], private: bool) -> str:
     name = told.get("error")
     if not isinstance(name, str):
         return f"it left with exit code {code}"
-    name = "".join(c for c in name[:_NAME_SHOWN] if c.isidentifier() or c.isdigit())
+    if private:
+        # A class may be made on the spot, with a name that carries the data.
+        return name if name in _BUILT_IN else _OWN_EXCEPTION
     text = _text(told.get("text"))
-    return f"{name}: {text}" if text and not private else name
+    return f"{_text(name)}: {text}" if text else _text(name)
 
 
 def _text(value: object) -> str:
