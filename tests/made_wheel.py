@@ -8,13 +8,15 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 
-def write_wheel(folder: Path, name: str, files: Mapping[str, str]) -> Path:
-    """Write version 1 of a package; it has a script `say-NAME` that calls `NAME.say`."""
+def write_wheel(
+    folder: Path, name: str, files: Mapping[str, str], metadata: str = "", version: str = "1"
+) -> Path:
+    """Write a package; it has a script `say-NAME` that calls `NAME.say`."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}-1-py3-none-any.whl"
-    info = f"{name}-1.dist-info"
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    info = f"{name}-{version}.dist-info"
     about = {
-        "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n",
+        "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{metadata}",
         "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         "entry_points.txt": f"[console_scripts]\nsay-{name} = {name}:say\n",
         "RECORD": "",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from made_wheel import write_wheel
 
-from shoplens.challenge.environment import folders_of, make_environment, run_within
+from shoplens.challenge.environment import folders_of, make_environment, run_within, without_places
 from shoplens.challenge.requirements import read_requirements
 from shoplens.challenge.submission import prepare_environment, read_submission
 from shoplens.errors import DataError, MissingError, ShoplensError
@@ -160,17 +160,46 @@ def test_a_pipe_or_a_huge_file_is_not_read(tmp_path: Path) -> None:
         "-e ./package",
         "numpy --config-settings=a=b",
         "--index-url file:///srv",
+        "--index-url https://127.0.0.1:8080/simple",
+        "-i https://example.org/simple",
+        "--extra-index-url=https://example.org/simple",
+        "--find-links https://example.org/wheels",
+        "--find-links inner",
+        "-f inner",
+        "--no-index",
+        "--pre",
+        "--trusted-host example.org",
+        "https://127.0.0.1:8080/other-1-py3-none-any.whl",
+        "HTTP://example.org/other-1-py3-none-any.whl",
+        "git+https://example.org/other",
+        "git+ssh://git@example.org/other.git#egg=other",
+        "other @ https://example.org/other-1-py3-none-any.whl",
+        "other[more]@https://example.org/other-1-py3-none-any.whl ; python_version > '3'",
+        "other @ inner/other-1-py3-none-any.whl",
+        "-e git+https://example.org/other",
+        "//example.org/other-1-py3-none-any.whl",
+        "numpy==1 --hash=sha256:00",
+        "numpy; os_name == 'a -r ../labels.csv'",
+        "numpy; os_name == '${HOME}'",
+        "inner\\other.whl",
+        "fetching-1-py3-none-any.whl",
+        "nameless-1-py3-none-any.whl",
+        "./zipped.zip",
         "circle.whl",
         "-r link.txt",
     ],
 )
-def test_requirements_may_not_read_other_files(tmp_path: Path, line: str) -> None:
+def test_requirements_are_names_and_wheels_of_the_folder(tmp_path: Path, line: str) -> None:
     (tmp_path / "labels.csv").write_text("0,gallery/0.jpg,product-7\n")
     folder = submission(tmp_path / "s", requirements=f"numpy\n{line}\n")
     (folder / "link.txt").symlink_to(tmp_path / "labels.csv")
     (folder / "linked").mkdir()
     (folder / "linked" / "a-1-py3-none-any.whl").symlink_to(tmp_path / "labels.csv")
     (folder / "circle.whl").symlink_to("circle.whl")
+    (folder / "inner").mkdir()
+    write_wheel(folder, "fetching", {}, "Requires-Dist: b @ http://127.0.0.1:8080/b.whl\n")
+    write_wheel(folder, "nameless", {"other-1.dist-info/METADATA": "Name: other\n"})
+    (folder / "zipped.zip").symlink_to(write_wheel(folder / "inner", "sound", {}))
     with pytest.raises(DataError) as caught:
         read_submission(folder)
     (fault,) = caught.value.faults
@@ -180,16 +209,17 @@ def test_requirements_may_not_read_other_files(tmp_path: Path, line: str) -> Non
 def test_requirements_are_read_as_pip_does(tmp_path: Path) -> None:
     folder = submission(
         tmp_path / "s",
-        requirements="a==1 # why\n-r more/other.txt\n  \nb \\\n  ==2 \\\n; python_version > '3'\n",
+        requirements="A[x,y] == 1 # why\n-r more/other.txt\n  \n"
+        "b \\\n  ==2 \\\n; python_version > '3'\n",
     )
     (folder / "more").mkdir()
-    (folder / "more" / "other.txt").write_text("c#not-a-comment\n-r other.txt\n-c bounds.txt\n")
+    (folder / "more" / "other.txt").write_text("c\n-rother.txt\n--constraint=bounds.txt\n")
     (folder / "more" / "bounds.txt").write_text("d<3\n")
     read = read_requirements(folder / "requirements.txt", folder)
     assert read.lines == (
-        "a==1",
-        "c#not-a-comment",
-        "b   ==2 ; python_version > '3'",
+        "A[x,y]==1",
+        "c",
+        'b==2; python_version > "3"',
     )
     assert read.constraints == ("d<3",)
     assert read.faults == ()
@@ -254,7 +284,8 @@ def test_an_environment_is_made_once_and_holds_what_was_asked_for(
 def test_local_wheels_are_installed_and_told_apart_by_their_bytes(
     tmp_path: Path, offline: Path
 ) -> None:
-    folder = submission(tmp_path / "s", requirements="./colours-1-py3-none-any.whl\n")
+    line = "colours-1-py3-none-any.whl ; python_version >= '3'"
+    folder = submission(tmp_path / "s", requirements=f"{line}\n")
     write_wheel(folder, "colours", {"colours.py": "shade = 'teal'\n"})
     environments = tmp_path / "environments"
     first = prepare_environment(read_submission(folder), environments)
@@ -338,6 +369,32 @@ def test_pips_last_lines_say_what_failed(tmp_path: Path, offline: Path) -> None:
     with pytest.raises(ShoplensError) as caught:
         prepare_environment(read_submission(folder), tmp_path / "environments")
     assert "No matching distribution found for no-such-thing==4" in str(caught.value)
+
+
+def test_pips_words_name_no_place_of_the_machine(tmp_path: Path, offline: Path) -> None:
+    line = "./colours-1-py3-none-any.whl"
+    folder = submission(tmp_path / "the team's", requirements=f"{line}\nno-such-thing\n")
+    other = write_wheel(folder, "colours", {}, version="2")
+    other.rename(folder / line)
+    with pytest.raises(ShoplensError) as caught:
+        prepare_environment(read_submission(folder), tmp_path / "environments")
+    told = str(caught.value)
+    assert "colours" in told
+    for place in (tmp_path, tmp_path.name, Path(sys.prefix), Path.home(), "asked", "file:"):
+        assert str(place) not in told
+
+
+def test_places_are_taken_out_of_text() -> None:
+    text = (
+        "Processing /srv/teams/it's mine/a-1.whl and ./wheels/b-1.whl (from -r /tmp/x/asked.txt)\n"
+        "Looking at https://user:word@index.example.org/simple/a, file:///etc/a and C:\\x\\y\n"
+        "No matching distribution for and/or==1.2/3"
+    )
+    assert without_places(text, [Path("/srv/teams/it's mine")]) == (
+        "Processing ... and ./wheels/b-1.whl (from -r ...)\n"
+        "Looking at ..., ... and ...\n"
+        "No matching distribution for and/or==1.2/3"
+    )
 
 
 def test_a_half_made_environment_is_never_used(tmp_path: Path, offline: Path) -> None:

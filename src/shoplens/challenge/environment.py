@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import secrets
 import signal
 import subprocess
@@ -57,8 +58,15 @@ sys.addaudithook(refuse)
 runpy.run_module("pip", run_name="__main__", alter_sys=True)
 """
 """pip in a process that starts no other and does not see what it installs, so that no code of a
-package runs. (With its own --only-binary it still builds what an address or a path names.) The
+package runs. (With its own --only-binary it would still build what an address or a path names.) The
 argument is the wheel of pip to use."""
+_PLACE = re.compile(
+    r"""[a-z][a-z0-9+.-]*://[^\s'"<>,;()]+
+    | (?<![\w.~/])/[^\s'"<>,;:()]+
+    | [a-z]:\\[^\s'"<>,;:()]+""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""An address, a path from the root, or one of Windows."""
 _KEPT = frozenset(
     {"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT"}
     | {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CUDA_HOME", "CC", "CXX"}
@@ -195,11 +203,20 @@ def _install(
         what = f"needs more than {size / 1e9:g} GB"
     elif code is None:
         what = f"took more than {seconds:g} s"
-    # Where it looked is the organiser's: teams, and on a site all, read this.
+    # Where it looked is the organiser's: teams, and on a site everybody, read this.
     told = [line for line in output.strip().splitlines() if not line.startswith("Looking in")]
-    last = "\n".join(f"  {line}" for line in told[-_SHOWN_LINES:])
+    last = without_places(
+        "\n".join(f"  {line}" for line in told[-_SHOWN_LINES:]), [folder, requirements.root]
+    )
     name = requirements.file.relative_to(requirements.root)
     raise ShoplensError(f"installing {name} {what}; pip's last lines:\n{last}\n{_HINT}")
+
+
+def without_places(text: str, folders: Sequence[Path]) -> str:
+    """Replace addresses and absolute paths by `...`; those below `folders` may hold spaces."""
+    for place in folders:
+        text = re.sub(rf"{re.escape(str(place))}(?=/)", "", text)
+    return _PLACE.sub("...", text)
 
 
 def size_of(folder: Path) -> int:
