@@ -20,6 +20,7 @@ from PIL import ExifTags, Image, ImageCms, ImageFile
 from pillow_heif import from_pillow
 
 from shoplens.errors import PhotoError
+from shoplens.pixels import decoding
 from shoplens.pixels.crops import Fit, crop
 from shoplens.pixels.decoding import MAX_PIXELS, Decoded, decode, read_bytes, read_size
 from shoplens.records import Box
@@ -735,6 +736,64 @@ def test_only_regions_large_enough_are_decoded_at_reduced_scale() -> None:
 
 def test_other_formats_are_decoded_at_full_scale() -> None:
     assert decode(save(noisy((512, 384)), "PNG"), target=16).scale == 1
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_very_large_photos_of_other_formats_are_reduced(
+    monkeypatch: pytest.MonkeyPatch, orientation: int
+) -> None:
+    monkeypatch.setattr(decoding, "REDUCED_ABOVE", 1600 * 1200 - 1)
+    monkeypatch.setattr(decoding, "_STRIP", 50_000)
+    even = np.asarray(PICTURE)[:1200, :1600]
+    for kind in ("PNG", "TIFF", "WEBP"):
+        data = stored_as(even, orientation, kind)
+        for box in (None, Box(160.4, 240.7, 1441, 1150)):
+            reduced, difference = reduced_and_full(data, box, 64, "pad")
+            assert reduced.scale == 0.125
+            assert np.abs(difference).mean() < 1
+    assert decode(save(PICTURE.crop((0, 0, 1599, 1200)), "PNG"), target=16).scale == 1
+
+
+@pytest.mark.parametrize("name", [*FILES, "png rgba", "png grey alpha", "png 16 bits"])
+def test_converting_in_strips_gives_the_same_pixels(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    alpha = Image.merge("RGBA", (*PHOTO.split(), PHOTO.getchannel("R")))
+    more = {
+        "png rgba": alpha,
+        "png grey alpha": alpha.convert("LA"),
+        "png 16 bits": Image.fromarray(np.asarray(PHOTO.convert("L")).astype(np.uint16) * 200),
+    }
+    data = save(more[name], "PNG") if name in more else FILES[name]
+    whole = rgb(data)
+    monkeypatch.setattr(decoding, "_STRIP", 96 * 7)
+    assert np.array_equal(rgb(data), whole)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measured as Linux tells it")
+@pytest.mark.parametrize(("mode", "megabytes"), [("1", 250), ("RGBA", 550)])
+def test_a_small_file_of_very_many_pixels_needs_little_memory(
+    tmp_path: Path, mode: str, megabytes: int
+) -> None:
+    side = 9400
+    depth, colour, row = (
+        (1, 0, b"\0" * (1 + side // 8)) if mode == "1" else (8, 6, b"\0" * (1 + 4 * side))
+    )
+    (tmp_path / "a.png").write_bytes(png(side, side, depth, colour, row * side))
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from shoplens.pixels.crops import crop; from shoplens.pixels.decoding import decode\n"
+        "crop(decode(Path(sys.argv[1]).read_bytes(), target=384), size=384, fit='pad')\n"
+        "lines = open('/proc/self/status').read().splitlines()\n"
+        "print(next(line.split()[1] for line in lines if line.startswith('VmHWM')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.png")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) / 1000 < megabytes
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:

@@ -150,3 +150,13 @@ def test_one_colour_stays(way: str, name: Interpolation) -> None:
     image = Image.new("RGB", (37, 11), (3, 100, 251))
     found = resample(image, Box(0.5, 0.5, 36.1, 9.9), (50, 3), name)
     assert (found == (3, 100, 251)).all()
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_strips_of_a_large_region_give_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, way: str, name: Interpolation
+) -> None:
+    image, region = picture(331, 257), Box(20.3, 11.8, 300.5, 250.25)
+    whole = resample(image, region, (64, 48), name)
+    monkeypatch.setattr(resampling, "_STRIP", 331 * 7)
+    np.testing.assert_array_equal(resample(image, region, (64, 48), name), whole)

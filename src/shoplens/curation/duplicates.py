@@ -23,7 +23,7 @@ from shoplens.curation.hamming import near_pairs
 from shoplens.curation.sketches import SIDE, TARGET, Part, View, hash_of, sketch
 from shoplens.errors import PhotoError
 from shoplens.parallel import parallel_map
-from shoplens.pixels.decoding import Decoded, decode
+from shoplens.pixels.decoding import Decoded, decoding
 from shoplens.progress import Progress, silent
 from shoplens.records import Box, Photo
 from shoplens.sources import read_photo
@@ -87,9 +87,8 @@ def sketch_photo(photo: Photo) -> Sketch:
     if photo.problem is not None:
         raise photo.problem
     data = read_photo(photo)
-    return sketch_decoded(
-        photo, data, decode(data, box=photo.box, box_frame=photo.box_frame, target=TARGET)
-    )
+    with decoding(data, box=photo.box, box_frame=photo.box_frame, target=TARGET) as decoded:
+        return sketch_decoded(photo, data, decoded)
 
 
 def sketch_decoded(photo: Photo, data: bytes, decoded: Decoded) -> Sketch:
@@ -226,8 +225,8 @@ def _settled(pair: Pair, first: Sequence[Sketch], second: Sequence[Sketch]) -> P
 
 
 def _pixels(photo: Photo) -> bytes:
-    image = decode(read_photo(photo)).image
-    return hashlib.sha256(image.tobytes()).digest()
+    with decoding(read_photo(photo)) as decoded:
+        return hashlib.sha256(decoded.image.tobytes()).digest()
 
 
 def _near(

@@ -6,20 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
 from shoplens.curation.duplicates import Sketch, sketch_decoded
 from shoplens.curation.metadata import kind_and_turn
 from shoplens.errors import PhotoError
 from shoplens.parallel import parallel_map
-from shoplens.pixels.decoding import Decoded, decode
+from shoplens.pixels.decoding import Decoded, decoding
+from shoplens.pixels.sharpness import SIDE, grey_region, sharpness
 from shoplens.progress import Progress, silent
 from shoplens.records import Photo
 from shoplens.sources import read_photo
-
-SIDE = 256
-"""Longer side in pixels to which a region is shrunk before light and sharpness are measured."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +39,7 @@ class Measured:
     brightness: float
     """Mean grey, 0..255, of the box or else the photo."""
     sharpness: float
-    """Variance of the Laplacian of the same region, see `measure`; NaN under 3 pixels."""
+    """Variance of the Laplacian of the same region; NaN under 3 pixels."""
     sketch: Sketch
 
     @property
@@ -89,12 +85,16 @@ def _try_measure(photo: Photo) -> Measured | tuple[Photo, PhotoError]:
         if photo.problem is not None:
             return photo, photo.problem
         data = read_photo(photo)
-        decoded = decode(data, box=photo.box, box_frame=photo.box_frame, target=SIDE)
+        with decoding(data, box=photo.box, box_frame=photo.box_frame, target=SIDE) as decoded:
+            return _measured(photo, data, decoded)
     except PhotoError as error:
         return photo, error
+
+
+def _measured(photo: Photo, data: bytes, decoded: Decoded) -> Measured:
     kind, orientation = kind_and_turn(data)
     box = decoded.box
-    grey = _grey(decoded)
+    grey = grey_region(decoded)
     return Measured(
         photo=photo,
         format=kind,
@@ -105,25 +105,6 @@ def _try_measure(photo: Photo) -> Measured | tuple[Photo, PhotoError]:
         box_aspect=None if box is None else box.width / box.height,
         clipped=decoded.clipped,
         brightness=float(grey.mean()),
-        sharpness=_sharpness(grey),
+        sharpness=sharpness(grey),
         sketch=sketch_decoded(photo, data, decoded),
     )
-
-
-def _grey(photo: Decoded) -> npt.NDArray[np.float64]:
-    image = photo.image
-    if photo.box is not None:
-        box = photo.box.scaled(photo.scale)
-        x0, y0 = int(min(box.x0, image.width - 1)), int(min(box.y0, image.height - 1))
-        image = image.crop((x0, y0, max(round(box.x1), x0 + 1), max(round(box.y1), y0 + 1)))
-    grey = image.convert("L")
-    grey.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
-    return np.asarray(grey, dtype=np.float64)
-
-
-def _sharpness(grey: npt.NDArray[np.float64]) -> float:
-    if min(grey.shape) < 3:
-        return float("nan")
-    middle = grey[1:-1, 1:-1]
-    around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
-    return float((around - 4 * middle).var())

@@ -13,7 +13,7 @@ from shoplens.embedding.outcome import Embedded, StageClock
 from shoplens.errors import PhotoError
 from shoplens.models.encoder import Encoder
 from shoplens.models.views import Prepared, decode_target, prepare, vectors_of
-from shoplens.pixels.decoding import decode
+from shoplens.pixels.decoding import decoding
 from shoplens.records import Photo
 from shoplens.sources import read_photo
 
@@ -64,13 +64,13 @@ def prepared_from(
     Raises `PhotoError` when the bytes or the box cannot be used.
     """
     target, side = decode_target(encoder, photo.domain)
-    decoded = decode(
+    with decoding(
         data, box=photo.box, box_frame=photo.box_frame, target=target, target_side=side
-    )
-    clock.lap("decode")
-    prepared = prepare(decoded, photo.domain, encoder)
-    clock.lap("crop")
-    return prepared, decoded.clipped
+    ) as decoded:
+        clock.lap("decode")
+        prepared = prepare(decoded, photo.domain, encoder)
+        clock.lap("crop")
+        return prepared, decoded.clipped
 
 
 def failed(error: PhotoError) -> Computed:

@@ -2,14 +2,19 @@
 
 Every way a real file goes wrong ends in a `PhotoError` with a reason to count by, never in a
 half-grey picture. (What no reader can tell is bytes overwritten in place where the format has no
-checksum: WebP, BMP, TIFF, HEIC, AVIF, the middle of a JPEG.) JPEGs far larger than needed are
-decoded at a reduced scale (libjpeg's scaled inverse DCT), which costs a fraction of the time and
-memory. Thumbnails that files hold are not used: they may show something else.
+checksum: WebP, BMP, TIFF, HEIC, AVIF, the middle of a JPEG.)
+
+JPEGs far larger than needed are decoded at a reduced scale (libjpeg's scaled inverse DCT), which
+costs a fraction of the time and memory. Very large photos in other formats are reduced as soon as
+they are decoded, and all threads share a budget of pixels (`budget`). Thumbnails that files hold
+are not used: they may show something else.
 """
 
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +23,7 @@ import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin
 
 from shoplens.errors import PhotoError
+from shoplens.pixels.budget import pixel_budget
 from shoplens.pixels.damage import (
     load_scaled,
     refuse_cut_boxes,
@@ -34,9 +40,16 @@ from shoplens.pixels.opening import (
 from shoplens.records import Box, BoxFrame
 
 OVERSAMPLING = 2.0
-"""A JPEG is decoded at reduced scale only while the region of interest keeps at least this many
+"""A photo is decoded at reduced scale only while the region of interest keeps at least this many
 times the pixels per side that it will be resized to; the result then differs from that of a full
 decode by less than a grey level on average (`tests/test_images.py`)."""
+
+REDUCED_ABOVE = 2**25
+"""Photos that are not JPEGs are reduced only above this many pixels: below it, memory is no concern
+and every pixel counts."""
+
+_STRIP = 2**22
+"""Pixels are converted to RGB so many at a time."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -63,7 +76,7 @@ class Decoded:
     size: tuple[int, int]
     """Width and height in pixels of the upright photo at full scale."""
     scale: float
-    """1.0, or 1/2, 1/4, 1/8 for a JPEG decoded at reduced scale."""
+    """1.0, or 1/2, 1/4, 1/8 where the photo was decoded at reduced scale."""
     box: Box | None
     """The region asked for, in pixels of the upright photo at full scale, clipped to it."""
     clipped: bool
@@ -89,6 +102,64 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
+@contextmanager
+def decoding(
+    data: bytes,
+    *,
+    box: Box | None = None,
+    box_frame: BoxFrame = "upright",
+    target: int | None = None,
+    target_side: Literal["longer", "shorter"] = "longer",
+    max_pixels: int = MAX_PIXELS,
+) -> Iterator[Decoded]:
+    """Decode a photo and turn it upright, for the length of a `with` block.
+
+    Until the block ends, its pixels count against the budget that all threads share
+    (`shoplens.pixels.budget`): it waits until enough of that is left.
+
+    Args:
+        data: the file's bytes.
+        box: the region of interest; None means the whole photo.
+        box_frame: whether `box` counts pixels after the EXIF turn or as stored.
+        target: length in pixels that a side of the region will be resized to; lets large
+            photos be decoded at reduced scale. None decodes at full scale.
+        target_side: the side that `target` means.
+        max_pixels: photos of more pixels are refused.
+
+    Yields:
+        A `Decoded` photo: RGB, alpha flattened on white, first frame of an animation, 16-bit
+        grey scaled to 8 bits. Colour profiles are not applied.
+
+    Raises:
+        PhotoError: reason `empty`, `not_an_image`, `not_installed`, `too_large`, `truncated`,
+            `corrupt`, `unsupported`, `bad_box` or `outside_box`.
+    """
+    image = open_image(data, max_pixels)
+    stored = stored_size(image)
+    turn = orientation(image)
+    size = stored if turn < 5 else (stored[1], stored[0])
+    region, clipped = None, False
+    if box is not None:
+        upright = _turn_box(box, turn, stored) if box_frame == "stored" else box
+        region, clipped = upright.clip(size), not upright.is_within(size)
+    shrink = 1
+    is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
+    if target is not None and (is_jpeg or stored[0] * stored[1] > REDUCED_ABOVE):
+        sides = size if region is None else (region.width, region.height)
+        length = max(sides) if target_side == "longer" else min(sides)
+        # The shorter side of the picture must keep a pixel: a strip may be 20,000 x 4.
+        room = min(length / (target * OVERSAMPLING), *stored)
+        shrink = _shrink(room, turn, stored)
+    # libjpeg keeps all of a progressive JPEG, at whatever scale it is wanted.
+    all_at_once = not is_jpeg or "progressive" in image.info
+    n_pixels = stored[0] * stored[1] // (1 if all_at_once else shrink**2)
+    with pixel_budget().hold(n_pixels):
+        pixels = _load(image, shrink, data)
+        if turn in _TURNS and image.format != "TIFF":  # Pillow turns TIFFs itself.
+            pixels = pixels.transpose(_TURNS[turn])
+        yield Decoded(pixels, size, 1 / shrink, region, clipped)
+
+
 def decode(
     data: bytes,
     *,
@@ -100,42 +171,18 @@ def decode(
 ) -> Decoded:
     """Decode a photo and turn it upright.
 
-    Args:
-        data: the file's bytes.
-        box: the region of interest; None means the whole photo.
-        box_frame: whether `box` counts pixels after the EXIF turn or as stored.
-        target: length in pixels that a side of the region will be resized to; lets large JPEGs
-            be decoded at reduced scale. None decodes at full scale.
-        target_side: the side that `target` means.
-        max_pixels: photos of more pixels are refused.
-
-    Returns:
-        A `Decoded` photo: RGB, alpha flattened on white, first frame of an animation, 16-bit
-        grey scaled to 8 bits. Colour profiles are not applied.
-
-    Raises:
-        PhotoError: reason `empty`, `not_an_image`, `too_large`, `truncated`, `corrupt`,
-            `unsupported`, `bad_box` or `outside_box`.
+    For the arguments, what comes of them, and errors see `decoding`. The pixels count against the
+    budget only until this returns: many threads that keep large photos should use `decoding`.
     """
-    image = open_image(data, max_pixels)
-    stored = stored_size(image)
-    turn = orientation(image)
-    size = stored if turn < 5 else (stored[1], stored[0])
-    region, clipped = None, False
-    if box is not None:
-        upright = _turn_box(box, turn, stored) if box_frame == "stored" else box
-        region, clipped = upright.clip(size), not upright.is_within(size)
-    shrink = 1
-    if target is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
-        sides = size if region is None else (region.width, region.height)
-        length = max(sides) if target_side == "longer" else min(sides)
-        # The shorter side of the picture must keep a pixel: a strip may be 20,000 x 4.
-        room = min(length / (target * OVERSAMPLING), *stored)
-        shrink = _shrink(room, turn, stored)
-    pixels = _load(image, shrink, data)
-    if turn in _TURNS and image.format != "TIFF":  # Pillow turns TIFFs itself.
-        pixels = pixels.transpose(_TURNS[turn])
-    return Decoded(pixels, size, 1 / shrink, region, clipped)
+    with decoding(
+        data,
+        box=box,
+        box_frame=box_frame,
+        target=target,
+        target_side=target_side,
+        max_pixels=max_pixels,
+    ) as photo:
+        return photo
 
 
 def read_size(data: bytes, frame: BoxFrame = "upright") -> tuple[int, int]:
@@ -186,7 +233,7 @@ def _load(image: ImageFile.ImageFile, shrink: int, data: bytes) -> Image.Image:
             refuse_cut_boxes(data)
             if image.size != size:
                 raise PhotoError("corrupt", f"{image.format} corrupt: not the size of its header")
-        return _to_rgb(image)
+        return _reduced(image, 1 if image.format in ("JPEG", "MPO") else shrink)
     except PhotoError:
         raise
     except MemoryError as error:
@@ -194,6 +241,18 @@ def _load(image: ImageFile.ImageFile, shrink: int, data: bytes) -> Image.Image:
     except DECODE_ERRORS as error:
         reason = "truncated" if "truncated" in str(error).lower() else "corrupt"
         raise PhotoError(reason, f"{image.format} {reason}: {error}") from error
+
+
+def _reduced(image: Image.Image, shrink: int) -> Image.Image:
+    """Return RGB at 1/`shrink` of the scale; of a large photo never more than a strip beside it."""
+    if shrink == 1 and (image.mode == "RGB" or image.width * image.height <= _STRIP):
+        return _to_rgb(image)
+    result = Image.new("RGB", (-(-image.width // shrink), -(-image.height // shrink)))
+    height = max(1, _STRIP // (image.width * shrink)) * shrink
+    for top in range(0, image.height, height):
+        strip = image.crop((0, top, image.width, min(top + height, image.height)))
+        result.paste(_to_rgb(strip).reduce(shrink), (0, top // shrink))
+    return result
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -40,6 +40,9 @@ _REACH = {"bicubic": 2, "bilinear": 1, "hamming": 1, "lanczos": 3}
 
 _RGB = None if simd is None else simd.PixelType.U8x3
 
+_STRIP = 2**22
+"""The rows of a region are shrunk so many pixels at a time."""
+
 _own = threading.local()
 """A thread's resizer: it keeps its buffers from call to call."""
 
@@ -59,25 +62,55 @@ def resample(
         (height, width, 3) uint8.
     """
     width, height = size
-    # Of other rows nothing is needed, nor of columns.
+    # Other rows and columns are not needed.
     reach = _REACH[interpolation]
     left, right = _reached(region.x0, region.x1, width, image.width, reach)
     top, bottom = _reached(region.y0, region.y1, height, image.height, reach)
-    part = image.crop((left, top, right, bottom))
-    across = (region.x0 - left, 0.0, region.width, float(part.height))
+    # Rows do not depend on each other, so a large photo is never copied whole.
+    step = max(1, _STRIP // (right - left))
+    starts = range(top, bottom, step)
+    strips = (image.crop((left, y, right, min(y + step, bottom))) for y in starts)
+    across = (region.x0 - left, region.width)
     down = (0.0, region.y0 - top, float(width), region.height)
     if simd is None or interpolation not in _SIMD:
-        rows = part.resize((width, part.height), _PILLOW[interpolation], box=_corners(across))
-        return np.asarray(rows.resize(size, _PILLOW[interpolation], box=_corners(down)))
-    source = simd.ImageData(part.width, part.height, _RGB, part.tobytes())
-    rows = _convolve(source, (width, part.height), across, interpolation)
-    result = _convolve(rows, size, down, interpolation)
+        filter_ = _PILLOW[interpolation]
+        parts = [_narrowed(strip, width, across, filter_) for strip in strips]
+        rows = (
+            parts[0]
+            if len(parts) == 1
+            else Image.fromarray(np.concatenate([*map(np.asarray, parts)]))
+        )
+        return np.asarray(rows.resize(size, filter_, box=_corners(down)))
+    narrow = [_narrowed_by_simd(strip, width, across, interpolation) for strip in strips]
+    joined = narrow[0] if len(narrow) == 1 else _joined(narrow, width, bottom - top)
+    result = _convolve(joined, size, down, interpolation)
     pixels: npt.NDArray[np.uint8] = np.frombuffer(result.get_buffer(), dtype=np.uint8)
     return pixels.reshape(height, width, 3)
 
 
 _Region = tuple[float, float, float, float]
 """Left, top, width, height."""
+
+
+def _narrowed(
+    strip: Image.Image, width: int, across: tuple[float, float], filter_: Image.Resampling
+) -> Image.Image:
+    start, length = across
+    region = _corners((start, 0.0, length, float(strip.height)))
+    return strip.resize((width, strip.height), filter_, box=region)
+
+
+def _narrowed_by_simd(
+    strip: Image.Image, width: int, across: tuple[float, float], interpolation: Interpolation
+) -> Any:
+    start, length = across
+    source = simd.ImageData(strip.width, strip.height, _RGB, strip.tobytes())
+    region = (start, 0.0, length, float(strip.height))
+    return _convolve(source, (width, strip.height), region, interpolation)
+
+
+def _joined(parts: list[Any], width: int, height: int) -> Any:
+    return simd.ImageData(width, height, _RGB, b"".join(part.get_buffer() for part in parts))
 
 
 def _convolve(

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from shoplens.errors import PhotoError
 from shoplens.evaluation.bootstrap import Estimate
 from shoplens.parallel import parallel_map
-from shoplens.pixels.decoding import decode
+from shoplens.pixels.decoding import decoding
+from shoplens.pixels.sharpness import SIDE, grey_region, sharpness
 from shoplens.progress import Progress, silent
 from shoplens.records import Photo
 from shoplens.report.counts import counted
@@ -59,16 +59,11 @@ class Views:
     share: npt.NDArray[np.float64]
     """(q,) the box's part of the photo's area, 0..1."""
     sharpness: npt.NDArray[np.float64]
-    """(q,) variance of the Laplacian of the crop, see `measure`."""
+    """(q,) variance of the Laplacian of the crop."""
 
 
 def measure(queries: Sequence[Photo], progress: Progress = silent) -> Views:
-    """Measure box and blur of every query's photo.
-
-    Sharpness is the variance of the Laplacian (4 neighbours; Pech-Pacheco et al., ICPR 2000) of
-    the crop in grey 0..255, shrunk to a longer side of 256 pixels and never enlarged. It is low
-    for blurred crops, and for plain ones.
-    """
+    """Measure the box and the sharpness (`shoplens.pixels.sharpness`) of every query's photo."""
     found = np.full((len(queries), 3), np.nan)
     for row, values in enumerate(parallel_map(_measured, queries)):
         if values is not None:
@@ -82,30 +77,15 @@ def _measured(photo: Photo) -> tuple[float, float, float] | None:
     if photo.problem is not None:
         return None
     try:
-        data = read_photo(photo)
-        decoded = decode(data, box=photo.box, box_frame=photo.box_frame, target=BLUR_SIDE)
+        with decoding(
+            read_photo(photo), box=photo.box, box_frame=photo.box_frame, target=SIDE
+        ) as decoded:
+            width, height = decoded.size
+            box = decoded.box
+            area = float(width * height) if box is None else box.width * box.height
+            return area**0.5, area / (width * height), sharpness(grey_region(decoded))
     except PhotoError:
         return None
-    width, height = decoded.size
-    box = decoded.box
-    area = float(width * height) if box is None else box.width * box.height
-    crop = decoded.image
-    if box is not None:
-        part = box.scaled(decoded.scale)
-        x0, y0 = int(min(part.x0, crop.width - 1)), int(min(part.y0, crop.height - 1))
-        crop = crop.crop((x0, y0, max(round(part.x1), x0 + 1), max(round(part.y1), y0 + 1)))
-    grey = crop.convert("L")
-    grey.thumbnail((BLUR_SIDE, BLUR_SIDE), Image.Resampling.BICUBIC)
-    return area**0.5, area / (width * height), _sharpness(np.asarray(grey, dtype=np.float64))
-
-
-def _sharpness(grey: npt.NDArray[np.float64]) -> float:
-    if min(grey.shape) < 3:
-        return float("nan")
-    laplacian = (
-        grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
-    )
-    return float(laplacian.var())
 
 
 def split(study: Study, views: Views | None) -> list[Strata]:

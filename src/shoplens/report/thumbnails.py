@@ -11,7 +11,7 @@ from PIL import Image
 
 from shoplens.errors import PhotoError
 from shoplens.parallel import parallel_map
-from shoplens.pixels.decoding import Decoded, decode
+from shoplens.pixels.decoding import Decoded, decoding
 from shoplens.records import Photo
 from shoplens.sources import read_photo
 
@@ -58,17 +58,17 @@ def _thumbnail(photo: Photo, side: int) -> Thumbnail:
     if photo.problem is not None:
         return Thumbnail(problem=str(photo.problem))
     try:
-        decoded = decode(
+        with decoding(
             read_photo(photo),
             box=photo.box,
             box_frame=photo.box_frame,
             target=None if photo.box else side,
-        )
+        ) as decoded:
+            # A strip of 20,000 x 10 would lose its short side.
+            image = decoded.image.copy()
+            image.thumbnail((side, side), Image.Resampling.BICUBIC)
     except PhotoError as error:
         return Thumbnail(problem=str(error))
-    image = decoded.image.copy()
-    # A strip of 20,000 x 10 would lose its short side.
-    image.thumbnail((side, side), Image.Resampling.BICUBIC)
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=_QUALITY)
     source = "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
