@@ -5,6 +5,7 @@
     python3 make.py test         set up and run the tests
     python3 make.py check        lint and types
     python3 make.py wheel        build the wheel and try it in an environment of its own
+    python3 make.py docs         build the documentation as a site, strictly (in site/)
     python3 make.py training     test training and export (installs torch, in .venv-training)
     python3 make.py ray          test Ray, Lance and OpenVINO (installs them, in .venv-ray)
     python3 make.py conventions  compare our metrics with other libraries'
@@ -124,6 +125,15 @@ def wheel(arguments: list[str]) -> None:
         print(f"{built.name}: {built.stat().st_size / 1e6:.1f} MB")
 
 
+def docs(arguments: list[str]) -> None:
+    """Build the site of the documentation; a broken link or an unexplained public name stops it."""
+    # Its author's advertisement of a successor.
+    os.environ.setdefault("NO_MKDOCS_2_WARNING", "1")
+    python = environment(".venv-docs", ("docs",))
+    run(python, "-m", "mkdocs", "build", "--strict", *arguments)
+    print(f"open {ROOT / 'site' / 'index.html'}")
+
+
 def training(arguments: list[str]) -> None:
     """Type-check and test what the extras for training hold."""
     python = training_environment()
@@ -185,6 +195,7 @@ COMMANDS = {
         test,
         check,
         wheel,
+        docs,
         training,
         ray,
         conventions,
