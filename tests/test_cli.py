@@ -188,6 +188,8 @@ def test_evaluate_prints_a_table_and_counts_queries_without_a_positive(
     assert "map@1000" in result.out
     assert "1.0000 .. 1.0000" in result.out
     assert "1 queries without a positive left out" in " ".join(result.out.split())
+    assert "recall@1000" not in result.out
+    assert "recall@1000" in run("evaluate", root, "--model", toy, "--metric", "recall@1000").out
 
 
 def test_check_lists_every_fault_as_json(run: Run, data: Path) -> None:

@@ -78,6 +78,26 @@ def test_every_default_metric_is_there_in_order() -> None:
     assert scores.per_query["map@1000"].tolist() == [1.0, 0.5]
 
 
+def test_metrics_that_look_at_the_whole_gallery_are_not_informative() -> None:
+    data = dataset(["a", "b", "a", "c", "d"], ["a"])
+    names = ["map@1000", "recall@4", "recall@5", "hit@5", "precision@6", "precision-min@5",
+             "ndcg@10", "precision@R", "mrr", "hit@4:product", "recall@5:product"]  # fmt: skip
+    scores = evaluate(ranking(data, [[1, 0, 2, 3, 4]]), data, metrics=names)
+    assert tuple(scores) == tuple(names)
+    assert scores.informative == (
+        "map@1000",
+        "recall@4",
+        "ndcg@10",
+        "precision@R",
+        "mrr",
+        "hit@4:product",
+    )
+    assert set(scores.to_json()["metrics"]) == set(names)
+    short = evaluate(ranking(data, [[1, 3, 4]]), data, metrics=names)
+    assert short["recall@5"].value == 0
+    assert short.informative == tuple(names)
+
+
 def test_queries_without_a_positive_are_left_out_and_counted() -> None:
     data = dataset(["a", "b"], ["none", "a", "other"])
     scores = evaluate(ranking(data, [[0, 1], [0, 1], [1, 0]]), data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,12 +120,15 @@ def evaluate(
         ranking, extra = result.ranking, result.to_json()
     metrics = tuple(dict.fromkeys((*DEFAULT_METRICS, *more_metrics)))
     scores = evaluate_ranking(ranking, data, metrics=metrics)
-    print_scores(results_console(json_file), scores)
+    print_scores(results_console(json_file), scores, more_metrics)
     write_json(json_file, {**scores.to_json(), **extra})
 
 
-def print_scores(console: Console, scores: Scores) -> None:
-    """Print the metrics with their intervals, and what they are of."""
+def print_scores(console: Console, scores: Scores, asked: Sequence[str] = ()) -> None:
+    """Print the metrics with their intervals, and what they are of.
+
+    Metrics that say nothing of so small a gallery are left out, unless they were asked for.
+    """
     title = f"{scores.n_queries:,} queries, {scores.n_gallery:,} gallery photos"
     if scores.n_failed:
         title += f", {scores.n_failed:,} photos failed"
@@ -134,6 +138,7 @@ def print_scores(console: Console, scores: Scores) -> None:
     table.add_column("metric")
     table.add_column("value", justify="right")
     table.add_column("95 % interval", justify="right")
-    for name, estimate in scores.items():
+    for name in dict.fromkeys((*scores.informative, *asked)):
+        estimate = scores[name]
         table.add_row(name, f"{estimate.value:.4f}", f"{estimate.low:.4f} .. {estimate.high:.4f}")
     console.print(table)

@@ -57,6 +57,9 @@ _FORMULAS: Mapping[str, Callable[[Relevance, Counts, Depth], PerQuery]] = {
 BY_PRODUCT = ":product"
 """The suffix of metrics of products instead of photos."""
 
+_BLIND_TO_ORDER = frozenset({"recall", "hit", "precision", "precision-min"})
+"""Metrics that do not depend on the order of the results that they look at."""
+
 _WITHOUT_CUT = frozenset({"mrr"})
 """Metrics that may be of the whole row."""
 
@@ -90,6 +93,14 @@ class Metric:
         else:
             depth = self.cut
         return _FORMULAS[self.kind](relevant, n_positive, depth)
+
+    def looks_at_all(self, n_gallery: int) -> bool:
+        """Whether its value is the same for every order of a gallery of so many photos.
+
+        So it is with recall@1000, hit@1000 and precision@1000 of 572 photos, if all are ranked.
+        """
+        whole = isinstance(self.cut, int) and self.cut >= n_gallery
+        return whole and self.kind in _BLIND_TO_ORDER
 
 
 def parse_metric(name: str) -> Metric:

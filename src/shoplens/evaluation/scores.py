@@ -74,6 +74,17 @@ class Scores(Mapping[str, Estimate]):
     def __len__(self) -> int:
         return len(self.metrics)
 
+    @property
+    def informative(self) -> tuple[str, ...]:
+        """The names of the metrics that say something of this ranking, in order.
+
+        Of a gallery of 572 photos that are all ranked, recall@1000 is 1 in whatever order.
+        """
+        ids, blank = self.ranking.ids, self.ranking.blank
+        if ids.shape[1] < self.n_gallery or (blank is not None and blank.any()):
+            return tuple(self.metrics)
+        return tuple(n for n in self.metrics if not parse_metric(n).looks_at_all(self.n_gallery))
+
     def to_json(self) -> dict[str, Any]:
         """Return the values as `shoplens evaluate --json` writes them."""
         return {

@@ -137,6 +137,7 @@ def _scores(report: RunReport) -> list[Figure]:
                 [
                     _row(name, e, f"{e.value:.3f} ({e.low:.3f}-{e.high:.3f})")
                     for name, e in scores.items()
+                    if name in scores.informative
                 ],
                 Axis("score, 0 to 1", 0, 1),
             ),
