@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
+from rich.text import Text
 
 from shoplens.cli import main
 from shoplens.models import Encoder, load_encoder
@@ -158,6 +161,31 @@ class Result:
 
 
 Run = Callable[..., Result]
+
+
+class Terminal(io.StringIO):
+    """A terminal to print to."""
+
+    def isatty(self) -> bool:
+        return True
+
+    @property
+    def text(self) -> str:
+        """What was printed, without its colours."""
+        return Text.from_ansi(self.getvalue()).plain
+
+
+@pytest.fixture
+def run_on_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command line in this process, with standard output on 80 columns of a terminal."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*words: object) -> Result:
+        with redirect_stdout(Terminal()) as terminal:
+            code = main([str(word) for word in words])
+        return Result(code, terminal.text, capsys.readouterr().err)
+
+    return run
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def test_make_check_statistics(run: Run, tree: Path, tmp_path: Path) -> None:
     assert shown.json["n_products"] == 2
     # These queries have boxes, a tree of photos has none.
     assert "of boxes, where given" in shown.err
-    assert "of whole photos" in run("dataset", "statistics", SAMPLE / "gallery").out
+    assert "of whole photos" in run("dataset", "statistics", SAMPLE / "gallery").err
     assert page.read_text().startswith("<!doctype html>")
 
 
@@ -71,7 +71,7 @@ def test_leaks_set_the_exit_code(run: Run, tree: Path, tmp_path: Path) -> None:
     clean = run("dataset", "leaks", tree, SAMPLE, "--json", tmp_path / "leaks.json")
     assert clean.code == 0
     assert json.loads((tmp_path / "leaks.json").read_text())["ok"] is True
-    assert "0 of 80 test photos" in clean.out
+    assert "0 of 80 test photos" in clean.err
 
 
 def test_an_anonymised_set_scores_as_the_original(run: Run, tmp_path: Path) -> None:

@@ -3,19 +3,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+from contextlib import redirect_stdout
 
 import numpy as np
 import pytest
 from challenge_boards import START, board, entry, spread
+from conftest import Terminal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from rich.console import Console
 
 from shoplens.challenge.leaderboard import Board, Standing, estimate_all, score, standings
 from shoplens.challenge.site.exports import COLUMNS, board_json, standings_csv
 from shoplens.challenge.site.wording import duration, memory, rank_mark, shift_words
 from shoplens.cli.challenge.leaderboard import print_standings
+from shoplens.cli.console import Results
 from shoplens.errors import RankingError
 from shoplens.evaluation.bootstrap import estimate
 from shoplens.evaluation.comparison import paired_difference
@@ -273,10 +275,10 @@ def test_the_csv_has_a_row_a_team_and_no_formulas() -> None:
 
 
 def printed(a_board: Board, *, public: tuple[Standing, ...] = (), width: int = 80) -> str:
-    stream = io.StringIO()
-    console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
-    print_standings(console, a_board, standings(a_board, public))
-    return stream.getvalue()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(Terminal()) as terminal:
+        patch.setenv("COLUMNS", str(width))
+        print_standings(Results(None), a_board, standings(a_board, public))
+    return terminal.text
 
 
 def test_the_table_fits_80_columns() -> None:
@@ -290,7 +292,7 @@ def test_the_table_fits_80_columns() -> None:
     )
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80
-    assert "\x1b" not in text
+    assert "\\x1b[31m" in text
     assert "\u202e" not in text
     assert "[red]markup[/red]" in text
     assert "1=" in text
@@ -319,6 +321,14 @@ def test_the_final_table_shows_the_shake_up_in_80_columns() -> None:
     assert max(map(len, wide.splitlines())) <= 92
     for column in ("could be", "moved", "time", "memory"):
         assert column in wide
+
+
+def test_a_program_reads_every_column(capsys: pytest.CaptureFixture[str]) -> None:
+    a_board = board(entry(1, "The " + "very " * 30 + "long name", spread(0.6)))
+    print_standings(Results(None), a_board, standings(a_board))
+    header, row = capsys.readouterr().out.splitlines()
+    assert header.split("\t")[-2:] == ["time", "memory"]
+    assert row.split("\t")[1] == "The " + "very " * 30 + "long name"
 
 
 def test_an_empty_table_says_so() -> None:

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import click
+import conftest
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
@@ -545,12 +546,9 @@ def test_report_says_what_is_missing(files: Path, data: Dataset, tmp_path: Path)
     assert not (tmp_path / "p").exists()
 
 
-def test_compare_in_the_terminal(
-    files: Path, data: Dataset, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    called(compare, files / "a.npz", files / "b.npy", files / "c.csv", "--data", data.root)
-    out, _ = capsys.readouterr()
+def test_compare_in_the_terminal(files: Path, data: Dataset, run_on_terminal: conftest.Run) -> None:
+    runs = (files / name for name in ("a.npz", "b.npy", "c.csv"))
+    out = run_on_terminal("compare", *runs, "--data", data.root).out
     assert max(map(len, out.splitlines())) <= 80
     assert "A - B" in out
     assert "1/2/1" in out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from shoplens.cache import clear_cache, measure_cache
-from shoplens.cli.console import results_console, write_json
+from shoplens.cli.console import Results, write_json
 from shoplens.cli.options import json_option
 
 
@@ -23,7 +23,7 @@ def cache(clear: bool, json_file: str | None) -> None:
     """
     held = clear_cache() if clear else measure_cache()
     text = f"{held.folder}: {held.n_files:,} files, {held.megabytes:,.1f} MB"
-    results_console(json_file).print(text + (" removed" if clear else ""), soft_wrap=True)
+    Results(json_file).line(text + (" removed" if clear else ""))
     write_json(
         json_file,
         {

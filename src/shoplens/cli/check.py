@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import click
-from rich.table import Table
 
-from shoplens.cli.console import message, printable, progress_display, results_console, write_json
+from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.options import (
     boxes_option,
     columns_option,
@@ -51,20 +50,17 @@ def check(
             workers=workers,
             progress=progress,
         )
-    console = results_console(json_file)
-    if found.faults:
-        table = Table(
-            title=printable(f"faults in {source}: {len(found.faults)}"), title_justify="left"
-        )
-        for name in ("file", "row", "column", "value", "problem"):
-            table.add_column(name, overflow="fold")
-        for fault in found.faults:
-            row = str(fault.row) if fault.row else ""
-            cells = (fault.file, row, fault.column, fault.value[:80], fault.problem)
-            table.add_row(*map(printable, cells))
-        console.print(table)
-    else:
-        console.print(f"{source}: no faults")
+    results = Results(json_file)
+    longest = 80 if results.on_terminal else None
+    results.table(
+        ("file", "row", "column", "value", "problem"),
+        (
+            (fault.file, fault.row or None, fault.column, fault.value[:longest], fault.problem)
+            for fault in found.faults
+        ),
+        title=f"faults in {source}: {len(found.faults)}",
+        empty=f"{source}: no faults",
+    )
     message(
         f"looked at {found.n_gallery:,} gallery photos and {found.n_queries:,} queries; "
         f"{found.n_clipped:,} boxes partly outside their photo will be clipped"

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from shoplens.cli.console import message, results_console, write_json
+from shoplens.cli.console import Results, message, write_json
 from shoplens.cli.options import (
     boxes_option,
     columns_option,
@@ -96,7 +94,7 @@ def compare(
     needed = tuple(dict.fromkeys((*names, _PAGE_METRIC)))
     opened = open_named(runs, dataset, needed)
     found = compare_runs(opened, names, _labels(runs, opened), n_shown)
-    _print(results_console(json_file), found)
+    _print(Results(json_file), found)
     if output is not None:
         categories = read_categories(found.dataset, category)
         write_comparison_page(output, found, categories=categories)
@@ -113,38 +111,38 @@ def _labels(paths: Sequence[Path], runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _print(console: Console, found: RunComparison) -> None:
-    for metric in found.metrics:
-        table = Table(title=f"{metric}, {counted(len(found.dataset.queries), 'query')}")
-        table.title_justify = "left"
-        table.add_column("")
-        table.add_column("run", overflow="fold")
-        table.add_column("value", justify="right", no_wrap=True)
-        table.add_column("95 % interval", justify="right", no_wrap=True)
-        for position, (label, run) in enumerate(zip(found.labels, found.runs, strict=True)):
-            score = run.scores[metric]
-            table.add_row(
-                letter(position),
-                label,
-                f"{score.value:.4f}",
-                f"{score.low:.4f} .. {score.high:.4f}",
-            )
-        console.print(table)
-        pairs = [pair for pair in found.pairs if pair.metric == metric]
-        table = Table()
-        table.add_column("pair", no_wrap=True)
-        for name in ("diff.", "95 % interval", "p", "p (Holm)", "win/tie/loss"):
-            table.add_column(name, justify="right")
-        for pair in pairs:
-            difference = pair.difference
-            table.add_row(
+def _print(results: Results, found: RunComparison) -> None:
+    interval = "95 % interval"
+    results.table(
+        ("metric", "run", "name", "value", interval),
+        (
+            (metric, letter(position), label, f"{score.value:.4f}", _span(score.low, score.high))
+            for metric in found.metrics
+            for position, (label, run) in enumerate(zip(found.labels, found.runs, strict=True))
+            for score in [run.scores[metric]]
+        ),
+        numbers=("value", interval),
+        title=counted(len(found.dataset.queries), "query"),
+    )
+    results.table(
+        ("metric", "pair", "diff.", interval, "p", "p (Holm)", "win/tie/loss"),
+        (
+            (
+                pair.metric,
                 f"{letter(pair.first)} - {letter(pair.second)}",
-                f"{difference.value:+.4f}",
-                f"{difference.low:+.4f} .. {difference.high:+.4f}",
-                shown_p(difference.p_value),
+                f"{pair.difference.value:+.4f}",
+                f"{pair.difference.low:+.4f} .. {pair.difference.high:+.4f}",
+                shown_p(pair.difference.p_value),
                 shown_p(pair.adjusted),
-                f"{difference.wins}/{difference.ties}/{difference.losses}",
+                f"{pair.difference.wins}/{pair.difference.ties}/{pair.difference.losses}",
             )
-        console.print(table)
-        for pair in pairs:
-            console.print(verdict(pair))
+            for pair in found.pairs
+        ),
+        numbers=("pair", "diff.", interval, "p", "p (Holm)", "win/tie/loss"),
+    )
+    for pair in found.pairs:
+        results.note(verdict(pair))
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:.4f} .. {high:.4f}"

@@ -8,13 +8,10 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from shoplens.files import write_text
 from shoplens.progress import Progress
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 _PLAIN_INTERVAL = 10.0
 """Seconds between two lines of progress where there is no terminal."""
@@ -32,31 +29,36 @@ def message(text: str) -> None:
     print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
 
 
-def results_console(json_file: str | None) -> Console:
-    """Return where result tables go: standard output, unless the JSON goes there."""
-    from rich.console import Console  # noqa: PLC0415
-
-    # Names of files and products are shown as they are, never read as markup.
-    return Console(stderr=json_file == "-", highlight=False, markup=False, emoji=False)
-
-
 class Results:
-    """Where a command's results go: standard output, unless the JSON goes there.
+    """Where a command's results go: standard output, or standard error for `--json -`.
 
     On a terminal, tables fit its width. Anywhere else a program may read them: a table is one
-    header line and one line for each row, with tabs between the cells, and nothing is wrapped.
+    header line and one line for each row, with tabs between the cells, nothing is wrapped, and
+    what is not a row goes to standard error.
 
     Args:
-        json_file: the value of `--json`. For `-` the results go to standard error.
+        json_file: the value of `--json`.
     """
 
     def __init__(self, json_file: str | None) -> None:
         self._stream = sys.stderr if json_file == "-" else sys.stdout
         self._n_tables = 0
 
+    @property
+    def on_terminal(self) -> bool:
+        """Whether a person reads along."""
+        return self._stream.isatty()
+
     def line(self, text: str) -> None:
-        """Print a line. It is never wrapped."""
-        print(printable(text), file=self._stream)
+        """Print a line that is a result by itself. It is not wrapped."""
+        self._stream.write(printable(text) + "\n")
+
+    def note(self, text: str) -> None:
+        """Print what explains a table or sums it up."""
+        if self.on_terminal:
+            self.line(text)
+        else:
+            message(text)
 
     def table(
         self,
@@ -64,47 +66,55 @@ class Results:
         rows: Iterable[Sequence[object]],
         *,
         numbers: Collection[str] = (),
+        shortened: Collection[str] = (),
         title: str = "",
-        note: str = "",
+        empty: str = "",
     ) -> None:
         """Print a table.
 
         Args:
-            columns: the names of the columns; all of them different.
-            rows: for each row, its cells. None is an empty cell.
-            numbers: the columns whose cells stand at the right and are never broken.
-            title: what the table shows. Where nobody is at a terminal it is a message.
-            note: what a reader must know to understand the cells; likewise.
+            columns: the names of the columns.
+            rows: the cells of each row; None is an empty cell.
+            numbers: the columns that are aligned at the right and never broken.
+            shortened: where a terminal is too narrow, cut the texts of these columns, and break
+                those of no other. Without any, all that are not numbers are broken.
+            title: what the table shows.
+            empty: what to say when there are no rows.
         """
         cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
-        if self._stream.isatty():
-            self._draw(columns, cells, numbers, title)
-            if note:
-                self.line(note)
-            return
-        if title:
-            message(title)
-        if self._n_tables:
-            self._stream.write("\n")
+        if not cells and empty:
+            self.note(empty)
+        elif title:
+            self.note(title)
+        if not self.on_terminal:
+            if self._n_tables:
+                self._stream.write("\n")
+            for row in (columns, *cells):
+                self._stream.write("\t".join(map(_cell, row)) + "\n")
+        elif cells:
+            self._draw(columns, cells, numbers, shortened)
         self._n_tables += 1
-        for row in (columns, *cells):
-            self.line("\t".join(_cell(cell) for cell in row))
-        if note:
-            message(note)
 
     def _draw(
-        self, columns: Sequence[str], rows: list[list[str]], numbers: Collection[str], title: str
+        self,
+        columns: Sequence[str],
+        rows: list[list[str]],
+        numbers: Collection[str],
+        shortened: Collection[str],
     ) -> None:
-        # Only here, and not at the top: most runs draw no table, and rich takes time to load.
+        # Most runs draw no table, and rich takes a while to import.
+        from rich.box import SIMPLE_HEAD  # noqa: PLC0415
         from rich.console import Console  # noqa: PLC0415
         from rich.table import Table  # noqa: PLC0415
 
-        table = Table(title=printable(title) or None, title_justify="left")
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for name in columns:
-            if name in numbers:
-                table.add_column(name, justify="right", no_wrap=True)
-            else:
-                table.add_column(name, overflow="fold")
+            table.add_column(
+                name,
+                justify="right" if name in numbers else "left",
+                overflow="ellipsis" if name in shortened else "fold",
+                no_wrap=name not in shortened if shortened else name in numbers,
+            )
         for row in rows:
             table.add_row(*map(_cell, row))
         # Names of files and products are shown as they are, never read as markup.
@@ -112,6 +122,7 @@ class Results:
 
 
 def _cell(text: str) -> str:
+    """Return text in one line, without tabs."""
     return printable(text).replace("\n", "\\n")
 
 

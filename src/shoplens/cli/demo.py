@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from shoplens.cli.console import message, progress_display, results_console, write_json
+from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.evaluate import print_scores
 from shoplens.cli.options import (
     distinct,
@@ -81,7 +81,7 @@ def demo(
             result = rank_dataset(data, embedding, progress=progress)
         tell_ranked(result)
         scores = evaluate(result.ranking, data)
-        print_scores(results_console(json_file), scores)
+        print_scores(Results(json_file), scores)
         best = scores["map@1000"]
         title = Path(dataset).name if dataset is not None else "sample furniture"
         facts = [

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from shoplens.answers.answer import (
     Policy,
 )
 from shoplens.answers.files import read_ranking
-from shoplens.cli.console import message, progress_display, results_console, write_json
+from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.options import (
     boxes_option,
     columns_option,
@@ -120,11 +118,11 @@ def evaluate(
         ranking, extra = result.ranking, result.to_json()
     metrics = tuple(dict.fromkeys((*DEFAULT_METRICS, *more_metrics)))
     scores = evaluate_ranking(ranking, data, metrics=metrics)
-    print_scores(results_console(json_file), scores, more_metrics)
+    print_scores(Results(json_file), scores, more_metrics)
     write_json(json_file, {**scores.to_json(), **extra})
 
 
-def print_scores(console: Console, scores: Scores, asked: Sequence[str] = ()) -> None:
+def print_scores(results: Results, scores: Scores, asked: Sequence[str] = ()) -> None:
     """Print the metrics with their intervals, and what they are of.
 
     Metrics that say nothing of so small a gallery are left out, unless they were asked for.
@@ -134,11 +132,13 @@ def print_scores(console: Console, scores: Scores, asked: Sequence[str] = ()) ->
         title += f", {scores.n_failed:,} photos failed"
     if scores.n_without_positive:
         title += f", {scores.n_without_positive:,} queries without a positive left out"
-    table = Table(title=title, title_justify="left")
-    table.add_column("metric")
-    table.add_column("value", justify="right")
-    table.add_column("95 % interval", justify="right")
-    for name in dict.fromkeys((*scores.informative, *asked)):
-        estimate = scores[name]
-        table.add_row(name, f"{estimate.value:.4f}", f"{estimate.low:.4f} .. {estimate.high:.4f}")
-    console.print(table)
+    estimates = {name: scores[name] for name in (*scores.informative, *asked)}
+    results.table(
+        ("metric", "value", "95 % interval"),
+        (
+            (name, f"{estimate.value:.4f}", f"{estimate.low:.4f} .. {estimate.high:.4f}")
+            for name, estimate in estimates.items()
+        ),
+        numbers=("value", "95 % interval"),
+        title=title,
+    )

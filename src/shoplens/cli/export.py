@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from shoplens.cli.console import message, progress_display, results_console, write_json
+from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.options import json_option
 from shoplens.errors import MissingError
 
@@ -90,19 +90,17 @@ def export(
             progress=progress,
         )
     check, recipe = report.check, report.recipe
-    console = results_console(json_file)
-    console.print(
+    results = Results(json_file)
+    results.line(
         f"{recipe.name}, {precision}: {report.megabytes:.1f} MB, {recipe.input_size} px, "
-        f"{recipe.dimension} dimensions, fingerprint {report.fingerprint}",
-        soft_wrap=True,
+        f"{recipe.dimension} dimensions, fingerprint {report.fingerprint}"
     )
-    console.print(
+    results.line(
         f"cosine with the network on {check.n_photos} photos: lowest {check.lowest:.5f}, "
-        f"mean {check.mean:.5f}; largest difference {check.largest_difference:.1e}",
-        soft_wrap=True,
+        f"mean {check.mean:.5f}; largest difference {check.largest_difference:.1e}"
     )
     if report.scores is not None:
         network, model = report.scores["network"], report.scores["model"]
-        console.print(f"{METRIC}: network {network:.4f}, model {model:.4f}")
+        results.line(f"{METRIC}: network {network:.4f}, model {model:.4f}")
     message(f"wrote {output}: use it with --model {output}")
     write_json(json_file, report.to_json())

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
-from shoplens.cli.console import message, results_console, write_json
+from shoplens.cli.console import Results, message, write_json
 from shoplens.cli.options import json_option
 from shoplens.models import ModelInfo, list_models
 from shoplens.models.zoo import (
@@ -24,6 +23,7 @@ from shoplens.models.zoo import (
     write_model,
 )
 
+_COLUMNS = ("name", "dimension", "input_size", "parameters", "licence", "at_hand")
 _AT_HAND = {
     "converted": "at hand",
     "downloaded": "its weights are here, to be converted on first use",
@@ -51,28 +51,38 @@ def models(context: click.Context, json_file: str | None) -> None:
             raise click.UsageError("--json goes after the name of the subcommand")
         return
     shipped, others = list_models(), list_zoo()
-    console = results_console(json_file)
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for name in ("name", "dims", "input", "MB", "licence"):
-        table.add_column(name, no_wrap=True)
+    values = [*map(_shipped, shipped), *map(_other, others)]
+    results = Results(json_file)
+    if results.on_terminal:
+        _describe(results, shipped, others)
+    else:
+        results.table(_COLUMNS, ([value[name] for name in _COLUMNS] for value in values))
+    write_json(json_file, {"models": values[: len(shipped)], "zoo": values[len(shipped) :]})
+
+
+def _describe(results: Results, shipped: Sequence[ModelInfo], others: Sequence[ZooModel]) -> None:
+    """Say what a person would want to know of each model."""
+    results.table(
+        ("name", "dims", "input", "MB", "licence"),
+        (
+            (
+                info.recipe.name + (" (default)" if info.default else ""),
+                " / ".join(str(n) for n in (info.recipe.dimension, *reversed(info.recipe.nested))),
+                f"{info.recipe.input_size} px",
+                f"{info.megabytes:.1f}",
+                info.recipe.licence,
+            )
+            for info in shipped
+        ),
+    )
     for info in shipped:
-        recipe = info.recipe
-        table.add_row(
-            recipe.name + (" (default)" if info.default else ""),
-            " / ".join(str(n) for n in (recipe.dimension, *reversed(recipe.nested))),
-            f"{recipe.input_size} px",
-            f"{info.megabytes:.1f}",
-            recipe.licence,
-        )
-    console.print(table)
-    for info in shipped:
-        console.print(f"{info.recipe.name}, fingerprint {info.fingerprint}", soft_wrap=True)
+        results.line(f"{info.recipe.name}, fingerprint {info.fingerprint}")
         size = "" if info.parameters is None else f"{info.parameters / 1e6:.1f} M parameters; "
         for line in (f"{size}{_score(info.score)}", *info.recipe.sources):
-            console.print(f"  {line}", soft_wrap=True)
-    console.print("\nOf other libraries: a choice; any of theirs can be named.")
+            results.line(f"  {line}")
+    results.line("\nA choice of models of other libraries. You can name any of theirs.")
     for model in others:
-        console.print(f"{model.name}: {_AT_HAND[model.at_hand]}", soft_wrap=True)
+        results.line(f"{model.name}: {_AT_HAND[model.at_hand]}")
         size = f"{model.parameters / 1e6:.1f} M parameters, {model.dimension} dims"
         texts = "; also embeds texts" if model.texts else ""
         for line in (
@@ -80,11 +90,7 @@ def models(context: click.Context, json_file: str | None) -> None:
             _score(model.score),
             model.source,
         ):
-            console.print(f"  {line}", soft_wrap=True)
-    write_json(
-        json_file,
-        {"models": [_shipped(info) for info in shipped], "zoo": [_other(m) for m in others]},
-    )
+            results.line(f"  {line}")
 
 
 @models.command(name="convert", short_help="Convert a model of another library.")
@@ -138,17 +144,15 @@ def convert_command(
     conversion = convert(name, precision)
     write_model(folder, conversion, replace=True)
     recipe, congruence = conversion.recipe, conversion.congruence
-    console = results_console(json_file)
-    console.print(
+    results = Results(json_file)
+    results.line(
         f"{recipe.name}, {precision}: {len(conversion.weights) / 1e6:.1f} MB, "
-        f"{recipe.input_size} px, {recipe.dimension} dimensions, licence: {recipe.licence}",
-        soft_wrap=True,
+        f"{recipe.input_size} px, {recipe.dimension} dimensions, licence: {recipe.licence}"
     )
-    console.print(
+    results.line(
         f"on {congruence.n_photos} photos: lowest cosine with the library's vectors "
         f"{conversion.lowest_cosine:.5f}; pixels differ from the library's own by "
-        f"{congruence.mean:.2f} grey levels in the mean, {congruence.largest:.0f} at most",
-        soft_wrap=True,
+        f"{congruence.mean:.2f} grey levels in the mean, {congruence.largest:.0f} at most"
     )
     used = name if output is None and precision == "fp32" else folder
     message(f"wrote {folder}: use it with --model {used}")

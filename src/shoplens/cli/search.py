@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
 
-from shoplens.cli.console import message, printable, progress_display, results_console, write_json
+from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.options import (
     boxes_option,
     columns_option,
@@ -148,25 +147,24 @@ def _query(number: int, photo: Path, box_text: str | None) -> Photo:
 
 
 def _print_hits(json_file: str | None, results: Sequence[SearchResult], n_gallery: int) -> None:
-    several = len(results) > 1
-    table = Table(title=f"{n_gallery:,} gallery photos", title_justify="left")
-    if several:
-        table.add_column("query", overflow="fold")
-    for name in ("rank", "score", "photo"):
-        table.add_column(name, justify="right")
-    for name in ("product", "path"):
-        table.add_column(name, overflow="fold")
-    for result in results:
-        for hit in result:
-            cells = [
-                str(hit.rank),
+    several = ("query",) if len(results) > 1 else ()
+    Results(json_file).table(
+        (*several, "rank", "score", "photo", "product", "path"),
+        (
+            (
+                *(result.query.name for _ in several),
+                hit.rank,
                 f"{hit.score:.4f}",
-                str(hit.photo_id),
-                hit.product_id or "",
+                hit.photo_id,
+                hit.product_id,
                 hit.path,
-            ]
-            table.add_row(*map(printable, [result.query.name, *cells] if several else cells))
-    results_console(json_file).print(table)
+            )
+            for result in results
+            for hit in result
+        ),
+        numbers=("rank", "score", "photo"),
+        title=f"{n_gallery:,} gallery photos",
+    )
 
 
 def _write_page(file: Path, results: Sequence[SearchResult], model: str) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.table import Table
 
-from shoplens.cli.console import message, progress_display, results_console, write_json
+from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.options import json_option
 from shoplens.errors import MissingError
 
@@ -73,13 +72,16 @@ def train(
     )
     for failure in report.failures[:20]:
         message(f"  {failure.name}: {failure.detail}")
-    table = Table(title="mAP@1000 on products kept out", title_justify="left")
-    for name in ("source", "before", "after", "95 % interval"):
-        table.add_column(name, justify="left" if name == "source" else "right")
+    rows = []
     for source, after in report.scores["result"].items():
         before = report.scores["start"][source]
         interval = f"{after.low:.4f} .. {after.high:.4f}"
-        table.add_row(source, f"{before.value:.4f}", f"{after.value:.4f}", interval)
-    results_console(json_file).print(table)
+        rows.append((source, f"{before.value:.4f}", f"{after.value:.4f}", interval))
+    Results(json_file).table(
+        ("source", "before", "after", "95 % interval"),
+        rows,
+        numbers=("before", "after", "95 % interval"),
+        title="mAP@1000 on products kept out",
+    )
     write_json(json_file, report.to_json())
     return 0

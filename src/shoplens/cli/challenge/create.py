@@ -17,7 +17,7 @@ from shoplens.challenge.registry.terms import Policy, Round
 from shoplens.challenge.sandbox.limits import Limits
 from shoplens.cli.challenge.options import LARGEST, Moment, who_option
 from shoplens.cli.challenge.status import terms_json
-from shoplens.cli.console import message, results_console, write_json
+from shoplens.cli.console import Results, message, write_json
 from shoplens.cli.options import json_option
 from shoplens.errors import DataError
 
@@ -200,11 +200,10 @@ def create(
         split = read_split(connection)
     n_public = int(split.is_public.sum())
     n_private = len(split.is_public) - n_public
-    results_console(json_file).print(
+    Results(json_file).line(
         f"{terms.title}: {for_people(terms.starts)} to {for_people(terms.ends)}\n"
         f"{n_public:,} public and {n_private:,} private queries of "
-        f"{len(set(split.products.tolist())):,} products, {terms.n_gallery:,} gallery photos",
-        soft_wrap=True,
+        f"{len(set(split.products.tolist())):,} products, {terms.n_gallery:,} gallery photos"
     )
     for side, on_side in (("public", split.is_public), ("private", ~split.is_public)):
         n_products = len(set(split.products[on_side].tolist()))

@@ -12,11 +12,10 @@ from shoplens.challenge.registry.instants import current, for_people, to_text
 from shoplens.challenge.registry.registry import Registry
 from shoplens.cli.challenge.options import (
     challenge_argument,
-    plain_table,
     team_option,
     who_option,
 )
-from shoplens.cli.console import message, results_console, write_json
+from shoplens.cli.console import Results, message, write_json
 from shoplens.cli.options import json_option
 
 
@@ -54,11 +53,14 @@ def declare(
 def declarations(challenge: Path, json_file: str | None) -> None:
     """List the external data that teams declared."""
     declared = registry_of_data.list_declarations(Registry(challenge).database)
-    table = plain_table("team", "link", "about", "declared")
-    for one in declared:
-        when = f"{one.declared:%Y-%m-%d}" + (" late" if one.late else "")
-        table.add_row(one.team, one.link, one.about, when)
-    results_console(json_file).print(table if declared else "nothing was declared")
+    Results(json_file).table(
+        ("team", "link", "about", "declared"),
+        (
+            (one.team, one.link, one.about, f"{one.declared:%Y-%m-%d}" + " late" * one.late)
+            for one in declared
+        ),
+        empty="no external data was declared",
+    )
     write_json(
         json_file,
         {"declarations": [_json(one) for one in declared]},

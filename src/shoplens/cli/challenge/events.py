@@ -11,7 +11,7 @@ from shoplens.challenge.registry.instants import to_text
 from shoplens.challenge.registry.registry import Registry
 from shoplens.challenge.registry.trail import Event, list_events
 from shoplens.cli.challenge.options import challenge_argument
-from shoplens.cli.console import printable, results_console, write_json
+from shoplens.cli.console import Results, write_json
 from shoplens.cli.options import json_option
 
 
@@ -22,10 +22,10 @@ from shoplens.cli.options import json_option
 def events(challenge: Path, latest: int | None, json_file: str | None) -> None:
     """Show the trail: every change to a challenge, when, by whom and what."""
     trail = list_events(Registry(challenge).database, latest)
-    console = results_console(json_file)
+    results = Results(json_file)
     for one in trail:
         text = f"{one.at:%Y-%m-%d %H:%M:%S} {one.who}: {one.what}: {_detail(one)}"
-        console.print(printable(text), soft_wrap=True)
+        results.line(text)
     write_json(
         json_file,
         {

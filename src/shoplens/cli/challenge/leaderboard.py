@@ -5,11 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import get_terminal_size
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
 from shoplens.challenge.leaderboard import Board, Standing, standings
 from shoplens.challenge.registry.instants import current
@@ -23,7 +21,7 @@ from shoplens.challenge.site.wording import (
     span_words,
 )
 from shoplens.cli.challenge.options import challenge_argument
-from shoplens.cli.console import printable, results_console, write_json
+from shoplens.cli.console import Results, write_json
 from shoplens.cli.options import distinct, json_option, writable
 from shoplens.errors import ShoplensError
 from shoplens.files import write_text
@@ -77,7 +75,7 @@ def leaderboard(
         if board.sealed:
             raise ShoplensError("private scores are sealed until the challenge is over")
         ranking = standings(board, ranking)
-    print_standings(results_console("-" if csv_file == "-" else json_file), board, ranking)
+    print_standings(Results("-" if csv_file == "-" else json_file), board, ranking)
     if csv_file == "-":
         sys.stdout.write(standings_csv(ranking))
     elif csv_file is not None:
@@ -85,50 +83,37 @@ def leaderboard(
     write_json(json_file, board_json(board, ranking))
 
 
-def print_standings(console: Console, board: Board, ranking: Sequence[Standing]) -> None:
+def print_standings(results: Results, board: Board, ranking: Sequence[Standing]) -> None:
     """Print a ranking, legible at 80 columns: the final one leaves out time and memory there."""
-    if not ranking:
-        console.print(printable(f"{board.title}: no submission has a score yet"))
-        return
-    title = f"{board.title}, {board.side} side: {board.n_queries:,} queries"
-    shaken = board.side == "private"
-    table = Table(
-        title=printable(title),
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
+    columns = ["rank", "team", "mAP@1000", "95 % interval", "could be"]
+    if board.side == "private":
+        columns += ["public", "moved"]
+    if not results.on_terminal or board.side == "public" or get_terminal_size().columns >= _WIDE:
+        columns += ["time", "memory"]
+    results.table(
+        columns,
+        ([_shown(standing, results.on_terminal)[name] for name in columns] for standing in ranking),
+        numbers=set(columns) - {"team"},
+        title=f"{board.title}, {board.side} side: {board.n_queries:,} queries",
+        empty=f"{board.title}: no submission has a score yet",
     )
-    table.add_column("rank", justify="right", no_wrap=True)
-    table.add_column("team", overflow="fold", min_width=12)
-    table.add_column("mAP@1000", justify="right", no_wrap=True)
-    table.add_column("95 % interval", justify="right", no_wrap=True)
-    table.add_column("could be", justify="right", no_wrap=True)
-    if shaken:
-        table.add_column("public", justify="right", no_wrap=True)
-        table.add_column("moved", justify="right", no_wrap=True)
-    has_costs = not shaken or console.width >= _WIDE
-    if has_costs:
-        table.add_column("time", justify="right", no_wrap=True)
-        table.add_column("memory", justify="right", no_wrap=True)
-    for standing in ranking:
-        e = standing.estimate
-        more = []
-        if shaken:
-            more += [rank_mark(standing.public) if standing.public else "", shift_words(standing)]
-        if has_costs:
-            more += [duration(standing.entry.seconds), memory(standing.entry.peak_memory_mb)]
-        table.add_row(
-            rank_mark(standing),
-            _shortened(printable(standing.entry.team)),
-            f"{e.value:.4f}",
-            f"{e.low:.3f} .. {e.high:.3f}",
-            span_words(standing),
-            *more,
-        )
-    console.print(table)
     if any(standing.tied for standing in ranking):
-        console.print("= shares its rank: a paired test cannot tell it from the first of that rank")
+        results.note("= shares its rank: a paired test cannot tell it from the first of that rank")
+
+
+def _shown(standing: Standing, short: bool) -> dict[str, str]:
+    estimate, entry = standing.estimate, standing.entry
+    return {
+        "rank": rank_mark(standing),
+        "team": _shortened(entry.team) if short else entry.team,
+        "mAP@1000": f"{estimate.value:.4f}",
+        "95 % interval": f"{estimate.low:.3f} .. {estimate.high:.3f}",
+        "could be": span_words(standing),
+        "public": rank_mark(standing.public) if standing.public else "",
+        "moved": shift_words(standing),
+        "time": duration(entry.seconds),
+        "memory": memory(entry.peak_memory_mb),
+    }
 
 
 def _shortened(name: str) -> str:

@@ -6,8 +6,6 @@ from datetime import datetime
 from pathlib import Path
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from shoplens.challenge.registry.instants import from_text
 from shoplens.errors import DataError
@@ -49,22 +47,3 @@ class Moment(click.ParamType[datetime]):
             return from_text(value)
         except DataError as error:
             self.fail(str(error), param, ctx)
-
-
-def plain_table(
-    *columns: str, right: tuple[str, ...] = (), shortened: tuple[str, ...] = ()
-) -> Table:
-    """Return an empty table of these columns; those in `right` hold numbers.
-
-    Where the table is too wide, columns give way: those in `shortened` alone, where there are any,
-    and these break no words but cut long ones.
-    """
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in columns:
-        table.add_column(
-            name,
-            justify="right" if name in right else "left",
-            overflow="ellipsis" if name in shortened else "fold",
-            no_wrap=bool(shortened) and name not in shortened,
-        )
-    return table

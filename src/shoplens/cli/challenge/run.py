@@ -13,7 +13,7 @@ from shoplens.cache import cache_folder
 from shoplens.challenge.running import ChallengeRun, Limits, run_submission
 from shoplens.challenge.sandbox.supervision import Isolation
 from shoplens.challenge.submission import prepare_environment, read_submission
-from shoplens.cli.console import message, printable, progress_display, results_console, write_json
+from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.evaluate import print_scores
 from shoplens.cli.options import json_option
 from shoplens.datasets.dataset import read_dataset
@@ -171,10 +171,10 @@ def _prepare(out: Path, force: bool) -> None:
 
 
 def _print(result: ChallengeRun, json_file: str | None) -> None:
-    console = results_console(json_file)
+    results = Results(json_file)
     reason = f": {result.reason}" if result.reason else ""
-    console.print(printable(f"{result.verdict}{reason}"))
-    console.print(
+    results.line(f"{result.verdict}{reason}")
+    results.line(
         f"{result.wall_seconds:.1f} s, {result.cpu_seconds:.1f} s of processors, "
         f"{result.peak_memory_mb:,.0f} MB of memory at the peak"
     )
@@ -182,9 +182,9 @@ def _print(result: ChallengeRun, json_file: str | None) -> None:
         # The reason has said what was refused.
         for finding in result.findings:
             if finding.level == "warning":
-                console.print(printable(str(finding)))
+                results.line(str(finding))
     if result.scores is not None:
-        print_scores(console, result.scores)
+        print_scores(results, result.scores)
     if result.verdict == "crashed":
         for line in result.log.splitlines()[-_LAST_LINES:]:
             message(f"  {line}")

@@ -9,8 +9,8 @@ import click
 from shoplens.challenge.registry.instants import current, to_text
 from shoplens.challenge.registry.registry import Registry
 from shoplens.challenge.registry.teams import list_seekers, seek, stop_seeking
-from shoplens.cli.challenge.options import challenge_argument, plain_table, who_option
-from shoplens.cli.console import message, results_console, write_json
+from shoplens.cli.challenge.options import challenge_argument, who_option
+from shoplens.cli.console import Results, message, write_json
 from shoplens.cli.options import json_option
 
 
@@ -54,10 +54,11 @@ def seeking(
         stop_seeking(database, remove, now=current(), who=who)
         message(f"{remove} is off the board")
     seekers = list_seekers(database)
-    table = plain_table("name", "contact", "about", "since")
-    for one in seekers:
-        table.add_row(one.name, one.contact, one.about, f"{one.posted:%Y-%m-%d}")
-    results_console(json_file).print(table if seekers else "nobody looks for team mates")
+    Results(json_file).table(
+        ("name", "contact", "about", "since"),
+        ((one.name, one.contact, one.about, f"{one.posted:%Y-%m-%d}") for one in seekers),
+        empty="nobody is looking for team mates",
+    )
     write_json(
         json_file,
         {

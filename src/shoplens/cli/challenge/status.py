@@ -16,7 +16,7 @@ from shoplens.challenge.registry.submissions import list_submissions
 from shoplens.challenge.registry.teams import list_teams
 from shoplens.challenge.registry.terms import Terms
 from shoplens.cli.challenge.options import challenge_argument
-from shoplens.cli.console import results_console, write_json
+from shoplens.cli.console import Results, write_json
 from shoplens.cli.options import json_option
 from shoplens.errors import ShoplensError
 
@@ -43,24 +43,23 @@ def status(challenge: Path, json_file: str | None) -> int:
         require_unchanged(terms.data, terms.table_hashes)
     except ShoplensError as error:
         trouble = str(error)
-    console = results_console(json_file)
+    results = Results(json_file)
     over = terms.is_over(now)
-    console.print(terms.title)
-    console.print(f"  {for_people(terms.starts)} to {for_people(terms.ends)}")
+    results.line(terms.title)
+    results.line(f"  {for_people(terms.starts)} to {for_people(terms.ends)}")
     for one in terms.rounds:
         mark = " (on)" if one == on else ""
-        console.print(
+        results.line(
             f"  round {one.name}{mark}: {for_people(one.starts)} to {for_people(one.ends)}, "
-            f"{one.per_day} a day, {one.limits.seconds:g} s",
-            soft_wrap=True,
+            f"{one.per_day} a day, {one.limits.seconds:g} s"
         )
-    console.print(f"  external data: to be declared before {for_people(terms.data_deadline)}")
-    console.print(f"  private scores: {'open' if over else 'sealed'}")
-    console.print(
+    results.line(f"  external data: to be declared before {for_people(terms.data_deadline)}")
+    results.line(f"  private scores: {'open' if over else 'sealed'}")
+    results.line(
         f"  {n_teams:,} teams; submissions: {states.total():,}"
         + "".join(f", {states[state]:,} {state}" for state in sorted(states))
     )
-    console.print(f"  ground truth: {trouble or f'unchanged, {terms.data}'}", soft_wrap=True)
+    results.line(f"  ground truth: {trouble or f'unchanged, {terms.data}'}")
     write_json(
         json_file,
         {

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from shoplens.challenge.registry.instants import current, for_people, to_text
 from shoplens.challenge.registry.registry import Registry
 from shoplens.challenge.registry.submissions import SubmissionRecord, list_submissions
 from shoplens.challenge.site.published import published
 from shoplens.challenge.site.wording import reason_words
-from shoplens.cli.challenge.options import NUMBER, challenge_argument, plain_table
-from shoplens.cli.console import printable, results_console, write_json
+from shoplens.cli.challenge.options import NUMBER, challenge_argument
+from shoplens.cli.console import Results, write_json
 from shoplens.cli.options import json_option
 
 
@@ -38,41 +37,46 @@ def submissions(
     """
     registry, now = Registry(challenge), current()
     records = list_submissions(registry, now, team=team, number=number)
-    console = results_console(json_file)
+    results = Results(json_file)
     over = registry.terms().is_over(now)
     if number is not None:
         for one in records:
-            _show(console, one)
-    elif not records:
-        console.print("no submission yet")
+            _show(results, one)
     else:
-        _print_table(console, records, over)
+        _print_table(results, records, over)
     write_json(json_file, {"sealed": not over, "submissions": [_json(one) for one in records]})
 
 
-def _print_table(console: Console, records: tuple[SubmissionRecord, ...], over: bool) -> None:
-    # At 80 columns private scores and seconds do not both fit.
-    last = "private" if over else "s"
-    table = plain_table(
-        "no", "team", "label", "submitted", "state", "public", last,
-        right=("no", "public", last), shortened=("team", "label"),
-    )  # fmt: skip
-    for one in records:
-        table.add_row(
-            f"{one.id}{'*' if one.selected else ''}",
-            one.team,
-            one.label,
-            f"{one.submitted:%m-%d %H:%M}",
-            one.verdict or one.state,
-            _score(one.public),
-            _score(one.private) if over else "" if one.seconds is None else f"{one.seconds:.1f}",
-        )
-    console.print(table)
+def _print_table(results: Results, records: tuple[SubmissionRecord, ...], over: bool) -> None:
+    columns = ["no", "team", "label", "submitted", "state", "public", "private", "s"]
+    if results.on_terminal:
+        # At 80 columns private scores and seconds do not both fit.
+        columns.remove("s" if over else "private")
+    results.table(
+        columns,
+        ([_shown(one, over)[name] for name in columns] for one in records),
+        numbers=("no", "public", "private", "s"),
+        shortened=("team", "label"),
+        empty="no submission yet",
+    )
     if any(one.selected for one in records):
-        console.print("* named by its team to count in the end")
+        results.note("* chosen by its team to count in the end")
 
 
-def _show(console: Console, one: SubmissionRecord) -> None:
+def _shown(one: SubmissionRecord, over: bool) -> dict[str, str]:
+    return {
+        "no": f"{one.id}{'*' if one.selected else ''}",
+        "team": one.team,
+        "label": one.label,
+        "submitted": f"{one.submitted:%m-%d %H:%M}",
+        "state": one.verdict or one.state,
+        "public": _score(one.public),
+        "private": _score(one.private) if over else "",
+        "s": "" if one.seconds is None else f"{one.seconds:.1f}",
+    }
+
+
+def _show(results: Results, one: SubmissionRecord) -> None:
     lines = [
         (f"submission {one.id}", f"{one.team}: {one.label}"),
         ("submitted", f"{for_people(one.submitted)}, round {one.round}"),
@@ -100,7 +104,7 @@ def _show(console: Console, one: SubmissionRecord) -> None:
     ]
     lines += [(f"note, {note.author}", note.text) for note in one.notes]
     for what, text in lines:
-        console.print(printable(f"{what}: {text}"), soft_wrap=True)
+        results.line(f"{what}: {text}")
 
 
 def _told(record: Mapping[str, Any]) -> list[tuple[str, str]]:

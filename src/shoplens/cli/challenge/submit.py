@@ -10,7 +10,7 @@ from shoplens.challenge.registry.instants import current
 from shoplens.challenge.registry.intake import submit as take_in
 from shoplens.challenge.registry.registry import Registry
 from shoplens.cli.challenge.options import challenge_argument, team_option, who_option
-from shoplens.cli.console import message, results_console, write_json
+from shoplens.cli.console import Results, message, write_json
 from shoplens.cli.options import json_option
 
 
@@ -54,10 +54,9 @@ def submit(
         tags=tags,
         who=who,
     )
-    results_console(json_file).print(
+    Results(json_file).line(
         f"submission {receipt.id} is in the queue (round {receipt.round}); "
-        f"{receipt.left_today} more today",
-        soft_wrap=True,
+        f"{receipt.left_today} more today"
     )
     if receipt.same_as:
         numbers = ", ".join(str(number) for number in receipt.same_as)

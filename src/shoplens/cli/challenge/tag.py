@@ -10,7 +10,7 @@ from shoplens.challenge.registry.annotations import change_tags
 from shoplens.challenge.registry.instants import current
 from shoplens.challenge.registry.registry import Registry
 from shoplens.cli.challenge.options import NUMBER, challenge_argument, who_option
-from shoplens.cli.console import results_console, write_json
+from shoplens.cli.console import Results, write_json
 from shoplens.cli.options import json_option
 
 
@@ -38,5 +38,5 @@ def tag(
     if not add and not remove:
         raise click.UsageError("give --add or --remove")
     tags = change_tags(Registry(challenge).database, number, add, remove, now=current(), who=who)
-    results_console(json_file).print(f"submission {number}: {', '.join(tags) or 'no tags'}")
+    Results(json_file).line(f"submission {number}: {', '.join(tags) or 'no tags'}")
     write_json(json_file, {"submission": number, "tags": list(tags)})

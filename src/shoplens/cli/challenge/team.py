@@ -9,8 +9,8 @@ import click
 from shoplens.challenge.registry.instants import current, to_text
 from shoplens.challenge.registry.registry import Registry
 from shoplens.challenge.registry.teams import add_team, join_team, leave_team, list_teams
-from shoplens.cli.challenge.options import challenge_argument, plain_table, who_option
-from shoplens.cli.console import message, results_console, write_json
+from shoplens.cli.challenge.options import challenge_argument, who_option
+from shoplens.cli.console import Results, message, write_json
 from shoplens.cli.options import json_option
 
 
@@ -71,10 +71,11 @@ def leave(challenge: Path, name: str, member: str, who: str | None, json_file: s
 def list_command(challenge: Path, json_file: str | None) -> None:
     """List the teams and their members."""
     teams = list_teams(Registry(challenge).database)
-    table = plain_table("team", "members")
-    for one in teams:
-        table.add_row(one.name, ", ".join(one.members))
-    results_console(json_file).print(table if teams else "no team yet")
+    Results(json_file).table(
+        ("team", "members"),
+        ((one.name, ", ".join(one.members)) for one in teams),
+        empty="no team yet",
+    )
     write_json(
         json_file,
         {

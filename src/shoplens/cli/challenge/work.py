@@ -15,7 +15,7 @@ from shoplens.challenge.registry.work import work as work_off
 from shoplens.challenge.sandbox.supervision import Isolation
 from shoplens.challenge.site.wording import reason_words
 from shoplens.cli.challenge.options import challenge_argument
-from shoplens.cli.console import message, printable, progress_display, results_console, write_json
+from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.options import json_option
 from shoplens.progress import Progress
 
@@ -54,7 +54,7 @@ def work(
     if watch and json_file is not None:
         raise click.UsageError("--watch never ends, so there is no --json")
     registry = Registry(challenge)
-    console = results_console(json_file)
+    results = Results(json_file)
     done: list[Finished] = []
     with ExitStack() as shown:
         display: list[Progress] = []
@@ -72,7 +72,7 @@ def work(
             ):
                 # Bars and results share a terminal: one after the other.
                 shown.close()
-                console.print(_line(finished), soft_wrap=True)
+                results.line(_line(finished))
                 done.append(finished)
                 if once:
                     break
@@ -103,7 +103,7 @@ def _line(finished: Finished) -> str:
     if outcome.seconds is not None:
         text += f", {outcome.seconds:.1f} s"
     if outcome.verdict != "ok" and outcome.reason:
-        text += f": {printable(reason_words(outcome.reason))}"
+        text += f": {reason_words(outcome.reason)}"
     if not finished.kept:
         text += " (another worker had taken it over: its result counts)"
     return text

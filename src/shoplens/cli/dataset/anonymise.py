@@ -8,7 +8,7 @@ import click
 import numpy as np
 
 from shoplens.answers.answer import check_answer, read_answer
-from shoplens.cli.console import message, progress_display, results_console, write_json
+from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.options import (
     boxes_option,
     columns_option,
@@ -71,11 +71,10 @@ def anonymise(
     data = read_dataset(source, columns=columns, box_frame=box_frame)
     with progress_display() as progress:
         made = anonymise_dataset(data, folder, key, seed=seed, workers=workers, progress=progress)
-    results_console(json_file).print(
+    Results(json_file).line(
         f"{made.folder}: {counted(made.n_gallery, 'gallery photo')} and "
         f"{counted(made.n_queries, 'query')}, {counted(made.n_bytes_removed, 'byte')} of metadata "
-        "cut out",
-        soft_wrap=True,
+        "cut out"
     )
     for kind, count in made.converted.items():
         photos = counted(count, f"{kind} photo")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.table import Table
 
-from shoplens.cli.console import message, printable, progress_display, results_console, write_json
+from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.options import (
     columns_option,
     distinct,
@@ -88,31 +87,33 @@ def leaks(
             workers=workers,
             progress=progress,
         )
-    console = results_console(json_file)
-    if found.leaks:
-        title = f"shared pictures: {counted(len(found.leaks), 'pair')}"
-        table = Table(title=title, title_justify="left")
-        for name in ("kind", "distance", "training photo", "test photo"):
-            table.add_column(name, overflow="fold")
-        for leak in found.leaks[:_SHOWN]:
-            cells = (leak.kind, f"{leak.distance:.4f}", leak.train.name, leak.test.name)
-            table.add_row(*map(printable, cells))
-        console.print(table)
-        if len(found.leaks) > _SHOWN:
-            console.print(f"... and {len(found.leaks) - _SHOWN:,} more (--json lists all)")
+    results = Results(json_file)
+    n_shown = _SHOWN if results.on_terminal else len(found.leaks)
+    results.table(
+        ("kind", "distance", "training photo", "test photo"),
+        (
+            (leak.kind, f"{leak.distance:.4f}", leak.train.name, leak.test.name)
+            for leak in found.leaks[:n_shown]
+        ),
+        numbers=("distance",),
+        title=f"shared pictures: {counted(len(found.leaks), 'pair')}",
+        empty="no shared pictures",
+    )
+    if len(found.leaks) > n_shown:
+        results.note(f"... and {len(found.leaks) - n_shown:,} more (--json lists all)")
     by_kind = ", ".join(f"{count:,} {kind}" for kind, count in found.n_by_kind.items())
-    console.print(
+    results.note(
         f"{found.n_test_photos:,} of {counted(found.n_test, 'test photo')} "
         f"{'is' if found.n_test_photos == 1 else 'are'} among "
         f"{counted(found.n_train, 'training photo')}" + (f" ({by_kind})" if by_kind else "")
     )
     if found.n_contradicting:
-        console.print(f"{counted(found.n_contradicting, 'pair')} of one picture under two products")
+        results.note(f"{counted(found.n_contradicting, 'pair')} of one picture under two products")
     if found.shared_products is None:
-        console.print("products were not compared" + (": not known" if products else ""))
+        results.note("products were not compared" + (": not known" if products else ""))
     else:
-        some = ", ".join(map(printable, found.shared_products[:5]))
-        console.print(
+        some = ", ".join(found.shared_products[:5])
+        results.note(
             f"in both: {counted(len(found.shared_products), 'product')}"
             + (f", {some}" if some else "")
             + (" ..." if len(found.shared_products) > 5 else "")

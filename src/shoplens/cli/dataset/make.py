@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from shoplens.cli.console import message, progress_display, results_console, write_json
+from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.options import boxes_option, column_pairs, json_option, workers_option
 from shoplens.curation.making import How, Made, make_dataset
 from shoplens.curation.tagged import COLUMNS
@@ -94,10 +94,9 @@ def make(
             workers=workers,
             progress=progress,
         )
-    results_console(json_file).print(
+    Results(json_file).line(
         f"{made.folder}: {counted(made.n_gallery, 'gallery photo')}, "
-        f"{counted(made.n_queries, 'query')}, {counted(made.n_products, 'product')}",
-        soft_wrap=True,
+        f"{counted(made.n_queries, 'query')}, {counted(made.n_products, 'product')}"
     )
     for told in _told(made, keep_user_only):
         message(told)

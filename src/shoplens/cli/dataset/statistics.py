@@ -5,11 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
-from shoplens.cli.console import message, printable, progress_display, results_console, write_json
+from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.options import (
     boxes_option,
     columns_option,
@@ -72,7 +69,7 @@ def statistics(
     photos = read_photos(source, columns=columns, box_frame=box_frame, remote=remote)
     with progress_display() as progress:
         found = survey(photos, workers=workers, progress=progress)
-    _print(results_console(json_file), found)
+    _print(Results(json_file), found)
     if output is not None:
         title = f"{Path(source).name or source}: statistics"
         write_statistics(output, title, found, sample=sample)
@@ -80,33 +77,32 @@ def statistics(
     write_json(json_file, found.to_json())
 
 
-def _print(console: Console, found: Statistics) -> None:
+def _print(results: Results, found: Statistics) -> None:
     sides = {"gallery": found.sides["seller"], "queries": found.sides["user"]}
     sides = {name: side for name, side in sides.items() if side.n_photos}
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    table.add_column("")
-    for name in sides:
-        table.add_column(name, justify="right")
-    table.add_row("photos", *(f"{side.n_photos:,}" for side in sides.values()))
-    table.add_row("cannot be used", *(_counts(side.failures) for side in sides.values()))
-    table.add_row("formats", *(_counts(side.formats) for side in sides.values()))
-    table.add_row("EXIF orientations", *(_counts(side.orientations) for side in sides.values()))
+    of = {
+        "photos": [f"{side.n_photos:,}" for side in sides.values()],
+        "cannot be used": [_counts(side.failures) for side in sides.values()],
+        "formats": [_counts(side.formats) for side in sides.values()],
+        "EXIF orientations": [_counts(side.orientations) for side in sides.values()],
+    }
     for quantity, (label, _) in QUANTITIES.items():
         shown = [_spread(side, quantity) for side in sides.values()]
         if any(shown):
-            table.add_row(label, *shown)
-    console.print(table)
+            of[label] = shown
+    # Columns of texts: a list of formats may be long.
+    results.table(("quantity", *sides), ((label, *shown) for label, shown in of.items()))
     boxed = any(side.values("box_share") for side in sides.values())
-    console.print(
+    results.note(
         "Ranges: 25 % .. median .. 75 %; brightness and sharpness of "
         + ("boxes, where given." if boxed else "whole photos.")
     )
     if found.n_products is not None:
-        console.print(
+        results.note(
             f"{counted(found.n_products, 'product')}; {found.n_distractor_products:,} without a "
             f"user photo; queries without a seller photo: {found.n_without_positive:,}"
         )
-    console.print(
+    results.note(
         f"{counted(len(found.alike), 'pair')} of one picture; {found.n_crossing:,} of a user's and "
         f"a seller's photo, {found.n_contradicting:,} under two products"
     )
@@ -115,7 +111,7 @@ def _print(console: Console, found: Statistics) -> None:
 def _counts(counts: dict[str, int]) -> str:
     if len(counts) == 1 and "1" in counts:
         return "all upright"
-    return printable(", ".join(f"{name}: {count:,}" for name, count in counts.items())) or "none"
+    return ", ".join(f"{name}: {count:,}" for name, count in counts.items()) or "none"
 
 
 def _spread(side: Side, quantity: str) -> str:
