@@ -13,7 +13,7 @@ from measuring import REAL, SAMPLE
 from PIL import Image
 
 from shoplens import read_dataset
-from shoplens.datasets.tables import BOX_COLUMNS
+from shoplens.datasets.format import BOX_COLUMNS
 from shoplens.records import Photo
 
 UPRIGHT_BY_90 = 6

@@ -32,6 +32,7 @@ def test_clean_data_has_no_fault(make_dataset: Callable[..., Path]) -> None:
         "n_clipped": 0,
         "n_products": 3,
         "n_without_positive": 0,
+        "n_others": 0,
     }
 
 

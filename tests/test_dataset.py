@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
+from shoplens.datasets.checking import check
 from shoplens.datasets.dataset import read_dataset, read_gallery
 from shoplens.errors import DataError
 from shoplens.records import Box
+from shoplens.sources import read_photo
+from shoplens.sources.folders import DiskFolder
 
 
 def test_a_test_set_folder_becomes_typed_records(make_dataset: Callable[..., Path]) -> None:
@@ -49,12 +56,92 @@ def test_a_folder_without_an_image_is_refused(tmp_path: Path) -> None:
         read_gallery(tmp_path)
 
 
-def test_a_link_out_of_a_plain_folder_of_images_is_refused(tmp_path: Path) -> None:
+def test_links_of_a_plain_folder_of_images_are_followed(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    (disk / "sub").mkdir(parents=True)
+    for name in ("a.png", "sub/b.png"):
+        Image.new("RGB", (2, 2)).save(disk / name)
     root = tmp_path / "photos"
     root.mkdir()
-    Image.new("RGB", (2, 2)).save(tmp_path / "secret.png")
-    Image.new("RGB", (2, 2)).save(root / "a.png")
-    (root / "b.png").symlink_to(tmp_path / "secret.png")
-    with pytest.raises(DataError) as caught:
-        read_gallery(root)
-    assert [fault.value for fault in caught.value.faults] == ["b.png"]
+    (root / "link.png").symlink_to(disk / "a.png")
+    (root / "more").symlink_to(disk)
+    (root / "gone.png").symlink_to(disk / "none.png")
+    # In a circle, at once and by way of another folder.
+    (root / "self").symlink_to(root)
+    (disk / "sub" / "back").symlink_to(root)
+    (tmp_path / "shop").symlink_to(root)
+    names = ["gone.png", "link.png", "more/a.png", "more/sub/b.png"]
+    for folder in (root, tmp_path / "shop"):
+        assert [photo.name for photo in read_gallery(folder)] == names
+    report = check(tmp_path / "shop")
+    assert [fault.value for fault in report.faults] == ["gone.png"]
+    strict, _ = DiskFolder(root, follow_links=False).listing()
+    assert strict == ["gone.png", "link.png", "more", "self"]
+
+
+def test_a_folder_that_cannot_be_listed_is_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
+    (tmp_path / "locked").mkdir()
+    listed = os.scandir
+
+    def scandir(path: Path) -> object:
+        if path.name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(DataError, match=r"'locked' cannot be listed \(Permission denied\)"):
+        read_gallery(tmp_path)
+
+
+IMAGES = {
+    "phone.mpo": "JPEG",
+    "scan.jfif": "JPEG",
+    "no_suffix": "JPEG",
+    "photo.1": "PNG",
+    "picture.txt": "WEBP",
+    "b.bin": "BMP",
+    "g.bin": "GIF",
+    "t.bin": "TIFF",
+}
+
+
+def test_photos_are_known_by_their_first_bytes(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    root.mkdir()
+    for name, kind in IMAGES.items():
+        Image.new("RGB", (8, 6)).save(root / name, kind)
+    (root / "notes.txt").write_text("no photo")
+    (root / "clip.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(50))
+    (root / "empty").touch()
+    (root / ".hidden").touch()
+    gallery = read_gallery(root)
+    assert [photo.name for photo in gallery] == sorted(IMAGES)
+    assert gallery.n_others == 3
+    report = check(root)
+    assert report.ok
+    assert report.n_others == 3
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in root.iterdir():
+            archive.write(file, file.name)
+    packed = read_gallery(tmp_path / "photos.zip")
+    assert [photo.name for photo in packed] == sorted(IMAGES)
+    assert packed.n_others == 3
+
+
+def test_what_is_no_gallery_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(bytes(range(256)))
+    with pytest.raises(DataError, match=r"a\.zip is not a zip archive, though it is named like"):
+        read_gallery(tmp_path / "a.zip")
+    Image.new("RGB", (8, 6)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png is a photo; name the folder"):
+        read_gallery(tmp_path / "a.png")
+
+
+def test_columns_of_photos_may_stand_in_an_archive(tmp_path: Path) -> None:
+    pa.parquet.write_table(pa.table({"image": [b"1", b"2"]}), tmp_path / "gallery.parquet")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "gallery.parquet", "set/gallery.parquet")
+    assert [read_photo(photo) for photo in read_gallery(tmp_path / "a.zip")] == [b"1", b"2"]

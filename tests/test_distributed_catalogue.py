@@ -43,8 +43,9 @@ def test_a_folder_without_parquet_files_is_refused(tmp_path: Path) -> None:
     picture(0).save(tmp_path / "0.png")
     with pytest.raises(DataError, match="holds no Parquet file"):
         cut_by_file(tmp_path)
-    with pytest.raises(DataError, match="is no folder"):
-        cut_by_file(tmp_path / "0.png")
+    (tmp_path / "gallery.csv").touch()
+    with pytest.raises(DataError, match="is not a folder"):
+        cut_by_file(tmp_path / "gallery.csv")
     with pytest.raises(MissingError):
         cut_by_file(tmp_path / "nowhere")
 

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from shoplens.errors import DataError, PhotoError
-from shoplens.records import REASONS, Box, Fault, Photo, PhotoColumns, PhotoSet
+from shoplens.records import REASONS, Box, Fault, Photo, PhotoColumns, PhotoSet, by_cause
 
 coordinates = st.floats(-(2**20), 2**20, width=32)
 lengths = st.floats(2**-10, 2**20, width=32)
@@ -184,15 +184,31 @@ def test_a_fault_reads_as_place_value_problem(fault: Fault, text: str) -> None:
     assert str(fault).startswith(text)
 
 
-def test_an_error_shows_twenty_faults_and_counts_the_rest() -> None:
-    faults = [Fault("g.csv", row, "", "", "is bad") for row in range(2, 27)]
-    error = DataError("folder: 25 faults", faults)
+def test_an_error_shows_a_few_faults_of_each_cause() -> None:
+    faults = [Fault("g.csv", row, "id", f"{row}", f"repeats row {row - 1}") for row in range(2, 27)]
+    faults.insert(1, Fault("g.csv", 3, "img_path", "../a.png", "leaves the folder"))
+    error = DataError("folder: 26 faults", faults)
     assert error.faults == tuple(faults)
-    lines = str(error).splitlines()
-    assert len(lines) == 22
-    assert lines[20] == "  g.csv, row 21: is bad"
-    assert lines[-1] == "  ... and 5 more"
-    assert "more" not in str(DataError("m", faults[:20]))
+    assert str(error).splitlines() == [
+        "folder: 26 faults",
+        "  g.csv, row 2, column id: '2' repeats row 1",
+        "  g.csv, row 3, column id: '3' repeats row 2",
+        "  g.csv, row 4, column id: '4' repeats row 3",
+        "  ... and 22 more like it",
+        "  g.csv, row 3, column img_path: '../a.png' leaves the folder",
+    ]
+    many = [Fault("g.csv", 1, f"{'x' * n}", "", "is bad") for n in range(12)]
+    assert str(DataError("m", many)).splitlines()[-1] == "  ... and faults of 2 other kinds"
+
+
+def test_faults_of_one_cause_go_together() -> None:
+    faults = [
+        Fault("g.csv", 2, "img_path", "a.png", "missing: no file a.png in set"),
+        Fault("g.csv", 3, "img_path", "b.png", "missing: no file b.png in set"),
+        Fault("g.csv", 3, "img_path", "c.png", "truncated: 12 bytes are left"),
+        Fault("q.csv", 2, "img_path", "a.png", "missing: no file a.png in set"),
+    ]
+    assert [len(alike) for alike in by_cause(faults)] == [2, 1, 1]
 
 
 def test_every_reason_is_explained_once() -> None:

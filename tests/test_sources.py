@@ -33,10 +33,10 @@ from shoplens.errors import DataError, MissingError, PhotoError
 from shoplens.records import REASONS, Photo, PhotoSet
 from shoplens.report import Result, Shown, write_page
 from shoplens.sources import columns as columns_module
-from shoplens.sources import read_photo, remote
+from shoplens.sources import read_photo, requests
 from shoplens.sources.archives import ZipMember
-from shoplens.sources.members import inside
-from shoplens.sources.places import DiskFile
+from shoplens.sources.files import DiskFile
+from shoplens.sources.folders import inside
 from shoplens.sources.remote import RemoteFile, is_url
 
 NAMES = ("b.png", "sub/a b#1?.png", "sub/c.jpg")
@@ -128,7 +128,7 @@ def memory() -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(requests, "FIRST_WAIT_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -305,7 +305,7 @@ def test_a_source_gives_what_the_folder_gives(
     # Sent to another process they read the same, in any order.
     again = pickle.loads(pickle.dumps(list(reversed(found))))
     assert [read_photo(p) for p in again] == [PHOTOS[n] for n in sorted(NAMES, reverse=True)]
-    assert {p.origin for p in again} == {p.origin for p in found}
+    assert {p.file for p in again} == {p.file for p in found}
     encoder = load_encoder(make_model())
     assert np.array_equal(embed(found, encoder).vectors, embed(expected, encoder).vectors)
 
@@ -319,7 +319,7 @@ def test_a_missing_photo_is_told_from_an_unreachable_one(server: Server) -> None
     assert reasons == ["missing", "unreachable", "unreachable", "empty"]
     assert set(reasons) <= set(REASONS)
     assert server.asked.count("/locked.png") == 1
-    assert server.asked.count("/down.png") == remote.TRIES
+    assert server.asked.count("/down.png") == requests.TRIES
 
 
 def test_a_passing_trouble_is_tried_again(server: Server) -> None:
@@ -339,7 +339,7 @@ def test_a_host_that_is_not_there_is_unreachable() -> None:
 def test_a_server_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
-    monkeypatch.setattr(remote, "REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(requests, "REQUEST_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.png"
         with pytest.raises(PhotoError) as caught:
@@ -348,7 +348,7 @@ def test_a_server_that_says_nothing_is_not_waited_for(monkeypatch: pytest.Monkey
 
 
 def test_a_large_answer_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "MAX_BYTES", 1000)
+    monkeypatch.setattr(requests, "MAX_BYTES", 1000)
     server.files["/a.png"] = bytes(1001)
     server.files["/b.png"] = bytes(1000)
     with pytest.raises(PhotoError, match="1,001 bytes") as caught:
@@ -398,7 +398,7 @@ def test_a_table_makes_no_requests_unless_allowed(server: Server, tmp_path: Path
 def test_columns_behind_a_broken_line(server: Server, folder: Path, memory: Any) -> None:
     url = on_web(as_parquet)(folder, server, memory)
     photos = read_gallery(url)
-    server.trouble["/photos.parquet"] = [503] * remote.TRIES
+    server.trouble["/photos.parquet"] = [503] * requests.TRIES
     assert reason_of(photos[0]) == "unreachable"
     assert [read_photo(p) for p in photos] == [PHOTOS[n] for n in sorted(NAMES)]
     data = server.files.pop("/photos.parquet")
@@ -556,7 +556,7 @@ def test_a_cut_archive_is_refused_wherever_it_is_cut(folder: Path) -> None:
 def test_a_damaged_member_spoils_one_photo(folder: Path) -> None:
     path = make_zip(folder.parent / "a.zip", folder, zipfile.ZIP_STORED)
     photos = read_gallery(path)
-    member = photos[1].origin
+    member = photos[1].file
     assert isinstance(member, ZipMember)
     data = bytearray(path.read_bytes())
     data[member.offset + 200] ^= 1
@@ -564,7 +564,7 @@ def test_a_damaged_member_spoils_one_photo(folder: Path) -> None:
     assert [reason_of(p) for p in photos] == [None, "corrupt", None]
     path.write_bytes(data[: member.offset + 100])
     assert reason_of(photos[1]) == "truncated"
-    assert reason_of(Photo(0, "", Path(), "seller", origin=ZipMember(
+    assert reason_of(Photo(0, "", Path(), "seller", file=ZipMember(
         DiskFile(path), "x", 3, 10, 10, 0, 0))) == "corrupt"  # fmt: skip
     path.unlink()
     assert reason_of(photos[0]) == "missing"

@@ -13,7 +13,7 @@ from shoplens.pixels.decoding import read_bytes
 
 
 @dataclass(frozen=True)
-class SlowOrigin:
+class SlowFile:
     """A file that is read after a while."""
 
     file: Path
@@ -35,9 +35,7 @@ class SlowOrigin:
 def slow(photos: PhotoSet, seconds: float, log: Path) -> PhotoSet:
     """Return the photos with slow origins that leave a file in `log` for each time one is read."""
     log.mkdir()
-    return PhotoSet(
-        [replace(photo, origin=SlowOrigin(photo.path, seconds, log)) for photo in photos]
-    )
+    return PhotoSet([replace(photo, file=SlowFile(photo.path, seconds, log)) for photo in photos])
 
 
 def reads(log: Path, node: str = "") -> int:

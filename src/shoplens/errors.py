@@ -17,11 +17,17 @@ A message says what was wrong (with the value), where, and what to do about it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from shoplens.records import Failure, Fault
+
+
+_MOST_CAUSES = 10
+"""Kinds of faults that a message names."""
+_MOST_ALIKE = 3
+"""Faults of one kind that a message names."""
 
 
 class ShoplensError(Exception):
@@ -42,10 +48,21 @@ class DataError(ShoplensError):
 
     def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
         self.faults = tuple(faults)
-        shown = [f"  {fault}" for fault in self.faults[:20]]
-        if len(self.faults) > len(shown):
-            shown.append(f"  ... and {len(self.faults) - len(shown)} more")
-        super().__init__("\n".join([message, *shown]))
+        super().__init__("\n".join([message, *_shown(self.faults)]))
+
+
+def _shown(faults: Sequence[Fault]) -> Iterator[str]:
+    """Yield lines for a message: a few faults of each cause."""
+    causes: dict[object, list[Fault]] = {}
+    for fault in faults:
+        causes.setdefault(fault.cause, []).append(fault)
+    for number, alike in enumerate(causes.values()):
+        if number == _MOST_CAUSES:
+            yield f"  ... and faults of {len(causes) - number} other kinds"
+            return
+        yield from (f"  {fault}" for fault in alike[:_MOST_ALIKE])
+        if len(alike) > _MOST_ALIKE:
+            yield f"  ... and {len(alike) - _MOST_ALIKE:,} more like it"
 
 
 class PhotoError(ShoplensError):

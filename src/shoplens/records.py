@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from shoplens.attributes import NO_ATTRIBUTES, AttributeColumns, Value
 from shoplens.errors import DataError, PhotoError
+
+if TYPE_CHECKING:
+    from shoplens.sources.files import File
 
 Domain = Literal["user", "seller"]
 """Who took the photo. Encoders treat the two differently (per-domain centring)."""
@@ -44,6 +48,7 @@ Vectors = npt.NDArray[np.float32]
 """(n, d) float32, a row for each photo."""
 
 _INT32 = np.iinfo(np.int32)
+_DIGITS = re.compile(r"[0-9][0-9,.]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,25 +143,6 @@ class Box:
         return Box(self.x0 * factor, self.y0 * factor, self.x1 * factor, self.y1 * factor)
 
 
-class Origin(Protocol):
-    """Where a photo's bytes come from when it is no plain file: an archive, a column, a URL.
-
-    A value: hashable, and equal to another one that means the same bytes. It may be read from
-    several threads at once, can be pickled (an engine of several processes reads it in another
-    one), and its text names the place for people.
-    """
-
-    def read(self) -> bytes:
-        """Return the photo's bytes.
-
-        Raises `PhotoError` with reason `missing`, `unreadable`, `unreachable`, `too_large` or
-        `empty`.
-        """
-
-    def __str__(self) -> str: ...
-    def __hash__(self) -> int: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Photo:
     """One row of a table: a photo, whose it is, and where in it the product is."""
@@ -166,7 +152,7 @@ class Photo:
     name: str
     """The path as the table writes it."""
     path: Path
-    """The file; where there is an `origin`, a path that names the photo and is not opened."""
+    """The photo's file on disk; where there is a `file`, a path that names that."""
     domain: Domain
     box: Box | None = None
     """The product's box; None means the whole photo."""
@@ -175,9 +161,9 @@ class Photo:
     """Ground truth, read as text and never interpreted; None where it is not known."""
     problem: PhotoError | None = None
     """Why the photo cannot be used, where the table alone tells (a bad box, a missing file)."""
-    origin: Origin | None = None
-    """Where its bytes come from; None means the file at `path`. `shoplens.sources.read_photo`
-    reads either."""
+    file: File | None = None
+    """Where its bytes are (an archive, a column, a URL); None means the file at `path`.
+    `shoplens.sources.read_photo` reads either."""
     attributes: Mapping[str, Value] = NO_ATTRIBUTES
     """What further columns of its table say of it (category, brand, price), by their names;
     immutable."""
@@ -202,7 +188,7 @@ class PhotoColumns(Sequence[Photo]):
         """What stands before the name where a path ends with it, as a rule one folder's text."""
         self._others: list[_Others] = []
         self._products: list[str | None] = []
-        self._origins: list[Origin | None] = []
+        self._files: list[File | None] = []
         self._attributes = AttributeColumns()
         self._shared: dict[_Others, _Others] = {}
         """What most photos of a table have in common, once."""
@@ -229,7 +215,7 @@ class PhotoColumns(Sequence[Photo]):
         self._others.append(others)
         product = photo.product_id
         self._products.append(None if product is None else sys.intern(product))
-        self._origins.append(photo.origin)
+        self._files.append(photo.file)
         self._attributes.append(photo.attributes)
 
     def set_attributes(self, columns: Mapping[str, Sequence[Value]]) -> None:
@@ -261,7 +247,7 @@ class PhotoColumns(Sequence[Photo]):
             box_frame=box_frame,
             product_id=self._products[index],
             problem=problem,
-            origin=self._origins[index],
+            file=self._files[index],
             attributes=self._attributes[index],
         )
 
@@ -270,13 +256,17 @@ class PhotoSet(Sequence[Photo]):
     """Photos in the order of their table: a gallery or a list of queries.
 
     `numbered` says that ids only count the photos, as in a folder without a table: one photo more,
-    and others have them. Such photos are known again by their names.
+    and others have them. Such photos are known again by their names. `n_others` is how many files
+    of such a folder are no photos.
 
     Raises `DataError` when an id is repeated or is no int32.
     """
 
-    def __init__(self, photos: Iterable[Photo], *, numbered: bool = False) -> None:
+    def __init__(
+        self, photos: Iterable[Photo], *, numbered: bool = False, n_others: int = 0
+    ) -> None:
         self.numbered = numbered
+        self.n_others = n_others
         self._photos = photos if isinstance(photos, PhotoColumns) else PhotoColumns(photos)
         self.ids: npt.NDArray[np.int32] = self._photos.ids
         """(n,) int32, in table order."""
@@ -325,6 +315,13 @@ class Fault:
     value: str
     problem: str
 
+    @property
+    def cause(self) -> tuple[str, str, str]:
+        """What faults of one kind share: file, column, and the problem without its particulars."""
+        problem = self.problem.replace(self.value, "") if self.value else self.problem
+        reason = problem.partition(": ")[0]
+        return self.file, self.column, reason if reason in REASONS else _DIGITS.sub("", problem)
+
     def __str__(self) -> str:
         place = self.file
         if self.row:
@@ -333,6 +330,14 @@ class Fault:
             place += f", column {self.column}"
         value = f" {self.value!r}" if self.value else ""
         return f"{place}:{value} {self.problem}"
+
+
+def by_cause(faults: Iterable[Fault]) -> list[list[Fault]]:
+    """Return faults grouped by their cause, in order of the first of each."""
+    groups: dict[tuple[str, str, str], list[Fault]] = {}
+    for fault in faults:
+        groups.setdefault(fault.cause, []).append(fault)
+    return list(groups.values())
 
 
 @dataclass(frozen=True, slots=True)

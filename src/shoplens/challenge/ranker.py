@@ -20,14 +20,15 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.datasets.tables import parse_table
+from shoplens.datasets.tables import read_table
 from shoplens.embedding import embed
 from shoplens.errors import DataError, MissingError, ShoplensError
 from shoplens.models import DEFAULT_MODEL, load_encoder
 from shoplens.models.devices import CPU
 from shoplens.ranking import DEPTH, Ranking, rank
 from shoplens.records import Domain, PhotoSet
-from shoplens.sources.holders import Folder
+from shoplens.sources.files import DiskFile
+from shoplens.sources.folders import DiskFolder
 from shoplens.vectors.embeddings import Embeddings
 
 _INTERVAL = 10.0
@@ -136,8 +137,8 @@ class StderrProgress:
 def _read(table: Path, root: Path, domain: Domain) -> PhotoSet:
     if not table.is_file():
         raise MissingError(f"{table} is not there")
-    with table.open("rb") as stream:
-        read = parse_table(stream, table.name, Folder(root), domain)
+    # The data may be a stranger's: links in them must not lead elsewhere.
+    read = read_table(DiskFile(table), DiskFolder(root, follow_links=False), domain)
     if read.faults:
         raise DataError(f"{table} cannot be used (see also `shoplens check`)", read.faults)
     return PhotoSet(read.photos)

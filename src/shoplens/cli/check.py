@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
 
 from shoplens.cli.console import Results, message, progress_display, write_json
@@ -12,8 +14,19 @@ from shoplens.cli.options import (
     remote_option,
     workers_option,
 )
+from shoplens.cli.telling import tell_others
 from shoplens.datasets.checking import check as check_source
-from shoplens.records import BoxFrame
+from shoplens.records import BoxFrame, by_cause
+
+_MOST_EXAMPLES = 3
+"""Rows and values that are shown of faults of one cause; --json has all."""
+
+
+def _examples(texts: Iterable[str]) -> str:
+    """Return the first few different texts of faults of one cause."""
+    different = [text for text in dict.fromkeys(texts) if text]
+    more = ", ..." if len(different) > _MOST_EXAMPLES else ""
+    return ", ".join(different[:_MOST_EXAMPLES]) + more
 
 
 @click.command()
@@ -35,7 +48,8 @@ def check(
 
     DATASET is a test set folder (gallery.csv, queries.csv, images), or a CSV table or folder of
     images to be checked as a gallery. Every photo is decoded. Rows count as in a spreadsheet: the
-    header is row 1. The exit code is 1 when there is any fault.
+    header is row 1. Faults of one cause are one line with a few examples and their count; --json
+    lists them all. The exit code is 1 when there is any fault.
 
     \b
     Example:
@@ -53,18 +67,27 @@ def check(
     results = Results(json_file)
     longest = 80 if results.on_terminal else None
     results.table(
-        ("file", "row", "column", "value", "problem"),
+        ("file", "row", "column", "value", "problem", "faults"),
         (
-            (fault.file, fault.row or None, fault.column, fault.value[:longest], fault.problem)
-            for fault in found.faults
+            (
+                alike[0].file,
+                _examples(str(fault.row) if fault.row else "" for fault in alike),
+                alike[0].column,
+                _examples(fault.value[:longest] for fault in alike),
+                alike[0].problem,
+                len(alike),
+            )
+            for alike in by_cause(found.faults)
         ),
-        title=f"faults in {source}: {len(found.faults)}",
+        numbers=("faults",),
+        title=f"faults in {source}: {len(found.faults):,}",
         empty=f"{source}: no faults",
     )
     message(
         f"looked at {found.n_gallery:,} gallery photos and {found.n_queries:,} queries; "
         f"{found.n_clipped:,} boxes partly outside their photo will be clipped"
     )
+    tell_others(found.n_others)
     if found.n_without_positive:
         message(f"{found.n_without_positive:,} queries have no gallery photo of their product")
     write_json(json_file, found.to_json())

@@ -16,7 +16,7 @@ from shoplens.cli.options import (
     json_option,
     remote_option,
 )
-from shoplens.cli.telling import tell_failures, tell_seconds
+from shoplens.cli.telling import tell_failures, tell_others, tell_seconds
 from shoplens.datasets.dataset import read_dataset, read_gallery
 from shoplens.distributed.to_folder import Cluster, embed_to_folder, partitions_of, parts_of
 from shoplens.embedding.files import VectorFile, embed_to_file
@@ -84,6 +84,7 @@ def embed(
         photos = read_dataset(source, columns=columns, box_frame=box_frame, remote=remote).queries
     elif not by_file:
         photos = read_gallery(source, columns=columns, remote=remote)
+        tell_others(photos.n_others)
     if cluster is not None:
         partitions = partitions_of(source, photos, cluster, columns, remote=remote)
         n_photos = sum(partition.n_photos for partition in partitions)

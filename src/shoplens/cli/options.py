@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from shoplens.datasets.tables import COLUMNS, ROW_NUMBER
+from shoplens.datasets.format import COLUMNS, ROW_NUMBER
 from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.files import require_folder
 from shoplens.models import DEFAULT_MODEL

@@ -19,7 +19,7 @@ from shoplens.cli.options import (
     remote_option,
     writable,
 )
-from shoplens.cli.telling import tell_photos
+from shoplens.cli.telling import tell_others, tell_photos
 from shoplens.datasets.dataset import read_gallery, read_queries
 from shoplens.embedding.sets import embed
 from shoplens.embedding.settings import EmbeddingSettings
@@ -98,6 +98,7 @@ def search(
     if box_text is not None and len(photos) != 1:
         raise click.UsageError("--box is of one photo; several with boxes are named in --queries")
     searched = read_gallery(gallery, columns=columns, remote=remote)
+    tell_others(searched.n_others)
     loaded = load_vectors(searched, gallery_vectors)
     if queries is None:
         wanted = PhotoSet(_query(n, photo, box_text) for n, photo in enumerate(photos))

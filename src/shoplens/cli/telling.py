@@ -34,6 +34,13 @@ def tell_photos(side: str, embeddings: Embeddings) -> None:
     tell_failures(failed)
 
 
+def tell_others(n_others: int) -> None:
+    """Say how many files of a folder are no photos."""
+    if n_others:
+        told = "1 file is not a photo" if n_others == 1 else f"{n_others:,} files are not photos"
+        message(f"{told} and left out")
+
+
 def tell_failures(failures: Sequence[Failure]) -> None:
     """Say how many photos failed by reason, and name a few of each."""
     for reason, count in Counter(failure.reason for failure in failures).most_common():

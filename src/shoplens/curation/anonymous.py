@@ -24,7 +24,7 @@ import numpy.typing as npt
 from shoplens.curation.layout import FOLDERS, write_tables
 from shoplens.curation.metadata import Stripped, strip
 from shoplens.datasets.dataset import Dataset
-from shoplens.datasets.tables import TABLE_NAMES
+from shoplens.datasets.format import TABLE_NAMES
 from shoplens.errors import DataError, PhotoError, RankingError
 from shoplens.files import read_text, require_folder, write_text
 from shoplens.folders import require_new_folder, writing_folder

@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from shoplens.datasets.tables import BOX_COLUMNS, TABLE_NAMES
+from shoplens.datasets.format import BOX_COLUMNS, TABLE_NAMES
 from shoplens.files import write_text
 from shoplens.records import Domain, Photo
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from shoplens.curation.tagged import read_tagged
-from shoplens.datasets.dataset import has_table, open_root, read_dataset, read_gallery
+from shoplens.datasets.dataset import read_dataset, read_gallery
+from shoplens.datasets.galleries import find_table, open_dataset
 from shoplens.files import read_text
 from shoplens.records import BoxFrame, Photo
 
@@ -35,8 +36,8 @@ def read_photos(
     if path.is_file() and _is_tagged(path):
         known = {k: v for k, v in (columns or {}).items() if not k.endswith("_img_id")}
         return read_tagged(path, columns=known, box_frame=box_frame).photos
-    root = open_root(source)
-    if root is not None and has_table(root, "seller") and has_table(root, "user"):
+    folder, table = open_dataset(source)
+    if table is None and find_table(folder, "seller") and find_table(folder, "user"):
         data = read_dataset(source, columns=columns, box_frame=box_frame, remote=remote)
         return (*data.gallery, *data.queries)
     return tuple(read_gallery(source, columns=columns, remote=remote))

@@ -15,6 +15,7 @@ from shoplens.curation.measuring import Measured, measure
 from shoplens.errors import PhotoError
 from shoplens.progress import Progress, silent
 from shoplens.records import Domain, Photo
+from shoplens.sources import file_of
 
 QUANTITIES: Mapping[str, tuple[str, Callable[[Measured], float | None]]] = {
     "longer_side": ("longer side, pixels", lambda one: one.longer_side),
@@ -217,7 +218,7 @@ def survey(
     }
     pairs = find_duplicates([one.sketch for one in measured], progress=progress)
     found = (Alike(measured[p.first].photo, measured[p.second].photo, p) for p in pairs)
-    alike = tuple(one for one in found if _file(one.first) != _file(one.second))
+    alike = tuple(one for one in found if file_of(one.first) != file_of(one.second))
     sold, searched = (
         Counter(p.product_id for p in photos if p.domain == domain) for domain in _NAMES.values()
     )
@@ -231,7 +232,3 @@ def survey(
         len(sold.keys() - searched.keys()),
         alike,
     )
-
-
-def _file(photo: Photo) -> object:
-    return photo.origin or photo.path

@@ -5,20 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from shoplens.datasets.dataset import IMAGE_SUFFIXES
-from shoplens.datasets.tables import BOX_COLUMNS, read_box
+from shoplens.datasets.format import BOX_COLUMNS, read_box
 from shoplens.errors import DataError, MissingError, PhotoError
 from shoplens.files import read_text
 from shoplens.records import BoxFrame, Domain, Fault, Photo
 from shoplens.report.counts import counted
-from shoplens.sources.holders import Folder
+from shoplens.sources.folders import DiskFolder
+from shoplens.sources.images import photos_among
 
 Layout = Literal["DOMAIN/PRODUCT", "PRODUCT/DOMAIN", "table"]
 """How a source says whose a photo is and what it shows: `user/PRODUCT/...`, `PRODUCT/user/...` or
@@ -83,25 +82,20 @@ def read_tagged(
 
 def _read_tree(root: Path) -> TaggedPhotos:
     layout = _recognise(root)
-    folder = Folder(root)
+    folder = DiskFolder(root)
+    names, faults = folder.listing()
     photos: list[Photo] = []
     strays: list[str] = []
-    faults: list[Fault] = []
-    for name in _image_names(root):
+    for name in photos_among(folder, names):
         first, second, *rest = (*name.split("/"), "")
         tag, product = (first, second) if layout == "DOMAIN/PRODUCT" else (second, first)
         domain = _DOMAINS.get(tag.lower())
         if domain is None or len(rest) < 2:
             strays.append(name)
             continue
-        try:
-            path = folder.find(name)
-        except ValueError as error:
-            faults.append(Fault(root.name, 0, "", name, str(error)))
-            continue
-        photos.append(Photo(len(photos), name, path, domain, product_id=product))
+        photos.append(Photo(len(photos), name, root / name, domain, product_id=product))
     if faults:
-        raise DataError(f"{root}: {counted(len(faults), 'file')} that cannot be used", faults)
+        raise DataError(f"{root}: {counted(len(faults), 'folder')} that cannot be read", faults)
     if not photos:
         raise DataError(f"{root} holds no image in a folder of a product ({layout})")
     unknown = ("",) * len(photos)
@@ -133,18 +127,6 @@ def _recognise(root: Path) -> Layout:
 
 def _folders(root: Path) -> list[str]:
     return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _image_names(root: Path) -> list[str]:
-    names = []
-    for parent, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
-        names += [
-            Path(parent, file).relative_to(root).as_posix()
-            for file in files
-            if Path(file).suffix.lower() in IMAGE_SUFFIXES and not file.startswith(".")
-        ]
-    return sorted(names)
 
 
 def _read_table(table: Path, columns: Mapping[str, str], box_frame: BoxFrame) -> TaggedPhotos:
@@ -207,7 +189,7 @@ class _Rows:
         self.n_repeated = 0
         self._table = table
         self._frame: BoxFrame = box_frame
-        self._folder = Folder(table.parent)
+        self._folder = DiskFolder(table.parent)
         self._seen: dict[tuple[str, str, str], tuple[int, str]] = {}
 
     def fault(self, row: int, column: str, value: str, problem: str) -> None:
@@ -223,7 +205,7 @@ class _Rows:
             self.fault(row, names["domain"], values["domain"], "is neither user nor seller")
             return
         try:
-            path, _, there = self._folder.locate(values["img_path"])
+            file, there = self._folder.locate(values["img_path"])
         except ValueError as error:
             self.fault(row, names["img_path"], values["img_path"], str(error))
             return
@@ -237,7 +219,7 @@ class _Rows:
             problem = PhotoError("missing", f"no file {values['img_path']} in {self._folder}")
         product = values["product_id"]
         # Boxes that are empty have nothing but their text to be told apart by.
-        shown = (str(path), domain, repr(box or tuple(sides.values())))
+        shown = (str(file), domain, repr(box or tuple(sides.values())))
         first, of_first = self._seen.setdefault(shown, (row, product))
         if of_first != product:
             said = f"says another product than row {first} ({of_first}) of the same photo and box"
@@ -249,7 +231,7 @@ class _Rows:
                 Photo(
                     len(self.photos),
                     values["img_path"],
-                    path,
+                    file.path,
                     domain,
                     box=box,
                     box_frame=self._frame,

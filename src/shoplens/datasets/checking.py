@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shoplens.datasets.dataset import has_table, open_root, read_gallery_table, read_side
-from shoplens.datasets.tables import TABLE_NAMES, Table
+from shoplens.datasets.format import TABLE_NAMES
+from shoplens.datasets.galleries import find_table, open_dataset, read_gallery_table, read_side
+from shoplens.datasets.tables import Table
 from shoplens.errors import PhotoError
 from shoplens.parallel import parallel_map
 from shoplens.pixels.decoding import decode, read_size
@@ -34,6 +35,8 @@ class CheckReport:
     """Products in the gallery; None when they are not known."""
     n_without_positive: int | None
     """Queries whose product has no gallery photo; None when products are not known."""
+    n_others: int
+    """Files of a plain folder of images that are no photos, and so are left out."""
 
     @property
     def ok(self) -> bool:
@@ -59,6 +62,7 @@ class CheckReport:
             "n_clipped": self.n_clipped,
             "n_products": self.n_products,
             "n_without_positive": self.n_without_positive,
+            "n_others": self.n_others,
         }
 
 
@@ -87,12 +91,12 @@ def check(
     """
     tables: list[Table] = []
     faults: list[Fault] = []
-    root = open_root(source)
-    sides = [] if root is None else [side for side in TABLE_NAMES if has_table(root, side)]
-    if root is not None and sides:
+    folder, file = open_dataset(source)
+    sides = [side for side in TABLE_NAMES if file is None and find_table(folder, side)]
+    if sides:
         for domain, name in TABLE_NAMES.items():
             if domain in sides:
-                tables.append(read_side(root, domain, columns, box_frame, remote=remote))
+                tables.append(read_side(folder, domain, columns, box_frame, remote=remote))
             else:
                 faults.append(Fault(name, 0, "", "", "is not there"))
     else:
@@ -180,4 +184,5 @@ def _report(tables: list[Table], faults: list[Fault], n_clipped: int) -> CheckRe
         n_without_positive=(
             sum(1 for p in queries if p.product_id not in products) if queries_known else None
         ),
+        n_others=sum(table.n_others for table in tables),
     )

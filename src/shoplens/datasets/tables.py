@@ -1,4 +1,4 @@
-"""Reading a CSV table of photos: rows to records, with every fault named by row and column.
+"""Reading a table of photos: rows to records, with every fault named by row and column.
 
 A table is read to its end before anything is refused, so that every fault is known at once. What
 spoils one photo only (a missing file, an empty box) is kept with that photo as its `problem` and
@@ -9,41 +9,35 @@ repeated id, a path that leaves the folder) is a fault of the table.
 from __future__ import annotations
 
 import csv
-import difflib
 import io
-import math
 import re
 import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
 from shoplens.attributes import Value, typed_column
-from shoplens.errors import DataError, MissingError, PhotoError
-from shoplens.records import Box, BoxFrame, Domain, Fault, Origin, Photo, PhotoColumns, PhotoSet
-from shoplens.sources.columns import ColumnTable
-from shoplens.sources.holders import Folder, Holder, Web
-from shoplens.sources.remote import is_url
-
-ROW_NUMBER = "@row"
-"""As a column's name in a mapping for ids: number the rows from 0 instead of reading a column."""
-
-BOX_COLUMNS = ("bbox_x", "bbox_y", "bbox_w", "bbox_h")
-"""Top-left corner and size of a box."""
-_ID_COLUMN: Mapping[Domain, str] = {"seller": "seller_img_id", "user": "user_img_id"}
-TABLE_NAMES: Mapping[Domain, str] = {"seller": "gallery.csv", "user": "queries.csv"}
-COLUMNS = ("seller_img_id", "user_img_id", "img_path", *BOX_COLUMNS, "product_id")
-"""Every column name of the format; the keys a column mapping may have."""
+from shoplens.datasets.format import (
+    BOX_COLUMNS,
+    COLUMNS,
+    ID_COLUMN,
+    ROW_NUMBER,
+    check_mapping,
+    hint,
+    read_box,
+)
+from shoplens.errors import PhotoError
+from shoplens.records import Box, BoxFrame, Domain, Fault, Photo, PhotoColumns, PhotoSet
+from shoplens.sources.columns import SUFFIXES, ColumnTable, format_of
+from shoplens.sources.files import File, as_whole
+from shoplens.sources.folders import Folder
+from shoplens.sources.remote import Web, is_url
 
 _PHOTO_ID = "photo_id"
 """The id column of tables of columns, as in files of vectors."""
 _PATH = "path"
 """The column of names of tables of columns, where there is no `img_path`."""
-_MOST_LISTED = 20
-"""Of so many columns an error names all."""
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
@@ -63,65 +57,47 @@ class Table:
     """What spoils one photo: its `problem`, with the column and the value."""
     numbered: bool = False
     """Whether ids only count the rows (see `PhotoSet`)."""
+    n_others: int = 0
+    """Files of a folder that are no photos; hidden ones do not count."""
 
     def photo_set(self) -> PhotoSet:
         """Return the photos; raises `DataError` when an id is repeated."""
-        return PhotoSet(self.photos, numbered=self.numbered)
+        return PhotoSet(self.photos, numbered=self.numbered, n_others=self.n_others)
 
 
 def read_table(
-    path: Path,
+    file: File,
+    folder: Folder,
     domain: Domain,
     columns: Mapping[str, str] | None = None,
     box_frame: BoxFrame = "upright",
     *,
     remote: bool = False,
 ) -> Table:
-    """Read one CSV table; its image paths are relative to the table's own folder.
+    """Read one table: CSV, or columns of which one holds the photos themselves.
 
     Args:
-        path: the CSV file (UTF-8, with or without a byte order mark; comma-separated).
+        file: a CSV file (UTF-8, with or without a byte order mark; comma-separated), or a Parquet,
+            Arrow or Lance one.
+        folder: where its image paths are looked for.
         domain: `seller` reads a gallery, `user` reads queries with boxes.
         columns: as in `read_dataset`.
         box_frame: as in `read_dataset`.
         remote: as in `read_dataset`.
 
     Raises:
-        MissingError: the file is not there.
-        DataError: `columns` has a key that is no column of the format.
+        MissingError: the file is not there, or what reads it is not installed.
+        DataError: it cannot be read, or `columns` has a key that is no column of the format.
     """
+    name = file.path.name
+    if _is_column_table(file):
+        return read_column_table(name, [file], domain, columns, box_frame)
     check_mapping(columns)
-    if not path.is_file():
-        raise MissingError(
-            f"{path} is not there; a test set folder holds gallery.csv and queries.csv "
-            "(a plain folder of images is searched with `shoplens search --gallery FOLDER`)"
-        )
-    with path.open("rb") as stream:
-        return parse_table(
-            stream, path.name, Folder(path.parent), domain, columns, box_frame, remote=remote
-        )
-
-
-def parse_table(
-    stream: BinaryIO,
-    file: str,
-    holder: Holder,
-    domain: Domain,
-    columns: Mapping[str, str] | None = None,
-    box_frame: BoxFrame = "upright",
-    *,
-    remote: bool = False,
-) -> Table:
-    """Read one CSV table from a stream.
-
-    Args:
-        stream: the table's bytes.
-        file: its name, for faults.
-        holder: finds the files that its `img_path`s mean.
-        domain: as in `read_table`; so are the others.
-    """
-    check_mapping(columns)
-    reader = _TableReader(file, holder, domain, dict(columns or {}), box_frame, remote)
+    reader = _TableReader(name, folder, domain, dict(columns or {}), box_frame, remote)
+    try:
+        stream = file.open() if file.on_disk else io.BytesIO(file.read())
+    except PhotoError as error:
+        raise as_whole(file, error) from error
     try:
         with io.TextIOWrapper(stream, newline="", encoding="utf-8-sig") as text:
             reader.read(csv.reader(text, strict=True))
@@ -133,7 +109,8 @@ def parse_table(
 
 
 def read_column_table(
-    source: ColumnTable,
+    name: str,
+    files: Sequence[File],
     domain: Domain,
     columns: Mapping[str, str] | None = None,
     box_frame: BoxFrame = "upright",
@@ -143,11 +120,25 @@ def read_column_table(
     The id is the column `photo_id` or that of a CSV table; without either, rows are numbered from
     0. A photo's name is its `img_path` or `path`, where there is such a column of text, or the path
     beside its bytes, or the table's name and its row.
+
+    Args:
+        name: the table's, for faults.
+        files: its parts, in order.
+        domain: as in `read_table`; so are the others.
     """
+    check_mapping(columns)
+    source = ColumnTable(name, files, (columns or {}).get("img_path"))
     mapping = {k: v for k, v in (columns or {}).items() if v != source.image_column}
-    reader = _TableReader(source.name, None, domain, mapping, box_frame, remote=False)
+    reader = _TableReader(name, None, domain, mapping, box_frame, remote=False)
     reader.read_columns(source)
     return reader.table()
+
+
+def _is_column_table(file: File) -> bool:
+    suffix = file.path.suffix.lower()
+    # The server of a CSV table need not give parts of files.
+    asks = file.on_disk or suffix != ".csv"
+    return suffix in SUFFIXES or (asks and format_of(file) is not None)
 
 
 class _TableReader:
@@ -156,14 +147,14 @@ class _TableReader:
     def __init__(
         self,
         file: str,
-        holder: Holder | None,
+        folder: Folder | None,
         domain: Domain,
         columns: dict[str, str],
         box_frame: BoxFrame,
         remote: bool,
     ) -> None:
         self._file = file
-        self._holder = holder
+        self._folder = folder
         self._domain = domain
         self._source = columns
         self._box_frame = box_frame
@@ -237,13 +228,13 @@ class _TableReader:
             values = {ours: _text(found[theirs]) for ours, theirs in present.items()}
             name = values.get("img_path") or own_name or cell.path.name
             photo_id = self._read_id(row, values.get(self._id_column))
-            self._add(row, photo_id, values, name, cell.path, cell, None)
+            self._add(row, photo_id, values, name, cell, None)
             for column in further:
                 self._attributes[column].append(found[column])
 
     @property
     def _id_column(self) -> str:
-        return _ID_COLUMN[self._domain]
+        return ID_COLUMN[self._domain]
 
     @property
     def _wanted(self) -> dict[str, str]:
@@ -254,7 +245,7 @@ class _TableReader:
     def _further(self, header: Sequence[str]) -> list[str]:
         """Return the columns that are none of the format's: they are the photos' attributes."""
         ours = {*COLUMNS, *self._source.values(), ""}
-        if self._holder is None:
+        if self._folder is None:
             ours |= {_PHOTO_ID, _PATH}
         return [name for name in header if name not in ours]
 
@@ -266,25 +257,25 @@ class _TableReader:
         for ours, theirs in self._wanted.items():
             unboxed = ours in BOX_COLUMNS and not self._needs_boxes(header)
             optional = (ours == "product_id" or unboxed) and ours not in self._source
-            may_number = ours == self._id_column or self._holder is None
+            may_number = ours == self._id_column or self._folder is None
             numbered = may_number and theirs == ROW_NUMBER
             if theirs in header or optional or numbered:
                 continue
-            self.fault(1, theirs, "", f"column is missing{_hint(theirs, header)}")
+            self.fault(1, theirs, "", f"column is missing{hint(theirs, header)}")
             complete = False
         return complete
 
     def _needs_boxes(self, header: Sequence[str]) -> bool:
         """Whether there must be columns of boxes: a table of columns may have none at all."""
         named = {self._source.get(name, name) for name in BOX_COLUMNS}
-        return self._holder is not None or not named.isdisjoint(header)
+        return self._folder is not None or not named.isdisjoint(header)
 
     def _read_row(self, row: int, values: dict[str, str]) -> bool:
         """Return whether the row gives a photo."""
         photo_id = self._read_id(row, values.get(self._id_column))
         name = values["img_path"]
-        path, origin, problem = self._read_path(row, name)
-        return self._add(row, photo_id, values, name, path, origin, problem)
+        file, problem = self._find(row, name)
+        return self._add(row, photo_id, values, name, file, problem)
 
     def _add(
         self,
@@ -292,26 +283,25 @@ class _TableReader:
         photo_id: int | None,
         values: dict[str, str],
         name: str,
-        path: Path | None,
-        origin: Origin | None,
+        file: File | None,
         problem: PhotoError | None,
     ) -> bool:
         box = None
         if self._domain == "user" and BOX_COLUMNS[0] in values:
             box, box_problem = self._read_box(row, values)
             problem = problem or box_problem
-        if path is None:
+        if file is None:
             return False
         photo = Photo(
             id=0 if photo_id is None else photo_id,
             name=name,
-            path=path,
+            path=file.path,
             domain=self._domain,
             box=box,
             box_frame=self._box_frame,
             product_id=values.get("product_id") or None,
             problem=problem,
-            origin=origin,
+            file=None if file.on_disk else file,
         )
         self._photos.append(photo)
         self._rows.append(row)
@@ -336,24 +326,23 @@ class _TableReader:
             return None
         return number
 
-    def _read_path(
-        self, row: int, name: str
-    ) -> tuple[Path | None, Origin | None, PhotoError | None]:
-        holder = Web(self._remote) if is_url(name) or self._holder is None else self._holder
+    def _find(self, row: int, name: str) -> tuple[File | None, PhotoError | None]:
+        """Return the file that a row names, None where that is a fault, and a photo's problem."""
+        folder = Web(self._remote) if is_url(name) or self._folder is None else self._folder
         try:
-            path, origin, is_there = holder.locate(name)
+            file, is_there = folder.locate(name)
         except ValueError as error:
             self.fault(row, self._wanted["img_path"], name, str(error))
-            return None, None, None
+            return None, None
         except OSError as error:
             problem = f"cannot be a path here ({error.strerror})"
             self.fault(row, self._wanted["img_path"], name[:80], problem)
-            return None, None, None
+            return None, None
         if is_there:
-            return path, origin, None
-        problem = f"no file {name} in {holder}"
+            return file, None
+        problem = f"no file {name} in {folder}"
         self._photo_fault(row, "img_path", name, f"missing: {problem}")
-        return path, origin, PhotoError("missing", problem)
+        return file, PhotoError("missing", problem)
 
     def _read_box(self, row: int, values: dict[str, str]) -> tuple[Box | None, PhotoError | None]:
         box, problems, error = read_box(values)
@@ -364,59 +353,6 @@ class _TableReader:
     def _photo_fault(self, row: int, column: str, value: str, problem: str) -> None:
         fault = Fault(self._file, row, self._wanted[column], value, problem)
         self._photo_faults.append(fault)
-
-
-def read_box(
-    values: Mapping[str, str],
-) -> tuple[Box | None, dict[str, str], PhotoError | None]:
-    """Read the box of a row.
-
-    Args:
-        values: text by column; those of `BOX_COLUMNS` are read.
-
-    Returns:
-        The box, or None with what is wrong, by column, and the photo's problem.
-    """
-    sides = []
-    problems = {}
-    for column in BOX_COLUMNS:
-        try:
-            side = float(values[column])
-        except ValueError:
-            side = math.nan
-        sides.append(side)
-        if not math.isfinite(side):
-            problems[column] = "is not a finite number"
-        elif side <= 0 and column in ("bbox_w", "bbox_h"):
-            problems[column] = "must be positive: the box is empty"
-    if problems:
-        told = (f"{column} {values[column]!r} {problem}" for column, problem in problems.items())
-        return None, problems, PhotoError("bad_box", "; ".join(told))
-    try:
-        return Box.from_xywh(*sides), {}, None
-    except PhotoError as error:  # Numbers so large that their sum is none, or adds nothing.
-        return None, {"bbox_x": str(error)}, error
-
-
-def check_mapping(columns: Mapping[str, str] | None) -> None:
-    """Raise `DataError` when a column mapping has a key that is no column of the format."""
-    for name in columns or {}:
-        if name not in COLUMNS:
-            raise DataError(f"column mapping: {name!r} is no column{_hint(name, COLUMNS)}")
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    for separator, plural in ((";", "semicolons"), ("\t", "tabs")):
-        if len(known) == 1 and separator in known[0]:
-            return f"; the table seems to be separated by {plural}, commas are needed"
-    close = difflib.get_close_matches(name, known, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    if not known:
-        return "; the file has no header"
-    more = f" and {len(known) - _MOST_LISTED:,} more" if len(known) > _MOST_LISTED else ""
-    return f"; there are {', '.join(known[:_MOST_LISTED])}{more}"
 
 
 def _text(value: Value) -> str:

@@ -11,9 +11,10 @@ from shoplens.arrow import arrow
 from shoplens.distributed.partitions import OneFile, Partition
 from shoplens.errors import DataError, MissingError, PhotoError
 from shoplens.parallel import parallel_map
-from shoplens.sources.kinds import recognise
-from shoplens.sources.places import DiskFile, Place
-from shoplens.sources.remote import RemoteFolder, as_whole
+from shoplens.sources.archives import Archive
+from shoplens.sources.files import File, as_whole
+from shoplens.sources.opening import open_source
+from shoplens.sources.remote import is_url
 
 _ID_COLUMNS = ("photo_id", "seller_img_id")
 _MOST_ROWS = 2**31
@@ -59,17 +60,14 @@ def cut_by_file(
     return partitions
 
 
-def _files(source: str | Path) -> list[tuple[str, Place]]:
+def _files(source: str | Path) -> list[tuple[str, File]]:
     """Return the Parquet files of a folder with what `read_gallery` finds each by."""
-    folder = recognise(source).folder
-    if folder is None:
-        raise DataError(f"{source} is no folder; partitions by file need one of Parquet files")
-    if isinstance(folder, RemoteFolder):
-        names = sorted(name for name in folder.list() if _is_part(name))
-        return [(folder.file(name).url, folder.file(name)) for name in names]
-    root = folder.absolute()
-    paths = [path for path in root.rglob("*") if _is_part(path.relative_to(root).as_posix())]
-    return [(str(path), DiskFile(path)) for path in sorted(paths, key=lambda path: path.as_posix())]
+    folder, table = open_source(source if is_url(str(source)) else Path(source).absolute())
+    if table is not None or isinstance(folder, Archive):
+        raise DataError(f"{source} is not a folder; partitions by file need one of Parquet files")
+    names, _ = folder.listing()
+    files = [folder.file(name) for name in names if _is_part(name)]
+    return [(str(file), file) for file in files]
 
 
 def _is_part(name: str) -> bool:
@@ -78,16 +76,16 @@ def _is_part(name: str) -> bool:
     return path.suffix.lower() in (".parquet", ".pq") and not hidden
 
 
-def _count(place: Place) -> tuple[int, set[str]]:
+def _count(file: File) -> tuple[int, set[str]]:
     """Return how many rows a Parquet file has, and its columns."""
     parquet: Any = arrow("pyarrow.parquet")
     try:
-        with place.open() as stream:
+        with file.open() as stream:
             metadata = parquet.read_metadata(stream)
     except PhotoError as error:
-        raise as_whole(place, error) from error
+        raise as_whole(file, error) from error
     except MissingError:
         raise
     except (OSError, ValueError) as error:  # pyarrow's errors derive from these.
-        raise DataError(f"{place} is not a Parquet file, or is damaged: {error}") from error
+        raise DataError(f"{file} is not a Parquet file, or is damaged: {error}") from error
     return metadata.num_rows, set(metadata.schema.to_arrow_schema().names)

@@ -152,4 +152,4 @@ def as_photo(source: Picture, domain: Domain, box: Box | None = None) -> Photo:
         path = Path(source)
         return Photo(0, str(source), path, domain, box)
     file = MemoryFile(encoded(source) if isinstance(source, Image.Image) else bytes(source))
-    return Photo(0, file.name, Path(file.name), domain, box, origin=file)
+    return Photo(0, file.name, Path(file.name), domain, box, file=file)

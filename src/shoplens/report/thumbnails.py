@@ -13,7 +13,7 @@ from shoplens.errors import PhotoError
 from shoplens.parallel import parallel_map
 from shoplens.pixels.decoding import Decoded, decoding
 from shoplens.records import Photo
-from shoplens.sources import read_photo
+from shoplens.sources import file_of, read_photo
 
 QUERY_SIDE = 240
 """Longer side of a query's picture in pixels."""
@@ -34,8 +34,8 @@ class Thumbnail:
 
 
 def photo_key(photo: Photo) -> Hashable:
-    """Return what tells a photo's bytes from another's: their origin, or the file."""
-    return photo.origin or photo.path
+    """Return what tells a photo's bytes from another's: the file that holds them."""
+    return file_of(photo)
 
 
 def query_thumbnail(photo: Photo) -> Thumbnail:

@@ -1,29 +1,38 @@
-"""Where photos' bytes come from: files, archives, columns of tables, URLs.
+"""Where photos' bytes come from: disk, archives, columns of tables, memory, URLs.
 
-::
+There are two nouns. A `File` is bytes at a place, a `Folder` is files by their names::
 
-    read_photo       any photo's bytes; what embedding, checking and pages call
-    places           a file that is read whole or by ranges, on disk
-    remote           the same behind a URL (extra [remote])
-    members          named files below one root, and how a table's paths find them
-    archives         zip and tar: members at known offsets
-    columns          Parquet, Arrow and Lance: cells of a column of image bytes
+    files            File; a file on disk
+    memory           a file in memory
+    folders          Folder; a folder on disk, and what of it may be named
+    images           which files of a folder are photos
+    archives         zip and tar: a folder of files at known offsets
+    columns          Parquet, Arrow and Lance: a file in each cell of a column of image bytes
+    formats          these formats behind one face
+    remote           files and folders behind URLs (extra [remote])
+    requests         the requests these make
+    opening          what a path or URL means: a folder, or a table in one
 
-What a photo carries is an `Origin`: a small value that says where its bytes are. It holds no open
-file, so that it can be read from any thread and sent to another process.
+A photo carries a `File` where it is none on disk: a small value that holds no open file, so that it
+can be read from any thread and sent to another process.
 """
 
 from __future__ import annotations
 
 from shoplens.errors import PhotoError
-from shoplens.pixels.decoding import read_bytes
 from shoplens.records import Photo
+from shoplens.sources.files import DiskFile, File
 
-__all__ = ["read_photo"]
+__all__ = ["file_of", "read_photo"]
+
+
+def file_of(photo: Photo) -> File:
+    """Return the file that holds a photo's bytes. Photos of the same bytes have equal files."""
+    return photo.file or DiskFile(photo.path)
 
 
 def read_photo(photo: Photo) -> bytes:
-    """Read a photo's bytes, from its file or its origin, whatever its `problem`.
+    """Read a photo's bytes, whatever its `problem`.
 
     Safe to call from several threads at once.
 
@@ -31,9 +40,8 @@ def read_photo(photo: Photo) -> bytes:
         PhotoError: reason `missing`, `unreadable`, `unreachable`, `too_large`, `truncated`,
             `corrupt` or `empty`.
     """
-    if photo.origin is None:
-        return read_bytes(photo.path)
-    data = photo.origin.read()
+    file = file_of(photo)
+    data = file.read()
     if not data:
-        raise PhotoError("empty", f"{photo.origin} has no bytes")
+        raise PhotoError("empty", f"{file} has no bytes")
     return data

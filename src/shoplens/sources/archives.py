@@ -6,20 +6,21 @@ of a range, from any thread and in any process, whether the archive is a file or
 
 from __future__ import annotations
 
+import posixpath
 import stat
 import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from shoplens.errors import DataError, PhotoError
-from shoplens.records import Fault, Origin
-from shoplens.sources.members import Members, inside
-from shoplens.sources.places import MAX_BYTES, Place, too_large
-from shoplens.sources.remote import as_whole
+from shoplens.records import Fault
+from shoplens.sources.files import MAX_BYTES, File, WholeFile, as_whole, too_large
+from shoplens.sources.folders import inside, is_hidden
 
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -63,47 +64,105 @@ def kind_of_archive(head: bytes, name: str) -> Literal["zip", "tar"] | None:
     return None
 
 
-def read_archive(place: Place, kind: Literal["zip", "tar"]) -> Members:
+class Archive:
+    """The files of a zip or tar archive: a `Folder`.
+
+    Args:
+        path: what paths that name its files start with.
+        files: by name.
+        faults: names that lead outside, links that leave it, names that stand twice.
+        is_near: whether the archive is on this machine.
+    """
+
+    def __init__(
+        self, path: Path, files: Mapping[str, File], faults: tuple[Fault, ...], is_near: bool
+    ) -> None:
+        self.path = path
+        self.is_near = is_near
+        self._files = files
+        self._faults = faults
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def listing(self) -> tuple[list[str], list[Fault]]:
+        """Return the names of all files but hidden ones, in order, and what cannot be used."""
+        return sorted(name for name in self._files if not is_hidden(name)), list(self._faults)
+
+    def file(self, name: str) -> File:
+        """Return the file of a name that `listing` returned."""
+        return self._files[name]
+
+    def get(self, name: str) -> File | None:
+        """Return the file of that very name, None when there is none."""
+        return self._files.get(name)
+
+    def locate(self, name: str) -> tuple[File, bool]:
+        """Return the file that a table means by `name`, and whether it is there."""
+        relative = inside(name)
+        if relative not in self._files and posixpath.join("data", relative) in self._files:
+            relative = posixpath.join("data", relative)
+        file = self._files.get(relative)
+        return file or NoFile(self.path / relative), file is not None
+
+    def below(self, folder: str) -> Archive:
+        """Return the files below a folder of the archive."""
+        start = f"{folder}/"
+        files = {n[len(start) :]: f for n, f in self._files.items() if n.startswith(start)}
+        return Archive(self.path / folder, files, self._faults, self.is_near)
+
+
+def read_archive(archive: File, kind: Literal["zip", "tar"]) -> Archive:
     """List an archive.
 
     Args:
-        place: the archive.
+        archive: the file.
         kind: `zip` or `tar`.
-
-    Returns:
-        Its regular files by their path; names that lead outside, links that leave it and names
-        that stand twice are in the `faults`.
 
     Raises:
         DataError: it is damaged.
         MissingError: it is not there.
     """
-    found = _zip_members(place) if kind == "zip" else _tar_members(place)
-    origins: dict[str, Origin] = {}
+    found = _zip_members(archive) if kind == "zip" else _tar_members(archive)
+    files: dict[str, File] = {}
     faults = []
     try:
         for name, member in found:
             try:
                 relative = inside(name)
             except ValueError as error:
-                faults.append(Fault(place.path.name, 0, "", name, str(error)))
+                faults.append(Fault(archive.path.name, 0, "", name, str(error)))
                 continue
             if isinstance(member, str):
-                faults.append(Fault(place.path.name, 0, "", name, member))
-            elif relative in origins:
-                faults.append(Fault(place.path.name, 0, "", name, "stands twice in the archive"))
+                faults.append(Fault(archive.path.name, 0, "", name, member))
+            elif relative in files:
+                faults.append(Fault(archive.path.name, 0, "", name, "stands twice in the archive"))
             else:
-                origins[relative] = member
+                files[relative] = member
     except PhotoError as error:
-        raise as_whole(place, error) from error
-    return Members(place.path, origins, tuple(faults))
+        raise as_whole(archive, error) from error
+    return Archive(archive.path, files, tuple(faults), archive.on_disk)
 
 
 @dataclass(frozen=True, slots=True)
-class ZipMember:
+class NoFile(WholeFile):
+    """A file that an archive lacks, though a table names it."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def read(self) -> bytes:
+        """Raise `PhotoError` with reason `missing`."""
+        raise PhotoError("missing", f"no file {self.path}")
+
+
+@dataclass(frozen=True, slots=True)
+class ZipMember(WholeFile):
     """A file in a zip archive."""
 
-    archive: Place
+    archive: File
     name: str
     offset: int
     """Where its header starts."""
@@ -117,6 +176,11 @@ class ZipMember:
     def __str__(self) -> str:
         return f"{self.archive}, member {self.name}"
 
+    @property
+    def path(self) -> Path:
+        """The archive's path and the member's in it."""
+        return self.archive.path / self.name
+
     def read(self) -> bytes:
         """Return the unpacked bytes."""
         if max(self.stored, self.size) > MAX_BYTES:
@@ -127,7 +191,7 @@ class ZipMember:
             )
         data = self._unpack(self._stored_bytes())
         if zlib.crc32(data) != self.crc:
-            raise PhotoError("corrupt", f"{self} does not fit its checksum")
+            raise PhotoError("corrupt", f"{self} does not match its checksum")
         return data
 
     def _stored_bytes(self) -> bytes:
@@ -160,16 +224,21 @@ class ZipMember:
 
 
 @dataclass(frozen=True, slots=True)
-class TarMember:
+class TarMember(WholeFile):
     """A file in an uncompressed tar archive."""
 
-    archive: Place
+    archive: File
     name: str
     start: int
     size: int
 
     def __str__(self) -> str:
         return f"{self.archive}, member {self.name}"
+
+    @property
+    def path(self) -> Path:
+        """The archive's path and the member's in it."""
+        return self.archive.path / self.name
 
     def read(self) -> bytes:
         """Return the bytes."""
@@ -180,13 +249,17 @@ class TarMember:
             raise PhotoError("truncated", f"{self} lies past the archive's end")
         return data
 
+    def read_range(self, start: int, length: int) -> bytes:
+        """Return `length` bytes from offset `start`; fewer where the file ends before."""
+        return self.archive.read_range(self.start + start, min(length, self.size - start))
 
-def _zip_members(place: Place) -> Iterator[tuple[str, ZipMember | str]]:
+
+def _zip_members(archive: File) -> Iterator[tuple[str, ZipMember | str]]:
     try:
-        with place.open() as stream, zipfile.ZipFile(stream) as archive:
-            infos = archive.infolist()
+        with archive.open() as stream, zipfile.ZipFile(stream) as opened:
+            infos = opened.infolist()
     except _ZIP_ERRORS as error:
-        raise _damaged(place, error) from error
+        raise _damaged(archive, error) from error
     for info in infos:
         if info.is_dir():
             continue
@@ -196,7 +269,7 @@ def _zip_members(place: Place) -> Iterator[tuple[str, ZipMember | str]]:
         yield (
             info.filename,
             ZipMember(
-                place,
+                archive,
                 info.filename,
                 info.header_offset,
                 info.compress_size,
@@ -207,23 +280,23 @@ def _zip_members(place: Place) -> Iterator[tuple[str, ZipMember | str]]:
         )
 
 
-def _tar_members(place: Place) -> Iterator[tuple[str, TarMember | str]]:
+def _tar_members(archive: File) -> Iterator[tuple[str, TarMember | str]]:
     packed: dict[str, TarMember] = {}
     end = 0
     try:
-        with place.open() as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-            for info in archive:
+        with archive.open() as stream, tarfile.open(fileobj=stream, mode="r:") as opened:
+            for info in opened:
                 # The list of members would grow beside ours.
-                archive.members = []  # type: ignore[attr-defined]
+                opened.members = []  # type: ignore[attr-defined]
                 end = info.offset_data
                 if info.issparse():
                     yield info.name, "is stored with holes; pack it without --sparse"
                 elif info.isreg():
                     end += -(-info.size // _BLOCK) * _BLOCK
-                    packed[info.name] = TarMember(place, info.name, info.offset_data, info.size)
+                    packed[info.name] = TarMember(archive, info.name, info.offset_data, info.size)
                     yield info.name, packed[info.name]
                 elif info.islnk() and info.linkname in packed:
-                    yield info.name, packed[info.linkname]
+                    yield info.name, replace(packed[info.linkname], name=info.name)
                 elif info.islnk() or info.issym():
                     yield info.name, f"is a link to {info.linkname}; pack with --dereference"
             # tarfile takes damage between two members for the archive's end.
@@ -231,8 +304,8 @@ def _tar_members(place: Place) -> Iterator[tuple[str, TarMember | str]]:
             if stream.read(_BLOCK) != bytes(_BLOCK):
                 raise tarfile.ReadError("it has no end mark where its last file ends")
     except (tarfile.TarError, ValueError, OSError, EOFError) as error:
-        raise _damaged(place, error) from error
+        raise _damaged(archive, error) from error
 
 
-def _damaged(place: Place, error: Exception) -> DataError:
-    return DataError(f"{place} is damaged, or was not copied to its end: {error}")
+def _damaged(archive: File, error: Exception) -> DataError:
+    return DataError(f"{archive} is damaged, or was not copied to its end: {error}")

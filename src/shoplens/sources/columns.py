@@ -17,9 +17,8 @@ from typing import Literal
 
 from shoplens.attributes import Value
 from shoplens.errors import DataError, MissingError, PhotoError
-from shoplens.sources.formats import ColumnFile, open_column_file
-from shoplens.sources.places import MAX_BYTES, DiskFile, Place, too_large
-from shoplens.sources.remote import as_whole
+from shoplens.sources.files import MAX_BYTES, File, WholeFile, as_whole, too_large
+from shoplens.sources.formats import OpenColumns, open_columns
 
 Format = Literal["parquet", "arrow", "lance"]
 
@@ -53,22 +52,22 @@ def kind_of_columns(head: bytes) -> Format | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A file of a table of columns, and the column its photos are in."""
+class PhotoColumn:
+    """The column of a table that holds photos, in one of its files."""
 
-    place: Place
+    file: File
     format: Format
-    column: str
+    name: str
     stamp: str
-    """Tells apart what was at this place before."""
+    """Tells the file from what was there before."""
     block_rows: int
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(WholeFile):
     """A photo in a column."""
 
-    part: Part
+    column: PhotoColumn
     group: int
     """Row group, or record batch, of the file."""
     row: int
@@ -77,12 +76,12 @@ class Cell:
     """Row in the file."""
 
     def __str__(self) -> str:
-        return f"{self.part.place}, column {self.part.column}, row {self.number}"
+        return f"{self.column.file}, column {self.column.name}, row {self.number}"
 
     @property
     def path(self) -> Path:
         """A path that names the photo: its file and row."""
-        file = self.part.place.path
+        file = self.column.file.path
         return file.with_name(f"{file.name}#{self.number}")
 
     def read(self) -> bytes:
@@ -106,7 +105,7 @@ class ColumnTable:
 
     Args:
         name: what the table is called in messages.
-        places: its files, in order.
+        files: its files, in order.
         image_column: the column of bytes; None takes the only one, or the first of `USUAL_NAMES`.
 
     Raises:
@@ -114,32 +113,34 @@ class ColumnTable:
         MissingError: a file or the package that reads it is not there.
     """
 
-    def __init__(self, name: str, places: Sequence[Place], image_column: str | None = None) -> None:
+    def __init__(self, name: str, files: Sequence[File], image_column: str | None = None) -> None:
         self.name = name
-        self._parts: list[Part] = []
+        self._parts: list[PhotoColumn] = []
         self.columns: tuple[str, ...] = ()
         """Columns of text, numbers or truth values."""
-        for place in places:
-            kind = _format_of(place)
-            file = _opened(place, kind)
-            image_column = image_column or _only_column_of_bytes(place, file)
-            if image_column not in file.bytes_columns:
+        for file in files:
+            kind = format_of(file)
+            if kind is None:
+                raise not_columns(file)
+            opened = _opened(file, kind)
+            image_column = image_column or _only_column_of_bytes(file, opened)
+            if image_column not in opened.bytes_columns:
                 raise DataError(
-                    f"{place}: column {image_column!r} holds no bytes; "
-                    f"there are {_listed(file.bytes_columns)}"
+                    f"{file}: column {image_column!r} holds no bytes; "
+                    f"there are {_listed(opened.bytes_columns)}"
                 )
-            columns = file.value_columns
+            columns = opened.value_columns
             if self._parts and set(columns) != set(self.columns):
                 raise DataError(
-                    f"{place} has other columns ({_listed(columns)}) than the parts before it "
+                    f"{file} has other columns ({_listed(columns)}) than the parts before it "
                     f"({_listed(self.columns)})"
                 )
             self.columns = columns
-            mean = max(1, file.mean_bytes(image_column))
+            mean = max(1, opened.mean_bytes(image_column))
             rows = min(max(_BLOCK_BYTES // mean, _LEAST_ROWS), _MOST_ROWS)
-            part = Part(place, kind, image_column, _stamp(place), rows)
+            part = PhotoColumn(file, kind, image_column, _stamp(file), rows)
             self._parts.append(part)
-            file.close()
+            opened.close()
         self.image_column = image_column or ""
 
     def rows(self, columns: Sequence[str]) -> Iterator[tuple[dict[str, Value], Cell, str | None]]:
@@ -149,15 +150,15 @@ class ColumnTable:
         Face; None where there is none.
         """
         for part in self._parts:
-            file = _opened(part.place, part.format)
+            opened = _opened(part.file, part.format)
             number = 0
-            for group in range(file.n_groups):
-                values, names = file.read_values(group, columns, part.column)
+            for group in range(opened.n_groups):
+                values, names = opened.read_values(group, columns, part.name)
                 for row, of_row in enumerate(values):
                     name = names[row] if names else None
                     yield of_row, Cell(part, group, row, number), name
                     number += 1
-            file.close()
+            opened.close()
 
 
 class _Keeper:
@@ -165,13 +166,15 @@ class _Keeper:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._files: OrderedDict[Part, tuple[ColumnFile, dict[int, _Cursor]]] = OrderedDict()
-        self._blocks: OrderedDict[tuple[Part, int, int], list[bytes | None]] = OrderedDict()
+        self._files: OrderedDict[PhotoColumn, tuple[OpenColumns, dict[int, _Cursor]]] = (
+            OrderedDict()
+        )
+        self._blocks: OrderedDict[tuple[PhotoColumn, int, int], list[bytes | None]] = OrderedDict()
         self._n_bytes = 0
         self._n_rows = 0
 
     def read(self, cell: Cell) -> bytes | None:
-        part = cell.part
+        part = cell.column
         number, row = divmod(cell.row, part.block_rows)
         key = (part, cell.group, number)
         with self._lock:
@@ -188,7 +191,7 @@ class _Keeper:
             raise PhotoError("unreadable", f"{cell}: the file has changed, it has fewer rows")
         return block[row]
 
-    def _keep(self, key: tuple[Part, int, int], block: list[bytes | None]) -> None:
+    def _keep(self, key: tuple[PhotoColumn, int, int], block: list[bytes | None]) -> None:
         self._blocks[key] = block
         self._n_bytes += _n_bytes(block)
         self._n_rows += len(block)
@@ -200,29 +203,29 @@ class _Keeper:
     def _oldest(self) -> list[bytes | None]:
         return next(iter(self._blocks.values()))
 
-    def _cursor(self, part: Part, group: int, number: int) -> _Cursor:
+    def _cursor(self, part: PhotoColumn, group: int, number: int) -> _Cursor:
         if part not in self._files:
             while len(self._files) >= _KEPT_FILES:
-                _, (file, _) = self._files.popitem(last=False)
-                file.close()
-            self._files[part] = (open_column_file(part.place, part.format), {})
+                _, (opened, _) = self._files.popitem(last=False)
+                opened.close()
+            self._files[part] = (open_columns(part.file, part.format), {})
         self._files.move_to_end(part)
-        file, cursors = self._files[part]
+        opened, cursors = self._files[part]
         cursor = cursors.get(group)
-        if cursor is None or cursor.next > number or file.seekable:
+        if cursor is None or cursor.next > number or opened.seekable:
             while len(cursors) >= _KEPT_FILES:
                 cursors.pop(next(iter(cursors)))
-            cursor = cursors[group] = _Cursor(file, part, group, number if file.seekable else 0)
+            cursor = cursors[group] = _Cursor(opened, part, group, number if opened.seekable else 0)
         return cursor
 
 
 class _Cursor:
     """Goes through the blocks of a group in order."""
 
-    def __init__(self, file: ColumnFile, part: Part, group: int, first: int) -> None:
+    def __init__(self, opened: OpenColumns, part: PhotoColumn, group: int, first: int) -> None:
         self.next = first
         self._n = part.block_rows
-        self._batches = file.read_bytes(group, part.column, first * self._n, self._n)
+        self._batches = opened.read_bytes(group, part.name, first * self._n, self._n)
         self._rest: list[bytes | None] = []
 
     def read_to(self, number: int) -> list[bytes | None]:
@@ -237,6 +240,8 @@ class _Cursor:
         return block
 
 
+_Cursors = dict[int, _Cursor]
+"""By group."""
 _KEEPER = _Keeper()
 
 
@@ -244,54 +249,54 @@ def _n_bytes(block: list[bytes | None]) -> int:
     return sum(len(data) for data in block if data is not None)
 
 
-def _opened(place: Place, kind: Format) -> ColumnFile:
+def _opened(file: File, kind: Format) -> OpenColumns:
     try:
-        return open_column_file(place, kind)
+        return open_columns(file, kind)
     except PhotoError as error:
-        raise as_whole(place, error) from error
+        raise as_whole(file, error) from error
 
 
-def not_columns(place: Place) -> DataError:
+def not_columns(file: File) -> DataError:
     """Return the error for a file that is named like a table of columns and is none."""
     return DataError(
-        f"{place} is no Parquet or Arrow IPC file, though it is named like one (Arrow's stream "
+        f"{file} is not a Parquet or Arrow IPC file, though it is named like one (Arrow's stream "
         "format cannot be read in parts: save it as Parquet)"
     )
 
 
-def _format_of(place: Place) -> Format:
-    if isinstance(place, DiskFile) and place.path.is_dir():
+def format_of(file: File) -> Format | None:
+    """Return the format of a table of columns, None when the file is none.
+
+    Raises `DataError` or `MissingError` when it cannot be read.
+    """
+    if file.on_disk and file.path.is_dir():
         return "lance"
     try:
-        head = place.read_range(0, _MAGIC_BYTES)
+        return kind_of_columns(file.read_range(0, _MAGIC_BYTES))
     except PhotoError as error:
-        raise as_whole(place, error) from error
-    kind = kind_of_columns(head)
-    if kind is None:
-        raise not_columns(place)
-    return kind
+        raise as_whole(file, error) from error
 
 
-def _stamp(place: Place) -> str:
+def _stamp(file: File) -> str:
     try:
-        return place.stamp()
+        return file.stamp()
     except PhotoError as error:
-        raise as_whole(place, error) from error
+        raise as_whole(file, error) from error
 
 
-def _only_column_of_bytes(place: Place, file: ColumnFile) -> str:
-    names = file.bytes_columns
+def _only_column_of_bytes(file: File, opened: OpenColumns) -> str:
+    names = opened.bytes_columns
     if len(names) == 1:
         return names[0]
     if not names:
         raise DataError(
-            f"{place} has no column of image bytes (binary, or a struct with bytes); "
-            f"there are {_listed(file.value_columns)}"
+            f"{file} has no column of image bytes (binary, or a struct with bytes); "
+            f"there are {_listed(opened.value_columns)}"
         )
     usual = next((name for name in USUAL_NAMES if name in names), None)
     if usual is None:
         raise DataError(
-            f"{place} has several columns of bytes ({_listed(names)}); say which holds the photos: "
+            f"{file} has several columns of bytes ({_listed(names)}); say which holds the photos: "
             f"--column img_path={names[0]}"
         )
     return usual

@@ -8,14 +8,14 @@ from typing import Any, Protocol
 from shoplens.arrow import arrow, lance
 from shoplens.attributes import Value
 from shoplens.errors import DataError, MissingError, PhotoError
-from shoplens.sources.places import DiskFile, Place
+from shoplens.sources.files import File
 
 _READ_AHEAD = 2**20
 """Bytes of a column that Parquet reads at a time, instead of a whole row group of it."""
 _ALL_ROWS_OF_LANCE = 4096
 
 
-class ColumnFile(Protocol):
+class OpenColumns(Protocol):
     """A file of columns whose rows are stored in groups."""
 
     bytes_columns: tuple[str, ...]
@@ -41,7 +41,7 @@ class ColumnFile(Protocol):
         """Close the file."""
 
 
-def open_column_file(place: Place, kind: str) -> ColumnFile:
+def open_columns(file: File, kind: str) -> OpenColumns:
     """Open a file of columns.
 
     Raises:
@@ -49,19 +49,19 @@ def open_column_file(place: Place, kind: str) -> ColumnFile:
         MissingError: the package that reads it is not there.
         PhotoError: it cannot be read.
     """
-    openers: dict[str, Callable[[Place], ColumnFile]] = {
+    openers: dict[str, Callable[[File], OpenColumns]] = {
         "parquet": _ParquetFile,
         "arrow": _ArrowFile,
         "lance": _LanceDataset,
     }
     try:
-        return openers[kind](place)
+        return openers[kind](file)
     except (MissingError, PhotoError):
         raise
     # Arrow and Lance raise OSError, ValueError and errors of their own on damaged files.
     except Exception as error:
         words = {"parquet": "a Parquet file", "arrow": "an Arrow file", "lance": "a Lance dataset"}
-        raise DataError(f"{place} is not {words[kind]}, or is damaged: {error}") from error
+        raise DataError(f"{file} is not {words[kind]}, or is damaged: {error}") from error
 
 
 class _Columns:
@@ -88,9 +88,9 @@ class _Columns:
 class _ParquetFile(_Columns):
     seekable = False
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, file: File) -> None:
         parquet = arrow("pyarrow.parquet")
-        self._stream = _stream(place)
+        self._stream = _stream(file)
         self._file = parquet.ParquetFile(self._stream, buffer_size=_READ_AHEAD, pre_buffer=False)
         super().__init__(self._file.schema_arrow)
         self._metadata = self._file.metadata
@@ -131,17 +131,17 @@ class _ParquetFile(_Columns):
 class _ArrowFile(_Columns):
     seekable = True
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, file: File) -> None:
         self._ipc = arrow("pyarrow.ipc")
         # Mapped, an uncompressed batch costs the memory of the rows that are touched.
-        if isinstance(place, DiskFile):
-            place.stamp()
-            self._stream = arrow().memory_map(str(place.path))
+        if file.on_disk:
+            file.stamp()
+            self._stream = arrow().memory_map(str(file.path))
         else:
-            self._stream = _stream(place)
-        file = self._ipc.open_file(self._stream)
-        super().__init__(file.schema)
-        self.n_groups = file.num_record_batches
+            self._stream = _stream(file)
+        opened = self._ipc.open_file(self._stream)
+        super().__init__(opened.schema)
+        self.n_groups = opened.num_record_batches
         self._batches: tuple[int, str, Any] | None = None
 
     def mean_bytes(self, column: str) -> int:
@@ -179,8 +179,8 @@ class _ArrowFile(_Columns):
 class _LanceDataset(_Columns):
     seekable = True
 
-    def __init__(self, place: Place) -> None:
-        self._dataset = lance().dataset(str(place.path))
+    def __init__(self, file: File) -> None:
+        self._dataset = lance().dataset(str(file.path))
         super().__init__(self._dataset.schema)
         self._n_rows = self._dataset.count_rows()
         self.n_groups = 1
@@ -213,11 +213,11 @@ class _LanceDataset(_Columns):
         pass
 
 
-def _stream(place: Place) -> Any:
-    if isinstance(place, DiskFile):
-        place.stamp()  # Says better than Arrow that there is no such file.
-        return arrow().OSFile(str(place.path))
-    return place.open()
+def _stream(file: File) -> Any:
+    if file.on_disk:
+        file.stamp()  # Says better than Arrow that there is no such file.
+        return arrow().OSFile(str(file.path))
+    return file.open()
 
 
 def _is_bytes(kind: Any) -> bool:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from PIL import Image
+
+from shoplens.sources.files import WholeFile
 
 _PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
 """What a PNG stores as it is; pictures of other modes become RGB first."""
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryFile:
-    """Bytes in memory: the `Origin` of a photo that is no file."""
+class MemoryFile(WholeFile):
+    """Bytes in memory."""
 
     data: bytes = field(repr=False)
     name: str = "photo in memory"
@@ -24,6 +27,11 @@ class MemoryFile:
 
     def __hash__(self) -> int:
         return hash(hashlib.sha256(self.data).digest())
+
+    @property
+    def path(self) -> Path:
+        """Its name."""
+        return Path(self.name)
 
     def read(self) -> bytes:
         """Return the bytes."""

@@ -12,11 +12,11 @@ from typing import get_args
 import numpy as np
 
 from shoplens.datasets.dataset import read_dataset
-from shoplens.datasets.tables import BOX_COLUMNS, read_box
+from shoplens.datasets.format import BOX_COLUMNS, read_box
 from shoplens.errors import DataError, PhotoError
 from shoplens.files import read_text
 from shoplens.records import Box, Domain, Fault
-from shoplens.sources.holders import Folder
+from shoplens.sources.folders import DiskFolder
 from shoplens.training.config import Holdout, Source
 
 COLUMNS = ("img_path", "source", "domain", "product_id", "category")
@@ -149,7 +149,7 @@ def _read_table(table: Path) -> list[TrainingPhoto]:
     wanted = (*COLUMNS, *BOX_COLUMNS) if boxed else COLUMNS
     if absent := [name for name in wanted if name not in header]:
         raise DataError(f"{table} lacks the columns {absent}; a training table has {wanted}")
-    folder = Folder(table.parent)
+    folder = DiskFolder(table.parent)
     photos, faults = [], []
     for row in rows:
         number = rows.line_num
@@ -162,7 +162,7 @@ def _read_table(table: Path) -> list[TrainingPhoto]:
             )
         else:
             try:
-                path = folder.find(row["img_path"])
+                file, _ = folder.locate(row["img_path"])
             except ValueError as error:
                 faults.append(Fault(table.name, number, "img_path", row["img_path"], str(error)))
                 continue
@@ -170,7 +170,7 @@ def _read_table(table: Path) -> list[TrainingPhoto]:
             photos.append(
                 TrainingPhoto(
                     name=row["img_path"],
-                    path=path,
+                    path=file.path,
                     source=row["source"],
                     domain="user" if row["domain"] == "user" else "seller",
                     product=f"{row['source']}/{row['product_id']}",

@@ -64,7 +64,7 @@ def has_changed(photo: Photo, path: str | None, sha256: str | None, embedded_at:
         return False
     renamed = path is not None and path != stored_name(photo.name)
     if not renamed:
-        if photo.origin is not None:
+        if photo.file is not None:
             return False
         try:
             if photo.path.stat().st_mtime < embedded_at:

@@ -16,12 +16,13 @@ from pathlib import Path
 from shoplens.challenge.contents import contents
 from shoplens.challenge.removal import remove_folder
 from shoplens.challenge.sandbox.groups import is_alive
-from shoplens.datasets.dataset import IMAGE_SUFFIXES, Dataset
+from shoplens.datasets.dataset import Dataset
 from shoplens.errors import PhotoError, ShoplensError
 from shoplens.files import write_text
 from shoplens.progress import Progress, silent
 from shoplens.records import Photo
 from shoplens.sources import read_photo
+from shoplens.sources.images import IMAGE_SUFFIXES
 
 _PREFIX = "shoplens-run-"
 _FOR_ALL = stat.S_IRGRP | stat.S_IROTH

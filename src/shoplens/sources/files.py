@@ -1,13 +1,15 @@
-"""A file that can be read whole or by ranges, wherever it lies."""
+"""A file: bytes at a place that can be read whole or by ranges."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from shoplens.errors import PhotoError
+from shoplens.errors import DataError, MissingError, PhotoError
 from shoplens.pixels.decoding import read_bytes
 
 MAX_BYTES = 200 * 2**20
@@ -15,15 +17,25 @@ MAX_BYTES = 200 * 2**20
 network."""
 
 
-class Place(Protocol):
-    """A file on disk or behind a URL.
+class File(Protocol):
+    """Bytes at a place: on disk, in an archive, in a cell of a table, in memory, behind a URL.
 
-    Values of it are immutable and can be pickled; they hold no open file. Every method raises
-    `PhotoError` with reason `missing`, `unreadable` or `unreachable`.
+    A small value: immutable, hashable, and equal to another that means the same bytes. It holds no
+    open file, can be pickled (another process reads it there), and may be read from several threads
+    at once. Its text names the place for people. Every method raises `PhotoError` with reason
+    `missing`, `unreadable`, `unreachable` or `too_large`.
     """
 
+    @property
+    def path(self) -> Path:
+        """A path that names the file; it can be opened where the file is `on_disk`."""
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether it is the file at `path` on this machine's disk."""
+
     def read(self) -> bytes:
-        """Return the whole file; raises `PhotoError` `too_large` past `MAX_BYTES`."""
+        """Return the whole file."""
 
     def read_range(self, start: int, length: int) -> bytes:
         """Return `length` bytes from offset `start`; fewer where the file ends before."""
@@ -34,11 +46,31 @@ class Place(Protocol):
     def stamp(self) -> str:
         """Return a text that changes when the file does, as far as can be told."""
 
-    @property
-    def path(self) -> Path:
-        """A path that names the file in messages."""
-
     def __str__(self) -> str: ...
+    def __hash__(self) -> int: ...
+
+
+class WholeFile:
+    """The other methods of a file that can only be read whole."""
+
+    __slots__ = ()
+    on_disk = False
+
+    def read(self) -> bytes:
+        """Return the whole file."""
+        raise NotImplementedError
+
+    def read_range(self, start: int, length: int) -> bytes:
+        """Return `length` bytes from offset `start`; fewer where the file ends before."""
+        return self.read()[start : start + length]
+
+    def open(self) -> BinaryIO:
+        """Return a seekable stream over the file."""
+        return io.BytesIO(self.read())
+
+    def stamp(self) -> str:
+        """Return the hash of its bytes."""
+        return hashlib.sha256(self.read()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +82,13 @@ class DiskFile:
     def __str__(self) -> str:
         return str(self.path)
 
+    @property
+    def on_disk(self) -> bool:
+        """True."""
+        return True
+
     def read(self) -> bytes:
-        """Return the whole file."""
-        if self._size() > MAX_BYTES:
-            raise too_large(str(self), self._size())
+        """Return the whole file, of any size; raises `PhotoError` `empty` too."""
         return read_bytes(self.path)
 
     def read_range(self, start: int, length: int) -> bytes:
@@ -78,22 +113,23 @@ class DiskFile:
 
     def stamp(self) -> str:
         """Return its size and time of change."""
-        status = self._status()
-        return f"{status.st_size} {status.st_mtime_ns}"
-
-    def _size(self) -> int:
-        return self._status().st_size
-
-    def _status(self) -> os.stat_result:
         try:
-            return self.path.stat()
+            status: os.stat_result = self.path.stat()
         except OSError as error:
             raise _trouble(self.path, error) from error
+        return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def too_large(name: str, size: int) -> PhotoError:
     """Return the error for a file of more than `MAX_BYTES`."""
     return PhotoError("too_large", f"{name} has {size:,} bytes, more than the limit {MAX_BYTES:,}")
+
+
+def as_whole(source: object, error: PhotoError) -> DataError | MissingError:
+    """Return the error of a run whose table or archive met `error`."""
+    kind = MissingError if error.reason == "missing" else DataError
+    text = str(error)
+    return kind(text if str(source) in text else f"{source}: {text}")
 
 
 def _trouble(path: Path, error: OSError) -> PhotoError:

@@ -1,0 +1,92 @@
+"""The photos of one side of a test set, and galleries of any kind, faults beside the photos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import get_args
+
+from shoplens.datasets.format import TABLE_NAMES, table_files
+from shoplens.datasets.tables import Table, read_column_table, read_table
+from shoplens.errors import MissingError
+from shoplens.records import BoxFrame, Domain, Fault, Photo, PhotoColumns
+from shoplens.sources.columns import SUFFIXES
+from shoplens.sources.files import File
+from shoplens.sources.folders import Folder
+from shoplens.sources.images import IMAGE_SUFFIXES, photos_among
+from shoplens.sources.opening import open_source
+
+
+def open_dataset(source: str | Path) -> tuple[Folder, File | None]:
+    """Return the folder or archive that a source is, and None; or a table's folder, and the table.
+
+    Raises as `shoplens.sources.opening.open_source`.
+    """
+    return open_source(source, [file for side in get_args(Domain) for file in table_files(side)])
+
+
+def find_table(folder: Folder, domain: Domain) -> File | None:
+    """Return the table of one side of a test set, None when the folder has none."""
+    return next(filter(None, map(folder.get, table_files(domain))), None)
+
+
+def read_side(
+    folder: Folder,
+    domain: Domain,
+    columns: Mapping[str, str] | None = None,
+    box_frame: BoxFrame = "upright",
+    *,
+    remote: bool = False,
+) -> Table:
+    """Read the gallery or the queries of a test set.
+
+    Raises `MissingError` when the folder holds no such table.
+    """
+    file = find_table(folder, domain)
+    if file is None:
+        raise MissingError(
+            f"{folder} holds no {TABLE_NAMES[domain]}; a test set has gallery.csv and queries.csv "
+            "(a plain folder of images is searched with `shoplens search --gallery FOLDER`)"
+        )
+    return read_table(file, folder, domain, columns, box_frame, remote=remote)
+
+
+def read_gallery_table(
+    source: str | Path, columns: Mapping[str, str] | None = None, *, remote: bool = False
+) -> Table:
+    """Like `shoplens.read_gallery`, with the faults returned beside the photos, not raised."""
+    folder, file = open_dataset(source)
+    file = file or find_table(folder, "seller")
+    if file is not None:
+        return read_table(file, folder, "seller", columns, remote=remote)
+    names, faults = folder.listing()
+    photos = photos_among(folder, [name for name in names if not _is_part(name)])
+    parts = [folder.file(name) for name in names if _is_part(name)]
+    if parts and not photos:
+        return read_column_table(folder.path.name, parts, "seller", columns)
+    return _image_table(folder, photos, faults, len(names) - len(photos))
+
+
+def _image_table(folder: Folder, names: list[str], faults: list[Fault], n_others: int) -> Table:
+    photos = PhotoColumns()
+    for number, name in enumerate(names):
+        file = folder.file(name)
+        photos.append(Photo(number, name, file.path, "seller", file=None if file.on_disk else file))
+    if not photos and not faults:
+        known = ", ".join(sorted(IMAGE_SUFFIXES))
+        problem = f"holds neither a gallery.csv nor any image ({known})"
+        faults = [Fault(str(folder), 0, "", "", problem)]
+    return Table(
+        folder.path.name,
+        photos,
+        (0,) * len(photos),
+        tuple(faults),
+        numbered=True,
+        n_others=n_others,
+    )
+
+
+def _is_part(name: str) -> bool:
+    """Whether a file is a part of a table of columns; tools keep notes beside them as `_name`."""
+    path = PurePosixPath(name)
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith("_")
