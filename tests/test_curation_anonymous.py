@@ -199,7 +199,16 @@ def test_answers_that_do_not_fit_the_key_are_refused(labelled: Dataset, tmp_path
     assert restored.blank.sum() == 1
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": 2}', '{"format": 1, "seed": 1}'])
+KEY = '{"format": %s, "seed": "s", "original_queries": [%s], "gallery": [], "queries": []}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{}", "[1]", '{"format": 2}', '{"format": 1, "seed": 1}', KEY % (2, 0)),
+        *(KEY % (1, 2**31), KEY % (1, '"0"'), "[" * 100_000, '{"format": ' * 100_000),
+    ],
+)
 def test_a_file_that_is_no_key_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "key.json").write_text(text)
     with pytest.raises(DataError, match="key"):

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT, picture
 from PIL import ExifTags, Image, ImageEnhance, ImageOps
 
-from shoplens.curation.duplicates import Pair, find_duplicates, find_shared, sketch_photos
+from shoplens.curation.duplicates import Duplicate, find_duplicates, find_shared, sketch_photos
 from shoplens.datasets.dataset import read_dataset
 from shoplens.pixels.decoding import decode
 from shoplens.records import Box, Photo
@@ -25,7 +25,7 @@ def photos(*paths: Path, box: Box | None = None) -> list[Photo]:
     ]
 
 
-def shared(first: list[Photo], second: list[Photo], **options: object) -> list[Pair]:
+def shared(first: list[Photo], second: list[Photo], **options: object) -> list[Duplicate]:
     sketches = [sketch_photos(side)[0] for side in (first, second)]
     return find_shared(*sketches, **options)  # type: ignore[arg-type]
 

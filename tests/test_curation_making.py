@@ -391,3 +391,14 @@ def test_a_quoted_name_may_hold_a_line_break(tree: Tree) -> None:
     source = table(root, "img_path,domain,product_id", '1.jpg,seller,"a\nb"')
     (photo,) = read_tagged(source).photos
     assert photo.product_id == "a\nb"
+
+
+def test_what_the_docs_name_is_imported_from_the_package() -> None:
+    from shoplens import curation
+
+    for name in ("make_dataset", "survey", "find_leaks", "anonymise", "read_key"):
+        assert name in curation.__all__
+        assert callable(getattr(curation, name))
+    assert curation.make_dataset is make_dataset
+    with pytest.raises(AttributeError, match="no attribute 'bake'"):
+        curation.bake  # noqa: B018

@@ -11,10 +11,10 @@ from markupsafe import Markup
 
 from shoplens.report.figures import (
     Axis,
-    Part,
     Point,
     Row,
     Series,
+    Share,
     bar_chart,
     histogram,
     interval_chart,
@@ -31,8 +31,8 @@ FIGURES = [
     histogram("Nothing", [0, 1], [0], UNIT, "queries"),
     interval_chart("Rows", [Row("shoes", 0.5, 0.4, 0.6, "0.500")], UNIT, (0.5, "all")),
     bar_chart("Time", [("embed", 7.5, "7.5 s"), ("rank", 0.0, "0.0 s")], Axis("seconds", 0, 7.5)),
-    share_bar("Wins", [Part("A better", 3), Part("equal", 5), Part("B better", 0)]),
-    share_bar("None", [Part("A better", 0), Part("equal", 0), Part("B better", 0)]),
+    share_bar("Wins", [Share("A better", 3), Share("equal", 5), Share("B better", 0)]),
+    share_bar("None", [Share("A better", 0), Share("equal", 0), Share("B better", 0)]),
 ]
 
 

@@ -1,11 +1,16 @@
-"""Tools for who makes test sets: build one, look at it, find leaks, give it away without labels.
+"""Tools for people who make test sets: build one, look at it, find leaks, hand it out unlabelled.
+
+::
+
+    from shoplens.curation import anonymise, find_leaks, make_dataset, survey
+
+The modules, in the order in which they build on each other:
 
 ::
 
     reading          the photos of any source
     tagged           a folder tree or a CSV of photos tagged user or seller
     layout           what a test set folder looks like
-    folders          writing a folder whole or not at all
     making           tagged photos → a test set folder
     sketches         a photo → thumbnails and hashes that survive re-encoding
     hamming          which hashes differ in few bits
@@ -14,7 +19,34 @@
     measuring        a photo → its size, light, sharpness
     statistics       a dataset in numbers
     leaks            what a training set and a test set share
-    pages            pages of statistics and leaks
-    metadata         a photo's file without what it tells beside the picture
+    data_pages       pages of statistics and leaks
+    metadata         a photo's file without its metadata
     anonymous        a test set without labels, and the key to it
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shoplens.curation.anonymous import anonymise, read_key
+    from shoplens.curation.leaks import find_leaks
+    from shoplens.curation.making import make_dataset
+    from shoplens.curation.statistics import survey
+
+_HOME = {
+    "anonymise": "anonymous",
+    "find_leaks": "leaks",
+    "make_dataset": "making",
+    "read_key": "anonymous",
+    "survey": "statistics",
+}
+
+__all__ = ["anonymise", "find_leaks", "make_dataset", "read_key", "survey"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'shoplens.curation' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"shoplens.curation.{_HOME[name]}"), name)

@@ -16,8 +16,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -28,6 +29,7 @@ from shoplens.datasets.format import TABLE_NAMES
 from shoplens.errors import DataError, PhotoError, RankingError
 from shoplens.files import read_text, require_folder, write_text
 from shoplens.folders import require_new_folder, writing_folder
+from shoplens.json_text import parse_json
 from shoplens.parallel import parallel_map
 from shoplens.pixels.decoding import decode
 from shoplens.progress import Progress, silent
@@ -40,6 +42,19 @@ TIME = 946_684_800
 """Time stamp of every file: 2000-01-01, in seconds since 1970."""
 
 _FORMAT = 1
+
+_Id = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]
+
+
+class _KeyFile(msgspec.Struct):
+    """The key as JSON. Rows are id, original id, path, original path."""
+
+    format: int
+    seed: str
+    original_queries: list[_Id]
+    gallery: list[tuple[_Id, _Id, str, str]]
+    queries: list[tuple[_Id, _Id, str, str]]
+
 
 Ids = npt.NDArray[np.int32]
 
@@ -199,22 +214,19 @@ def anonymise(
 def read_key(path: str | Path) -> Key:
     """Read the key of an anonymised export.
 
-    Raises `MissingError` when it is not there, `DataError` when it is no such file.
+    Raises `MissingError` when it is not there, `DataError` when it is not such a file.
     """
-    try:
-        values = json.loads(read_text(path))
-        if values["format"] != _FORMAT:
-            raise DataError(f"{path} is a key of format {values['format']}; this version reads 1")
-        names = {new: old for side in ("gallery", "queries") for _, _, new, old in values[side]}
-        ids = {
-            side: np.array([old for _, old, _, _ in values[side]], dtype=np.int32)
-            for side in ("gallery", "queries")
-        }
-        original = np.array(values["original_queries"], dtype=np.int32)
-        seed = str(values["seed"])
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise DataError(f"{path} is no key of an anonymised test set: {error!r}") from error
-    return Key(seed, ids["gallery"], ids["queries"], original, names)
+    file = parse_json(read_text(path), _KeyFile, f"{path}, as the key of an anonymised test set")
+    if file.format != _FORMAT:
+        raise DataError(f"{path} is a key of format {file.format}; this version reads {_FORMAT}")
+    rows = (*file.gallery, *file.queries)
+    return Key(
+        file.seed,
+        gallery=np.array([row[1] for row in file.gallery], dtype=np.int32),
+        queries=np.array([row[1] for row in file.queries], dtype=np.int32),
+        original_queries=np.array(file.original_queries, dtype=np.int32),
+        names={new: old for _, _, new, old in rows},
+    )
 
 
 def _require_apart(folder: Path, key: Path) -> None:

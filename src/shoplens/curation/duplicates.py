@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from shoplens.curation.alignment import align
 from shoplens.curation.hamming import near_pairs
-from shoplens.curation.sketches import SIDE, TARGET, Part, View, hash_of, sketch
+from shoplens.curation.sketches import SIDE, TARGET, Region, SketchView, hash_of, sketch
 from shoplens.errors import PhotoError
 from shoplens.parallel import parallel_map
 from shoplens.pixels.decoding import Decoded, decoding
@@ -60,12 +60,12 @@ class Sketch:
     """Of the file's bytes."""
     size: tuple[int, int]
     """Width and height in pixels, upright."""
-    views: tuple[View, ...]
+    views: tuple[SketchView, ...]
     """Empty where the photo has no contrast: it is compared by bytes only."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class Duplicate:
     """Two photos that show the same picture."""
 
     first: int
@@ -75,7 +75,7 @@ class Pair:
     kind: Kind
     distance: float
     """0 for the same bytes or pixels, else 0..`THRESHOLD` (see there)."""
-    parts: tuple[Part, Part] = ("whole", "whole")
+    parts: tuple[Region, Region] = ("whole", "whole")
     """What of each photo shows the picture: `whole`, `trimmed` (inside its border) or `box`."""
 
 
@@ -125,7 +125,7 @@ def find_duplicates(
     threshold: float = THRESHOLD,
     mirrored: bool = False,
     progress: Progress = silent,
-) -> list[Pair]:
+) -> list[Duplicate]:
     """Return the pairs of photos of one list that show the same picture, closest first.
 
     Args:
@@ -150,7 +150,7 @@ def find_shared(
     threshold: float = THRESHOLD,
     mirrored: bool = False,
     progress: Progress = silent,
-) -> list[Pair]:
+) -> list[Duplicate]:
     """Return the pairs of a photo of each list that show the same picture, closest first.
 
     Of two photos only the closest pair of views counts. Of several photos with the same bytes in
@@ -165,12 +165,12 @@ def find_shared(
     near = _near(some, others, candidate, mirror=False, progress=progress)
     if mirrored:
         near += _near(some, others, threshold, mirror=True, progress=progress)
-    closest: dict[tuple[int, int], Pair] = {}
+    closest: dict[tuple[int, int], Duplicate] = {}
     for pair in near:
         known = closest.get((pair.first, pair.second))
         if known is None or _closer(pair, known):
             closest[pair.first, pair.second] = pair
-    found = [Pair(a, b, "bytes", 0.0) for a, b in _equal_bytes(first, second)]
+    found = [Duplicate(a, b, "bytes", 0.0) for a, b in _equal_bytes(first, second)]
     for pair in closest.values():
         if some[pair.first].sha256 != others[pair.second].sha256:
             settled = _settled(pair, some, others)
@@ -210,17 +210,17 @@ def _equal_bytes(first: Sequence[Sketch], second: Sequence[Sketch]) -> Iterator[
             yield match, position
 
 
-def _closer(pair: Pair, known: Pair) -> bool:
+def _closer(pair: Duplicate, known: Duplicate) -> bool:
     """Whether a pair of views says more than another one of the same photos."""
     return (pair.kind == "mirrored", pair.distance) < (known.kind == "mirrored", known.distance)
 
 
-def _settled(pair: Pair, first: Sequence[Sketch], second: Sequence[Sketch]) -> Pair:
+def _settled(pair: Duplicate, first: Sequence[Sketch], second: Sequence[Sketch]) -> Duplicate:
     """Look at all pixels of a pair that may be the same to the pixel."""
     a, b = first[pair.first], second[pair.second]
     may_be = pair.kind == "near" and pair.parts[0] == pair.parts[1] and a.size == b.size
     if may_be and pair.distance < _MAY_BE_PIXELS and _pixels(a.photo) == _pixels(b.photo):
-        return Pair(pair.first, pair.second, "pixels", 0.0)
+        return Duplicate(pair.first, pair.second, "pixels", 0.0)
     return pair
 
 
@@ -236,7 +236,7 @@ def _near(
     *,
     mirror: bool,
     progress: Progress,
-) -> list[Pair]:
+) -> list[Duplicate]:
     ours, theirs = _Views.of(first, mirror=mirror), _Views.of(second, mirror=False)
     rows, columns = near_pairs(ours.hashes, theirs.hashes, RADIUS)
     may_be = np.abs(np.log(ours.aspects[rows] / theirs.aspects[columns])) <= np.log(_ASPECT)
@@ -251,7 +251,7 @@ def _near(
             row, column = some_rows[i], some_columns[i]
             recoloured = _recoloured(ours.colours[row], theirs.colours[column])
             pairs.append(
-                Pair(
+                Duplicate(
                     int(ours.owners[row]),
                     int(theirs.owners[column]),
                     "mirrored" if mirror else "recoloured" if recoloured else "near",
@@ -286,7 +286,7 @@ class _Views:
     greys: npt.NDArray[np.uint8]
     colours: npt.NDArray[np.uint8]
     aspects: npt.NDArray[np.float64]
-    parts: list[Part]
+    parts: list[Region]
 
     @classmethod
     def of(cls, sketches: Sequence[Sketch], *, mirror: bool) -> _Views:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shoplens.curation.duplicates import THRESHOLD, Kind, find_shared, sketch_photos
-from shoplens.curation.sketches import Part
+from shoplens.curation.sketches import Region
 from shoplens.errors import PhotoError
 from shoplens.progress import Progress, silent
 from shoplens.records import Photo
@@ -22,8 +22,8 @@ class Leak:
     test: Photo
     kind: Kind
     distance: float
-    """See `shoplens.curation.duplicates.Pair`."""
-    parts: tuple[Part, Part]
+    """See `shoplens.curation.duplicates.Duplicate`."""
+    parts: tuple[Region, Region]
     """What of the training photo and of the test photo shows it."""
 
     @property
@@ -99,7 +99,7 @@ def contradict(first: Photo, second: Photo) -> bool:
     return known and first.product_id != second.product_id
 
 
-def photo_json(photo: Photo, part: Part) -> dict[str, Any]:
+def photo_json(photo: Photo, part: Region) -> dict[str, Any]:
     """Return a photo of a pair as JSON names it."""
     return {
         "id": photo.id,

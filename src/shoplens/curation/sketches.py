@@ -25,7 +25,7 @@ SIDE = 32
 TARGET = 128
 """What photos are decoded towards: twice that many pixels, to which borders are found."""
 
-Part = Literal["whole", "trimmed", "box"]
+Region = Literal["whole", "trimmed", "box"]
 """What a view shows of its photo."""
 
 _COLOUR_SIDE = 4
@@ -36,10 +36,10 @@ _SAME = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
+class SketchView:
     """A region of a photo, sketched."""
 
-    part: Part
+    part: Region
     hash: int
     """64 bits."""
     grey: npt.NDArray[np.uint8]
@@ -50,7 +50,7 @@ class View:
     """Width / height of the region."""
 
 
-def sketch(photo: Decoded) -> tuple[View, ...]:
+def sketch(photo: Decoded) -> tuple[SketchView, ...]:
     """Sketch a photo, decoded towards `TARGET` or more.
 
     Returns the views that differ from each other; none of a view without any contrast.
@@ -68,12 +68,12 @@ def hash_of(grey: npt.NDArray[np.uint8]) -> int:
     return int.from_bytes(bits.tobytes(), "big")
 
 
-def _regions(photo: Decoded) -> Iterator[tuple[Part, Box]]:
+def _regions(photo: Decoded) -> Iterator[tuple[Region, Box]]:
     whole = Box(0, 0, *photo.size)
     trimmed = without_border(photo)
     seen = [whole]
     yield "whole", whole
-    others: tuple[tuple[Part, Box | None], ...] = (
+    others: tuple[tuple[Region, Box | None], ...] = (
         ("trimmed", trimmed),
         ("trimmed", _evenly(trimmed, photo.size)),
         ("box", photo.box),
@@ -105,7 +105,7 @@ def _alike(first: Box, second: Box, size: tuple[int, int]) -> bool:
     )
 
 
-def _view(photo: Decoded, part: Part, region: Box) -> View | None:
+def _view(photo: Decoded, part: Region, region: Box) -> SketchView | None:
     box = region.scaled(photo.scale)
     small = photo.image.resize(
         (SIDE, SIDE), Image.Resampling.HAMMING, box=(box.x0, box.y0, box.x1, box.y1)
@@ -116,7 +116,7 @@ def _view(photo: Decoded, part: Part, region: Box) -> View | None:
         return None
     cell = SIDE // _COLOUR_SIDE
     colour = pixels[:, :, 1:].reshape(_COLOUR_SIDE, cell, _COLOUR_SIDE, cell, 2).mean(axis=(1, 3))
-    return View(
+    return SketchView(
         part,
         hash_of(grey),
         grey,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from shoplens.curation.duplicates import Pair, find_duplicates
+from shoplens.curation.duplicates import Duplicate, find_duplicates
 from shoplens.curation.leaks import contradict, photo_json
 from shoplens.curation.measuring import Measured, measure
 from shoplens.errors import PhotoError
@@ -121,7 +121,7 @@ class Alike:
 
     first: Photo
     second: Photo
-    pair: Pair
+    pair: Duplicate
 
     @property
     def contradicts(self) -> bool:

@@ -17,17 +17,17 @@ from shoplens.ranking import Ranking
 from shoplens.report.curves import MARKED
 from shoplens.report.figures import (
     Axis,
-    Part,
     Point,
     Row,
     Series,
+    Share,
     histogram,
     interval_chart,
     line_chart,
     share_bar,
 )
 from shoplens.report.page import render
-from shoplens.report.run_comparison import Change, Changes, RunComparison
+from shoplens.report.run_comparison import ChangedQuery, Changes, RunComparison
 from shoplens.report.run_galleries import Gallery
 from shoplens.report.run_page import Figure
 from shoplens.report.strips import Album, Strip, results_line
@@ -40,7 +40,7 @@ MOST_RUNS = len(_LETTERS)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Conclusion:
     """A pair by one metric, said in words."""
 
     pair: Pair
@@ -102,7 +102,7 @@ def write_comparison_page(
         comparison=comparison,
         made_by=_made_by([run.scores.ranking for run in comparison.runs]),
         letter=letter,
-        findings=[_finding(pair) for pair in comparison.pairs],
+        conclusions=[_conclusion(pair) for pair in comparison.pairs],
         figures=[*_differences(comparison), _recall(comparison, studies)],
         spreads=[_spread(comparison, changes) for changes in comparison.changes],
         galleries=galleries,
@@ -127,18 +127,18 @@ def _made_by(rankings: Sequence[Ranking]) -> list[str]:
     return told
 
 
-def _finding(pair: Pair) -> Finding:
+def _conclusion(pair: Pair) -> Conclusion:
     first, second = letter(pair.first), letter(pair.second)
     difference = pair.difference
     shares = share_bar(
         f"{first} against {second} by {pair.metric}",
         [
-            Part(f"{first} better", difference.wins),
-            Part("equal", difference.ties),
-            Part(f"{second} better", difference.losses),
+            Share(f"{first} better", difference.wins),
+            Share("equal", difference.ties),
+            Share(f"{second} better", difference.losses),
         ],
     )
-    return Finding(pair, f"{first} - {second}", verdict(pair), shares)
+    return Conclusion(pair, f"{first} - {second}", verdict(pair), shares)
 
 
 def _differences(comparison: RunComparison) -> list[Figure]:
@@ -245,7 +245,7 @@ def _strip(
     comparison: RunComparison,
     studies: Sequence[Study],
     changes: Changes,
-    change: Change,
+    change: ChangedQuery,
     depth: int,
 ) -> Strip:
     query = comparison.dataset.queries[change.row]

@@ -94,7 +94,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Share:
     """A part of a whole."""
 
     label: str
@@ -222,7 +222,7 @@ def bar_chart(title: str, bars: Sequence[tuple[str, float, str]], x: Axis) -> Ma
     return _svg(height, title, told, parts)
 
 
-def share_bar(title: str, parts: Sequence[Part]) -> Markup:
+def share_bar(title: str, parts: Sequence[Share]) -> Markup:
     """Draw up to three parts of a whole as one bar: full, empty, hatched."""
     total = sum(part.count for part in parts) or 1
     fills = (COLOURS[0], "#ffffff", "url(#hatch)")

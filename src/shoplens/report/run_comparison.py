@@ -17,7 +17,7 @@ from shoplens.runs import Run
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangedQuery:
     """A query on which two runs differ."""
 
     row: int
@@ -33,9 +33,9 @@ class Changes:
     first: int
     """Positions among the runs compared."""
     second: int
-    gained: Sequence[Change]
+    gained: Sequence[ChangedQuery]
     """Better in the second, most changed first; one query of each product."""
-    lost: Sequence[Change]
+    lost: Sequence[ChangedQuery]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +136,7 @@ def _changes(values: Sequence[Any], second: int, groups: Groups, limit: int) -> 
         order = order[np.sort(np.unique(groups[order], return_index=True)[1])][:limit]
         sides.append(
             [
-                Change(row, float(values[0][row]), float(values[second][row]))
+                ChangedQuery(row, float(values[0][row]), float(values[second][row]))
                 for row in order.tolist()
             ]
         )

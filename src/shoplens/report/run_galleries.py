@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from shoplens.report.counts import counted
 from shoplens.report.findings import Confusion, Doubt, SamePicture
 from shoplens.report.run_report import RunReport
-from shoplens.report.strips import Line, Picture, Strip, own_photos, results_line
+from shoplens.report.strips import Picture, PictureRow, Strip, own_photos, results_line
 
 _N_SAME = 24
 """Pairs of same pictures shown of each kind."""
@@ -112,7 +112,7 @@ def _query_strip(report: RunReport, row: int, depth: int) -> Strip:
     )
     lines = [results_line(study, row, depth)]
     if not 0 < first <= depth:
-        lines.append(Line(own_photos(study, row, _N_BESIDE), "what should have been found"))
+        lines.append(PictureRow(own_photos(study, row, _N_BESIDE), "what should have been found"))
     return Strip(lines, note, query)
 
 
@@ -126,7 +126,7 @@ def _confusion_strip(report: RunReport, confusion: Confusion) -> Strip:
     if confusion.of_second:
         counts += f"; {confusion.n_second} of {confusion.of_second} the other way round"
     wrong = Picture(confusion.wrong, f"rank {confusion.wrong_rank}", "miss")
-    line = Line([wrong, *own_photos(study, confusion.query, 1)], "found first, and right")
+    line = PictureRow([wrong, *own_photos(study, confusion.query, 1)], "found first, and right")
     return Strip([line], counts, query)
 
 
@@ -136,9 +136,9 @@ def _doubt_strip(report: RunReport, doubt: Doubt) -> Strip:
         Picture(photo, f"rank {rank}", "miss") for rank, photo in enumerate(doubt.results, start=1)
     ]
     own = own_photos(report.study, doubt.query, _N_BESIDE)
-    lines = [Line(found, f"found: {doubt.other}")]
+    lines = [PictureRow(found, f"found: {doubt.other}")]
     if own:
-        lines.append(Line(own, f"labelled: {query.product_id}"))
+        lines.append(PictureRow(own, f"labelled: {query.product_id}"))
     return Strip(
         lines,
         f"query {query.id}, labelled {query.product_id}; similarity {doubt.similarity:.3f}",
@@ -152,4 +152,4 @@ def _same_strip(same: SamePicture) -> Strip:
         for photo in (same.first, same.second)
     ]
     told = same.kind if same.distance == 0 else f"{same.kind}, distance {same.distance:.3f}"
-    return Strip([Line(pictures)], f"{told} · {same.first.id} and {same.second.id}")
+    return Strip([PictureRow(pictures)], f"{told} · {same.first.id} and {same.second.id}")

@@ -156,7 +156,7 @@ def report_run(
     found = study(run, categories)
     scored = found.scored
     relevant, n_positive = found.judged.relevant[scored], found.judged.n_positive[scored]
-    views = measure(run.dataset.queries, progress) if look else None
+    traits = measure(run.dataset.queries, progress) if look else None
     edges, counts = spread(found.precision[scored])
     return RunReport(
         study=found,
@@ -164,7 +164,7 @@ def report_run(
         precision=precision_recall(relevant, n_positive),
         edges=edges,
         counts=counts,
-        strata=split(found, views),
+        strata=split(found, traits),
         worst=_picked(found, n_shown, best=False),
         best=_picked(found, n_shown, best=True),
         confusions=confusions(found, n_shown),

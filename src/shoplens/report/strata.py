@@ -51,7 +51,7 @@ class Strata:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Views:
+class QueryTraits:
     """What the queries' photos look like where the product is; NaN where they cannot be read."""
 
     side: npt.NDArray[np.float64]
@@ -62,7 +62,7 @@ class Views:
     """(q,) variance of the Laplacian of the crop."""
 
 
-def measure(queries: Sequence[Photo], progress: Progress = silent) -> Views:
+def measure(queries: Sequence[Photo], progress: Progress = silent) -> QueryTraits:
     """Measure the box and the sharpness (`shoplens.pixels.sharpness`) of every query's photo."""
     found = np.full((len(queries), 3), np.nan)
     for row, values in enumerate(parallel_map(_measured, queries)):
@@ -70,7 +70,7 @@ def measure(queries: Sequence[Photo], progress: Progress = silent) -> Views:
             found[row] = values
         if (row + 1) % 100 == 0 or row + 1 == len(queries):
             progress("look at queries", row + 1, len(queries))
-    return Views(*found.T)
+    return QueryTraits(*found.T)
 
 
 def _measured(photo: Photo) -> tuple[float, float, float] | None:
@@ -88,33 +88,33 @@ def _measured(photo: Photo) -> tuple[float, float, float] | None:
         return None
 
 
-def split(study: Study, views: Views | None) -> list[Strata]:
+def split(study: Study, traits: QueryTraits | None) -> list[Strata]:
     """Return the scores by every property that is known.
 
     Args:
         study: the run.
-        views: as `measure` returns them; None leaves out what they tell.
+        traits: as `measure` returns them; None leaves out what they tell.
     """
     found = [_by_category(study)] if study.categories else []
-    if views is not None:
+    if traits is not None:
         found += [
             _by_quarters(
                 study,
-                views.side,
+                traits.side,
                 "box size",
                 "root of the box's area, in pixels of the photo; a quarter of the queries each",
                 " px",
             ),
             _by_quarters(
                 study,
-                views.share * 100,
+                traits.share * 100,
                 "box share",
                 "the box's part of the photo's area; a quarter of the queries each",
                 " %",
             ),
             _by_quarters(
                 study,
-                views.sharpness,
+                traits.sharpness,
                 "sharpness",
                 "variance of the Laplacian of the crop, low is blurred; a quarter of the queries "
                 "each",

@@ -29,7 +29,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PictureRow:
     """Pictures in a row, with a word on what they are."""
 
     pictures: Sequence[Picture]
@@ -40,7 +40,7 @@ class Line:
 class Strip:
     """A query (or none) and the rows of pictures beside it."""
 
-    lines: Sequence[Line]
+    lines: Sequence[PictureRow]
     note: str
     query: Photo | None = None
 
@@ -84,7 +84,7 @@ def _query_key(photo: Photo) -> Hashable:
     return photo_key(photo), photo.box
 
 
-def results_line(study: Study, row: int, depth: int, title: str = "") -> Line:
+def results_line(study: Study, row: int, depth: int, title: str = "") -> PictureRow:
     """Return the first `depth` results of a query, marked."""
     query = study.dataset.queries[row]
     category = study.categories.get(query.product_id or "")
@@ -99,7 +99,7 @@ def results_line(study: Study, row: int, depth: int, title: str = "") -> Line:
         elif category is not None and study.categories.get(photo.product_id or "") == category:
             mark = "category"
         pictures.append(Picture(photo, str(rank), mark))
-    return Line(pictures, title)
+    return PictureRow(pictures, title)
 
 
 def own_photos(study: Study, row: int, limit: int) -> list[Picture]:
