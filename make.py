@@ -110,19 +110,22 @@ def check(arguments: list[str]) -> None:
 
 
 def wheel(arguments: list[str]) -> None:
-    """Build the wheel, install it alone, and run the demo from it."""
+    """Build the wheel, install it alone, and run every command of the README."""
     python = environment(".venv", ("dev",))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         run(python, "-m", "build", "--wheel", "--outdir", folder / "dist")
         (built,) = (folder / "dist").glob("*.whl")
-        clean = create(folder / "environment")
-        run(clean, "-m", "pip", "--disable-pip-version-check", "install", "-q", built)
-        # Outside the checkout, so that nothing but the wheel can be imported.
-        run(clean, "-m", "shoplens", "models", folder=folder)
-        run(clean, "-m", "shoplens", "demo", "-o", "demo.html", folder=folder)
-        run(clean, ROOT / "tests" / "clean_install.py", folder=folder)
+        try_install(built, create(folder / "environment"), folder)
         print(f"{built.name}: {built.stat().st_size / 1e6:.1f} MB")
+
+
+def try_install(package: Path, python: Path, folder: Path) -> None:
+    """Install a package alone in an environment, and do what the README shows."""
+    run(python, "-m", "pip", "--disable-pip-version-check", "install", "-q", package)
+    # Outside the checkout, so that nothing but the package can be imported.
+    (folder / "elsewhere").mkdir()
+    run(python, ROOT / "tests" / "clean_install.py", package, folder=folder / "elsewhere")
 
 
 def docs(arguments: list[str]) -> None:

@@ -64,6 +64,7 @@ def embed(
 
     \b
     Example:
+      pip install 'shoplens[parquet]'
       shoplens embed photos/ -o vectors.parquet
       shoplens search snapshot.jpg --gallery photos/ --gallery-vectors vectors.parquet
     """
