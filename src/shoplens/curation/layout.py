@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from shoplens.datasets.format import BOX_COLUMNS, TABLE_NAMES
+from shoplens.datasets.tagged import CATEGORY
 from shoplens.files import write_text
 from shoplens.records import Domain, Photo
 
@@ -22,7 +23,7 @@ def write_tables(
     sides: Mapping[Domain, Sequence[Photo]],
     names: Mapping[tuple[Domain, int], str],
     *,
-    categories: Mapping[tuple[Domain, int], str] | None = None,
+    categories: bool = False,
     labels: bool = True,
 ) -> None:
     """Write `gallery.csv` and `queries.csv`, rows numbered from 0.
@@ -31,12 +32,12 @@ def write_tables(
         folder: the test set's.
         sides: the photos of each table, in order; those of users with a box in upright pixels.
         names: path of each photo in the folder, by its domain and (old) id.
-        categories: of each photo; None writes no such column.
+        categories: whether to write the attribute `category`.
         labels: whether to write `product_id`.
     """
     for domain, photos in sides.items():
         header = [_ID_COLUMNS[domain], "img_path", *(BOX_COLUMNS if domain == "user" else ())]
-        header += (["product_id"] if labels else []) + (["category"] if categories else [])
+        header += (["product_id"] if labels else []) + ([CATEGORY] if categories else [])
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(header)
@@ -44,7 +45,8 @@ def write_tables(
             key = photo.domain, photo.id
             row = [str(number), names[key], *_box_fields(photo)]
             row += [photo.product_id or ""] if labels else []
-            writer.writerow(row + ([categories[key]] if categories else []))
+            row += [str(photo.attributes.get(CATEGORY) or "")] if categories else []
+            writer.writerow(row)
         write_text(folder / TABLE_NAMES[domain], text.getvalue())
 
 

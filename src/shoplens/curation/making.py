@@ -17,6 +17,7 @@ from shoplens.curation.layout import FOLDERS, write_tables
 from shoplens.curation.tagged import TaggedPhotos, read_tagged
 from shoplens.datasets.checking import check
 from shoplens.datasets.format import TABLE_NAMES
+from shoplens.datasets.tagged import CATEGORY
 from shoplens.errors import DataError, PhotoError, ShoplensError
 from shoplens.folders import require_new_folder, writing_folder
 from shoplens.parallel import parallel_map
@@ -149,11 +150,7 @@ def make_dataset(
             f"{source}: no {side} photo is left to make a test set of "
             f"({counted(len(tagged.photos), 'photo')}, unusable {len(failures):,})"
         )
-    categories = (
-        dict(zip(map(_key, tagged.photos), tagged.categories, strict=True))
-        if tagged.has_categories
-        else None
-    )
+    categories = any(CATEGORY in photo.attributes for photo in tagged.photos)
     sides: dict[Domain, Sequence[Photo]] = {"seller": chosen.gallery, "user": chosen.queries}
     if how == "reference":
         names = {_key(p): _relative(p, folder) for photos in sides.values() for p in photos}

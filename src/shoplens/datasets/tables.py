@@ -14,7 +14,7 @@ import re
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from shoplens.attributes import Value, typed_column
@@ -38,6 +38,8 @@ _PHOTO_ID = "photo_id"
 """The id column of tables of columns, as in files of vectors."""
 _PATH = "path"
 """The column of names of tables of columns, where there is no `img_path`."""
+TellFault = Callable[[int, str, str, str], None]
+"""Takes a row, a column, a value and what is wrong with it."""
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
@@ -94,18 +96,39 @@ def read_table(
         return read_column_table(name, [file], domain, columns, box_frame)
     check_mapping(columns)
     reader = _TableReader(name, folder, domain, dict(columns or {}), box_frame, remote)
+    reader.read(csv_lines(file, reader.fault))
+    return reader.table()
+
+
+def csv_lines(file: File, fault: TellFault) -> Iterator[tuple[int, list[str]]]:
+    """Yield the lines of a CSV file, empty ones too, with their rows; the header is row 1.
+
+    Raises `DataError` or `MissingError` when it cannot be read; bytes and quotes that are wrong are
+    told to `fault`.
+    """
     try:
         stream = file.open() if file.on_disk else io.BytesIO(file.read())
     except PhotoError as error:
         raise as_whole(file, error) from error
     try:
         with io.TextIOWrapper(stream, newline="", encoding="utf-8-sig") as text:
-            reader.read(csv.reader(text, strict=True))
+            yield from enumerate(csv.reader(text, strict=True), start=1)
     except UnicodeDecodeError as error:
-        reader.fault(0, "", "", f"is not UTF-8 text ({error.reason} at byte {error.start})")
+        fault(0, "", "", f"is not UTF-8 text ({error.reason} at byte {error.start})")
     except csv.Error as error:
-        reader.fault(0, "", "", f"is not a CSV table ({error})")
-    return reader.table()
+        fault(0, "", "", f"is not a CSV table ({error})")
+
+
+def complete_rows(
+    lines: Iterable[tuple[int, list[str]]], header: Sequence[str], fault: TellFault
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the lines below a header that have a field for each column; `fault` is told others."""
+    for row, fields in lines:
+        if len(fields) == len(header):
+            yield row, fields
+        elif fields:
+            problem = f"has {len(fields)} fields, the header has {len(header)}"
+            fault(row, "", ",".join(fields)[:80], problem)
 
 
 def read_column_table(
@@ -180,25 +203,14 @@ class _TableReader:
     def fault(self, row: int, column: str, value: str, problem: str) -> None:
         self._faults.append(Fault(self._file, row, column, value, problem))
 
-    def read(self, lines: Iterable[list[str]]) -> None:
-        numbered = enumerate(lines, start=1)
-        header = [name.strip() for name in next(numbered, (1, []))[1]]
-        if not self._header_is_complete(header):
+    def read(self, lines: Iterator[tuple[int, list[str]]]) -> None:
+        header = [name.strip() for name in next(lines, (1, []))[1]]
+        if self._faults or not self._header_is_complete(header):
             return
         position = {name: i for i, name in enumerate(header)}
         further = [(name, position[name]) for name in self._further(header)]
         texts: dict[str, list[str]] = {name: [] for name, _ in further}
-        for row, fields in numbered:
-            if not fields:
-                continue
-            if len(fields) != len(header):
-                self.fault(
-                    row,
-                    "",
-                    ",".join(fields)[:80],
-                    f"has {len(fields)} fields, the header has {len(header)}",
-                )
-                continue
+        for row, fields in complete_rows(lines, header, self.fault):
             values = {
                 ours: fields[position[theirs]]
                 for ours, theirs in self._wanted.items()

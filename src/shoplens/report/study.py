@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shoplens.datasets.dataset import Dataset
+from shoplens.datasets.tagged import CATEGORY
 from shoplens.errors import DataError
 from shoplens.evaluation.bootstrap import Estimate, estimate
 from shoplens.evaluation.formulas import PerQuery
@@ -18,8 +19,6 @@ from shoplens.ranking import Ranking
 from shoplens.records import PhotoSet
 from shoplens.runs import Run
 
-CATEGORY = "category"
-"""The attribute that is taken for a photo's category."""
 DEPTH = 10
 """How far down a row confusions and label errors are looked for."""
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -12,11 +11,9 @@ from typing import get_args
 import numpy as np
 
 from shoplens.datasets.dataset import read_dataset
-from shoplens.datasets.format import BOX_COLUMNS, read_box
+from shoplens.datasets.tagged import read_tagged_table
 from shoplens.errors import DataError, PhotoError
-from shoplens.files import read_text
-from shoplens.records import Box, Domain, Fault
-from shoplens.sources.folders import DiskFolder
+from shoplens.records import Box, Domain
 from shoplens.training.config import Holdout, Source
 
 COLUMNS = ("img_path", "source", "domain", "product_id", "category")
@@ -142,55 +139,26 @@ def _read_dataset(root: Path) -> list[TrainingPhoto]:
     return photos
 
 
-def _read_table(table: Path) -> list[TrainingPhoto]:
-    rows = csv.DictReader(read_text(table).splitlines())
-    header = rows.fieldnames or ()
-    boxed = any(name in header for name in BOX_COLUMNS)
-    wanted = (*COLUMNS, *BOX_COLUMNS) if boxed else COLUMNS
-    if absent := [name for name in wanted if name not in header]:
-        raise DataError(f"{table} lacks the columns {absent}; a training table has {wanted}")
-    folder = DiskFolder(table.parent)
-    photos, faults = [], []
-    for row in rows:
-        number = rows.line_num
-        empty = [name for name in COLUMNS if not row[name]]
-        if empty:
-            faults.append(Fault(table.name, number, empty[0], "", "is empty"))
-        elif row["domain"] not in get_args(Domain):
-            faults.append(
-                Fault(table.name, number, "domain", row["domain"], "is neither user nor seller")
+def _read_table(path: Path) -> list[TrainingPhoto]:
+    table = read_tagged_table(path, needed=COLUMNS)
+    if table.faults:
+        raise DataError(f"{path}: {len(table.faults)} faults", table.faults)
+    photos = []
+    for photo in table.photos:
+        source = photo.attributes["source"]
+        photos.append(
+            TrainingPhoto(
+                name=photo.name,
+                path=photo.path,
+                source=str(source),
+                domain=photo.domain,
+                product=f"{source}/{photo.product_id}",
+                category=f"{source}/{photo.attributes['category']}",
+                box=photo.box,
+                problem=photo.problem,
             )
-        else:
-            try:
-                file, _ = folder.locate(row["img_path"])
-            except ValueError as error:
-                faults.append(Fault(table.name, number, "img_path", row["img_path"], str(error)))
-                continue
-            box, problem = _box_of(row) if boxed else (None, None)
-            photos.append(
-                TrainingPhoto(
-                    name=row["img_path"],
-                    path=file.path,
-                    source=row["source"],
-                    domain="user" if row["domain"] == "user" else "seller",
-                    product=f"{row['source']}/{row['product_id']}",
-                    category=f"{row['source']}/{row['category']}",
-                    box=box,
-                    problem=problem,
-                )
-            )
-    if faults:
-        raise DataError(f"{table}: {len(faults)} faults", faults)
+        )
     return photos
-
-
-def _box_of(row: Mapping[str, str | None]) -> tuple[Box | None, PhotoError | None]:
-    """Return the box of a training table's row, which may have none, or its problem."""
-    values = {column: row[column] or "" for column in BOX_COLUMNS}
-    if not any(values.values()):
-        return None, None
-    box, _, problem = read_box(values)
-    return box, problem
 
 
 def _spread(photos: list[TrainingPhoto], source: Source) -> tuple[TrainingPhoto, ...]:
