@@ -10,7 +10,6 @@ from made_challenges import NOW, SAMPLE, kill, make_challenge, start_python
 
 from shoplens.challenge.registry.creation import create_challenge
 from shoplens.challenge.registry.registry import Registry
-from shoplens.challenge.registry.schema import VERSION
 from shoplens.challenge.registry.teams import add_team, list_teams
 from shoplens.challenge.registry.trail import list_events
 from shoplens.errors import DataError, MissingError
@@ -19,20 +18,6 @@ from shoplens.errors import DataError, MissingError
 def test_a_folder_without_a_challenge_is_missing(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match=r"is no challenge: it holds no challenge\.db"):
         Registry(tmp_path).terms()
-
-
-@pytest.mark.parametrize(("version", "word"), [(VERSION + 1, "a newer"), (0, "an older")])
-def test_another_schema_version_is_refused(tmp_path: Path, version: int, word: str) -> None:
-    registry = make_challenge(tmp_path)
-    with closing(sqlite3.connect(registry.database.file)) as connection:
-        connection.execute(f"PRAGMA user_version = {version}")
-    with pytest.raises(DataError, match=f"schema version {version}.*version {VERSION}.*{word}"):
-        registry.terms()
-    with (
-        pytest.raises(DataError, match="schema version"),
-        registry.database.change(NOW),
-    ):
-        pytest.fail("a file of another version was opened for writing")
 
 
 def test_another_programs_file_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Read in this order::
 
     registry      the folder: where what lies, the terms, the boards
     schema        what the file holds
+    migrations    bringing a file of an older version up to date
     database      opening it, and changing it in transactions that leave a trail
     terms         data, dates, rounds and limits
     ground_truth  the labelled set, and whether it is still what it was

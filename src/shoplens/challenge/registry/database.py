@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from shoplens.challenge.registry.instants import to_text
-from shoplens.challenge.registry.schema import APPLICATION, TABLES, VERSION
+from shoplens.challenge.registry.migrations import FIRST, VERSION, migrate
+from shoplens.challenge.registry.schema import APPLICATION, TABLES
 from shoplens.errors import DataError, MissingError, ShoplensError
+from shoplens.parts import part_beside
 
 FILE_NAME = "challenge.db"
 
@@ -67,7 +69,8 @@ class Database:
         """Write in one transaction; an exception in the block undoes all of it.
 
         Other writers wait until it is through, readers see the file as it was before. So what the
-        block reads is still true when it writes.
+        block reads is still true when it writes. A file of an older version is upgraded first (see
+        `upgrade`).
 
         Args:
             now: the time of the change.
@@ -75,18 +78,67 @@ class Database:
 
         Raises:
             MissingError: there is no such file.
-            DataError: the file is no challenge, or one of another version.
+            DataError: the file is no challenge, or one of a newer version.
             ShoplensError: it cannot be written (locked for half a minute, full disk, permissions).
         """
         at = to_text(now)
+        self.upgrade(now, who)
         with self._transaction("IMMEDIATE") as connection:
             yield Change(connection, current_user() if who is None else who, at)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Read, all of it as of one moment. Raises as `change`."""
+        """Read, all of it as of one moment.
+
+        Raises as `change`, and `DataError` when the file is of an older version: reading it
+        changes nothing, so it has to be upgraded first.
+        """
         with self._transaction("DEFERRED") as connection:
             yield connection
+
+    def upgrade(self, now: datetime, who: str | None = None) -> Path | None:
+        """Bring a file of an older version up to date, in one transaction.
+
+        Before that it is copied to `challenge.db.version-N` beside it, N its version.
+
+        Args:
+            now: the time, for the trail.
+            who: for the trail; None takes the user's name.
+
+        Returns:
+            The copy; None where the file was up to date.
+
+        Raises as `change`.
+        """
+        self._require_file()
+        with self._plain_errors(), closing(self._connect()) as connection:
+            if self._version(connection) == VERSION:
+                return None
+            connection.execute("PRAGMA foreign_keys = OFF")  # See `migrate`.
+            with _committed(connection, "IMMEDIATE"):
+                before = self._version(connection)
+                if before == VERSION:  # Another process was faster.
+                    return None
+                copy = self._back_up(before)
+                migrate(connection, before)
+                change = Change(connection, current_user() if who is None else who, to_text(now))
+                change.record("file upgraded", before=before, after=VERSION)
+                return copy
+
+    def _back_up(self, version: int) -> Path:
+        """Copy the file as it is, while this process keeps others from writing."""
+        copy = self.file.with_name(f"{self.file.name}.version-{version}")
+        part = part_beside(copy)
+        try:
+            part.touch(mode=0o600)
+            with closing(self._connect()) as source, closing(sqlite3.connect(part)) as target:
+                source.backup(target)
+            part.replace(copy)
+        except OSError as error:
+            raise ShoplensError(f"cannot write {copy}: {error.strerror or error}") from error
+        finally:
+            part.unlink(missing_ok=True)
+        return copy
 
     @contextmanager
     def create(self, now: datetime, who: str | None = None) -> Iterator[Change]:
@@ -102,7 +154,7 @@ class Database:
             self.file.touch(mode=0o600)
         except OSError as error:
             raise ShoplensError(f"cannot write {self.file}: {error.strerror or error}") from error
-        with self._speaking_plainly(), closing(self._connect()) as connection:
+        with self._plain_errors(), closing(self._connect()) as connection:
             # Readers go on while one writes; kept in the file, so set once.
             connection.execute("PRAGMA journal_mode = WAL")
             with _committed(connection, "IMMEDIATE"):
@@ -116,18 +168,26 @@ class Database:
 
     @contextmanager
     def _transaction(self, kind: str) -> Iterator[sqlite3.Connection]:
+        self._require_file()
+        with (
+            self._plain_errors(),
+            closing(self._connect()) as connection,
+            _committed(connection, kind),
+        ):
+            version = self._version(connection)
+            if version != VERSION:
+                raise DataError(
+                    f"{self.file} has schema version {version}, this shoplens reads version "
+                    f"{VERSION}: run `shoplens challenge upgrade {self.file.parent}`"
+                )
+            yield connection
+
+    def _require_file(self) -> None:
         if not self.file.is_file():
             raise MissingError(
                 f"{self.file.parent} is no challenge: it holds no {self.file.name} "
                 "(`shoplens challenge create` makes one)"
             )
-        with (
-            self._speaking_plainly(),
-            closing(self._connect()) as connection,
-            _committed(connection, kind),
-        ):
-            self._check(connection)
-            yield connection
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.file, timeout=_BUSY_TIMEOUT, isolation_level=None)
@@ -141,7 +201,8 @@ class Database:
             raise
         return connection
 
-    def _check(self, connection: sqlite3.Connection) -> None:
+    def _version(self, connection: sqlite3.Connection) -> int:
+        """Return the version of the tables; raises `DataError` when it is none that we know."""
         version = _pragma(connection, "user_version")
         application = _pragma(connection, "application_id")
         if application != APPLICATION:
@@ -151,15 +212,16 @@ class Database:
                 else f"{self.file} is empty: making the challenge was broken off; run `shoplens "
                 "challenge create` again"
             )
-        if version != VERSION:
-            other = "a newer" if version > VERSION else "an older"
+        if not FIRST <= version <= VERSION:
+            what_to_do = "use a newer shoplens for it" if version > VERSION else "restore a backup"
             raise DataError(
-                f"{self.file} has schema version {version}, this shoplens reads version {VERSION}: "
-                f"use {other} shoplens for it"
+                f"{self.file} has schema version {version}, this shoplens knows versions {FIRST} "
+                f"to {VERSION}: {what_to_do}"
             )
+        return version
 
     @contextmanager
-    def _speaking_plainly(self) -> Iterator[None]:
+    def _plain_errors(self) -> Iterator[None]:
         """Turn SQLite's complaints into errors that name the file."""
         try:
             yield

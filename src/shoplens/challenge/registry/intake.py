@@ -61,6 +61,7 @@ def submit(
     submission = read_submission(folder)
     label = clean_name(submission.folder.name if label is None else label, "label")
     tags = [clean_tag(tag) for tag in tags]
+    registry.database.upgrade(now, who)
     with registry.database.reading() as connection:
         _admit(connection, team, now)
     content = store_copy(submission.folder, registry.submissions)

@@ -1,9 +1,6 @@
-"""What the challenge's file holds, table by table."""
+"""What the challenge's file holds, table by table, in the version that `migrations` names."""
 
 from __future__ import annotations
-
-VERSION = 1
-"""Of the tables below; a file of another version is refused, never guessed at."""
 
 APPLICATION = 0x53504C43
 """Marks an SQLite file as a challenge of ours (the letters SPLC)."""
@@ -39,6 +36,8 @@ TABLES = (
         ends TEXT NOT NULL,
         per_day INTEGER NOT NULL CHECK (per_day > 0),
         limits TEXT NOT NULL,         -- JSON, the fields of sandbox.limits.Limits
+        -- with those that do not count towards per_day; NULL follows from per_day
+        attempts_per_day INTEGER CHECK (attempts_per_day > 0),
         CHECK (starts < ends)
     )
     """,

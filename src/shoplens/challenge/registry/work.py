@@ -117,6 +117,7 @@ def work(
             apart, or has no room left.
     """
     worker = worker_name() if worker is None else worker
+    registry.database.upgrade(clock(), worker)
     while True:
         terms = registry.terms()
         require_unchanged(terms.data, terms.table_hashes)

@@ -26,6 +26,7 @@ _COMMANDS = {
     "note": (f"{_HERE}.note", "Write a note to a submission."),
     "tag": (f"{_HERE}.tag", "Say what a submission uses."),
     "end": (f"{_HERE}.end", "Move the end of a challenge."),
+    "upgrade": (f"{_HERE}.organise", "Upgrade a challenge that an older shoplens made."),
     "events": (f"{_HERE}.events", "List every change made to a challenge."),
     "leaderboard": (f"{_HERE}.leaderboard", "Show the leaderboard."),
     "site": (f"{_HERE}.site", "Write the challenge's website."),
