@@ -141,7 +141,7 @@ def test_what_is_not_yaml_is_told(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "[1, 2]", "just words"])
 def test_what_is_no_table_of_keys_is_told(tmp_path: Path, text: str) -> None:
-    assert "must hold keys and values" in complaint(tmp_path, text)
+    assert "must contain keys and values" in complaint(tmp_path, text)
 
 
 def test_keys_that_are_no_words_are_told(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a training run is told: a YAML file under a typed schema."""
+"""The configuration of a training run: a YAML file with a typed schema."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class _Section(BaseModel):
-    # Docstrings of fields describe them in the schema, of which docs/training.md is made.
+    # The docstrings of fields describe them in the schema, from which docs/training.md is made.
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
@@ -30,91 +30,93 @@ class Source(_Section):
     """Photos to learn from: a training table or a test set folder."""
 
     table: Path
-    """A training table, or a folder with gallery.csv and queries.csv; relative to the folder of the
-    configuration, or to that of `--tables`."""
+    """A training table, or a folder with gallery.csv and queries.csv. The path is relative to the
+    folder of the configuration, or to `--tables`."""
     sources: tuple[str, ...] | None = None
-    """Values of the column `source` to take; null takes all."""
+    """Which values of the column `source` to use; null uses all."""
     repeat: Count = 1
-    """How often its products are drawn beside those of other sources."""
+    """How often its products are drawn, relative to those of other sources."""
     max_per_product: Count | None = None
-    """Photos of one product and domain to use at most, evenly spaced; null uses all."""
+    """The most photos of one product and domain to use, evenly spaced; null uses all."""
 
 
 class Holdout(_Section):
-    """Products kept out of training, to validate on."""
+    """Products that are kept out of training, for validation."""
 
     share: Share = 0.15
-    """Of the products that have photos of both domains."""
+    """The share of products to keep out, of those with photos of both domains."""
     seed: int = 0
-    """Decides which; another seed, other products."""
+    """Decides which products are kept out."""
 
 
 class Batch(_Section):
     """P products with K views each."""
 
     products: Annotated[int, Field(ge=2)] = 32
-    """Products in a batch."""
+    """Number of products in a batch."""
     views: Annotated[int, Field(ge=2)] = 4
-    """Views of each product: half of them as a user, half as a seller would take them; the odd one
-    as a user."""
+    """Number of views of each product: half of them user views, half seller views. If the number
+    is odd, there is one more user view."""
     look_alikes: Share = 0.5
-    """Share of a batch's products drawn from one category."""
+    """Share of a batch's products that are drawn from one category."""
 
 
 class Augmentation(_Section):
-    """How far views stray from their photo; chances are per view."""
+    """How much views differ from their photo. Probabilities are per view."""
 
     foreground_cut: Share = 0.8
-    """Chance that a product cut from a plain background is pasted on clutter."""
+    """Probability that a product is cut from its plain background and pasted on clutter."""
     backdrop: Share = 0.5
-    """Chance that a seller's view gets another plain background: white, grey or a gradient."""
+    """Probability that a seller view gets another plain background: white, grey or a gradient."""
     clean_up: Share = 0.8
-    """Chance that a user's photo seen as a seller's is balanced and its surroundings faded."""
+    """Probability that, in a seller view of a user photo, colours are balanced and the
+    surroundings faded."""
     shadow: Share = 0.5
-    """Chance that a pasted product throws a shadow."""
+    """Probability that a pasted product casts a shadow."""
     perspective: Share = 0.7
-    """Chance that a user's camera looks from aside or above."""
+    """Probability that a user view is seen from the side or from above."""
     rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
-    """Degrees either way; a fifth of it in seller's views."""
+    """Largest rotation in degrees, in both directions; a fifth of it in seller views."""
     occlusion: Share = 0.3
-    """Chance that something hides, or the frame cuts off, up to a quarter of the product."""
+    """Probability that something hides up to a quarter of the product, or the frame cuts it off."""
     box_jitter: Share = 0.15
-    """How far a box's sides move, as a share of its size; one box in six is much too large."""
+    """How far the sides of a box move, as a share of its size. One box in six is much too large."""
     blur: Share = 0.3
-    """Chance that a user's view is out of focus or shaken."""
+    """Probability that a user view has blur of focus or motion."""
     low_resolution: Share = 0.2
-    """Chance that a user's view was made smaller in between."""
+    """Probability that a user view is shrunk and enlarged again."""
     noise: Share = 0.3
-    """Chance of a small sensor's noise in a user's view."""
+    """Probability that a user view has the noise of a small sensor."""
     jpeg: Share = 0.5
-    """Chance of compression: strong in a user's view, slight in a seller's."""
+    """Probability of JPEG compression: strong in a user view, slight in a seller view."""
     contrast: Share = 0.5
-    """Chance of another brightness, contrast and saturation."""
+    """Probability that brightness, contrast and saturation change."""
     colour_cast: Share = 0.5
-    """Chance of a light that is not white: strong in a user's view, slight in a seller's."""
+    """Probability of a colour cast: strong in a user view, slight in a seller view."""
     low_light: Share = 0.2
-    """Chance that a user's view is dark."""
+    """Probability that a user view is dark."""
     colour_variant: Share = 0.3
-    """Chance of another hue, of grey or of swapped channels: colours of one product count as it."""
+    """Probability of another hue, of grey or of swapped channels. Colours of one product count as
+    the same product."""
     mirror: Share = 0.5
-    """Chance that left and right change places."""
+    """Probability that the view is mirrored."""
 
     @classmethod
     def none(cls) -> Augmentation:
-        """Return what leaves photos as they are."""
+        """Return the augmentation that changes nothing."""
         return cls(**dict.fromkeys(cls.model_fields, 0.0))
 
 
 class Views(_Section):
-    """The pixels a network learns from."""
+    """The pixels that the network learns from."""
 
     input_size: Annotated[int, Field(ge=32, le=1024)] = 224
-    """Side of the squares in pixels."""
+    """Side of the square views, in pixels."""
     per_product: Count = 4
-    """Views made ahead of each product and domain when early stages are frozen; at least one of
-    each photo."""
+    """Number of views that are precomputed for each product and domain if early stages are frozen.
+    Each photo gets at least one."""
     augmentation: Augmentation = Augmentation()
-    """How far views stray from their photo; `none`: not at all."""
+    """How much views differ from their photo; `none` uses photos as they are."""
 
     @field_validator("augmentation", mode="before")
     @classmethod
@@ -130,24 +132,26 @@ class Network(_Section):
     shoplens exported), `imagenet:lite0`, `lite1` or `lite2`, `timm:NAME` or
     `open_clip:NAME/PRETRAINED` (these two need the extra `[hub]`)."""
     random_weights: bool = False
-    """Start from random weights where the backbone would take published ones."""
+    """Start from random weights instead of published ones."""
     frozen_stages: Annotated[int, Field(ge=0)] = 0
-    """Stages from the input on that stay as they are; they run once over views made ahead."""
+    """Number of stages, counted from the input, whose weights stay unchanged. They run once, on
+    precomputed views."""
     pooling: Literal["gem", "mean", "attention"] = "gem"
-    """From a map of features to one vector; `attention` is GeM with learned weights of places."""
+    """How a map of features becomes one vector; `attention` is GeM with learned spatial weights."""
     gem_power: Positive = 3.0
-    """The p of GeM; 1 is the mean, a large one nearly the maximum."""
+    """The p of GeM; 1 is the mean, and a large p is close to the maximum."""
     dimension: Annotated[int, Field(ge=2, le=4096)] = 512
     """Length of the vectors."""
     input_size: Annotated[int, Field(ge=32, le=1024)] | None = None
-    """Side in pixels of the squares that the finished model takes; null: that of the views. At this
-    size head and centres are fitted and epochs validated. Larger than the views it costs no time in
-    training and gains accuracy (Touvron et al., NeurIPS 2019)."""
+    """Input size of the finished model in pixels; null uses the size of the views. Head and centres
+    are fitted at this size, and epochs are validated at it. A size larger than the views costs no
+    training time and gains accuracy (Touvron et al., NeurIPS 2019)."""
     whitening: Share = 0.5
-    """Power by which the components that the head starts from are divided by their spread: 0 not
-    at all, 1 to equal spread."""
+    """How much the components that the head starts from are whitened: they are divided by their
+    standard deviation to this power. 0 is no whitening, 1 is full whitening."""
     nested: tuple[Count, ...] = ()
-    """Leading parts of a vector that are trained to be used alone (Kusupati et al., 2022)."""
+    """Lengths of leading parts of a vector that are trained to be used alone (Kusupati et al.,
+    2022)."""
 
     @model_validator(mode="after")
     def _nested_are_parts(self) -> Network:
@@ -159,21 +163,23 @@ class Network(_Section):
 
 
 class Loss(_Section):
-    """One term of what is minimised."""
+    """One term of the loss."""
 
     kind: Literal["supcon", "arcface", "triplet", "smooth_ap", "roadmap", "keep", "distil"]
-    """Which; see above."""
+    """The kind of loss; see above."""
     weight: Positive = 1.0
-    """What it is multiplied by before terms are added up."""
+    """The weight of this term in the sum."""
     temperature: Positive = 0.1
-    """`supcon`, `smooth_ap`, `roadmap`, `keep`: what similarities are divided by (the papers of
-    Smooth-AP and ROADMAP take 0.01)."""
+    """`supcon`, `smooth_ap`, `roadmap`, `keep`: similarities are divided by it (the papers of
+    Smooth-AP and ROADMAP use 0.01)."""
     margin: Positive = 0.3
-    """`arcface`: the widest angle, for the rarest product, in radians; `triplet`: in similarity."""
+    """`arcface`: the margin of the rarest product, which is the widest, in radians. `triplet`: the
+    margin in similarity."""
     sub_centres: Count = 3
-    """`arcface`: centres a product."""
+    """`arcface`: number of centres per product."""
     memory: Annotated[int, Field(ge=0)] = 0
-    """`supcon`, `triplet`: earlier vectors a batch is compared with as well (Wang et al., 2020)."""
+    """`supcon`, `triplet`: number of earlier vectors that a batch is also compared with (Wang et
+    al., 2020)."""
 
     @model_validator(mode="after")
     def _memory_is_used(self) -> Loss:
@@ -183,100 +189,101 @@ class Loss(_Section):
 
 
 class Teacher(_Section):
-    """A network with published weights that is asked what it makes of whole photos."""
+    """A network with published weights that embeds each photo once."""
 
     backbone: Text
-    """As in `network`."""
+    """As `backbone` in `network`."""
     input_size: Annotated[int, Field(ge=32, le=1024)]
-    """Side of the squares it sees, in pixels; larger than the student's, usually."""
+    """Input size in pixels, usually larger than that of the network being trained."""
     mirror: bool = True
-    """Whether it sees the photo's mirror image as well."""
+    """Whether it also sees the mirror image of each photo."""
 
 
 class Distillation(_Section):
     """The targets of the `distil` loss."""
 
     teachers: Annotated[tuple[Teacher, ...], Field(min_length=1)]
-    """One or more; their vectors are put side by side and reduced to `network.dimension`."""
+    """One or more teachers. Their vectors are placed side by side and reduced to
+    `network.dimension`."""
     whitening: Share = 0.5
-    """Power by which components are divided by their spread: 0 not at all, 1 to equal spread."""
+    """How much components are whitened: 0 is no whitening, 1 is full whitening."""
     product_share: Share = 0.3
-    """How far a photo's target moves towards the mean of its product's photos."""
+    """How far the target of a photo moves towards the mean of its product's photos."""
 
 
 class Optimiser(_Section):
-    """AdamW, warm-up, cosine."""
+    """AdamW with warm-up and a cosine schedule."""
 
     epochs: Annotated[int, Field(ge=0)] = 10
-    """Validation and a checkpoint follow each; 0 keeps the start weights, with principal components
-    for a head."""
+    """Number of epochs. Each one ends with validation and a checkpoint. 0 keeps the start weights,
+    with principal components as the head."""
     steps_per_epoch: Count | None = None
-    """null: as many as show each training product once."""
+    """Number of steps per epoch; null: as many as it takes to show each training product once."""
     learning_rate: Positive = 3e-4
-    """Of the head, at its highest."""
+    """The highest learning rate of the head."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.7
-    """Factor from one stage to the one below: what is nearer to the pixels learns more slowly."""
+    """The learning rate of each stage is this factor times that of the next stage, so stages near
+    the input learn more slowly."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    """Of matrices; biases are not decayed."""
+    """Weight decay of matrices; biases are not decayed."""
     warm_up: Share = 0.1
-    """Share of the steps in which the learning rate rises."""
+    """Share of the steps during which the learning rate rises."""
     clip: Positive = 1.0
-    """Largest norm of the gradient."""
+    """Gradients with a larger norm are scaled down to it."""
     precision: Literal["no", "fp16", "bf16"] = "no"
-    """Mixed precision of the trained stages, for GPUs; `bf16` also for processors with AMX."""
+    """Mixed precision of the trained stages, for GPUs. `bf16` also helps on processors with AMX."""
 
 
 class Averaging(_Section):
-    """Which weights come out."""
+    """Which weights are kept."""
 
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    """Decay a step of the moving average that is validated and kept; 0 takes the weights as
-    they are."""
+    """Decay per step of the moving average that is validated and kept; 0 switches it off."""
     soup: bool = False
-    """Whether the weights after each epoch are mixed, best first, as long as validation gains by it
+    """Whether the weights after each epoch are mixed, best first, as long as validation improves
     (greedy soup, Wortsman et al., 2022)."""
     start_share: Annotated[tuple[Share, ...], Field(min_length=1)] = (0.0,)
-    """Shares of the start weights to try in the result (WiSE-FT, Wortsman et al., 2022); the one
-    best in validation is kept."""
+    """Shares of the start weights to try in the result (WiSE-FT, Wortsman et al., 2022). The share
+    with the best validation score is kept."""
 
 
 class Config(_Section):
     """A training run."""
 
     name: Text
-    """Name of the model that comes out."""
+    """Name of the resulting model."""
     version: str = "1"
-    """Of that model."""
+    """Version of the resulting model."""
     licence: Text
-    """Of the weights that come out."""
+    """Licence of the resulting weights."""
     credits: tuple[str, ...] = ()
-    """What the model was made from, for its recipe."""
+    """What the model was made from; stored in its recipe."""
     seed: int = 0
-    """Of everything that is left to chance in training; equal seeds, equal weights."""
+    """Seed of all randomness in training. Equal seeds give equal weights."""
     photos: Annotated[tuple[Source, ...], Field(min_length=1)]
-    """Where they are; a product may be in one entry only."""
+    """Where the photos are. A product may be in one entry only."""
     centre_sources: tuple[str, ...] | None = None
-    """Sources whose mean vectors become the centres of the domains; null takes all."""
+    """Sources whose mean vectors become the centres of the domains; null uses all."""
     holdout: Holdout = Holdout()
-    """Products kept out."""
+    """Products that are kept out of training."""
     views: Views = Views()
-    """What the network sees."""
+    """What the network sees of the photos."""
     batch: Batch = Batch()
-    """What is compared at a time."""
+    """What is compared in one step."""
     network: Network = Network()
-    """What is trained."""
+    """The network that is trained."""
     losses: Annotated[tuple[Loss, ...], Field(min_length=1)] = (Loss(kind="supcon"),)
-    """What is minimised: the sum of these terms."""
+    """The terms of the loss, which are added up."""
     distillation: Distillation | None = None
     """The teachers of the loss `distil`."""
     optimiser: Optimiser = Optimiser()
-    """How long, and how fast."""
+    """How long and how fast to train."""
     averaging: Averaging = Averaging()
-    """Which weights come out."""
+    """Which weights are kept."""
 
     @property
     def input_size(self) -> int:
-        """Side in pixels of the squares that the finished model takes."""
+        """Input size of the finished model, in pixels."""
         return self.network.input_size or self.views.input_size
 
     @model_validator(mode="after")
@@ -291,12 +298,12 @@ def read_config(path: str | Path, tables: str | Path | None = None) -> Config:
 
     Args:
         path: the YAML file.
-        tables: folder that the tables in it are relative to; None takes the file's own folder.
+        tables: the folder that paths of tables are relative to; None for the file's own folder.
 
     Raises:
-        MissingError: no such file.
-        DataError: not YAML, or keys or values outside the schema: all of them at once, with the
-            key that was probably meant.
+        MissingError: there is no such file.
+        DataError: the file is not YAML, or keys or values do not match the schema. All of them are
+            reported at once, with the key that was probably meant.
     """
     path = Path(path)
     text = read_text(path)
@@ -305,7 +312,7 @@ def read_config(path: str | Path, tables: str | Path | None = None) -> Config:
     except yaml.YAMLError as error:
         raise DataError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):
-        raise DataError(f"{path} must hold keys and values, as in 'name: my-model'")
+        raise DataError(f"{path} must contain keys and values, such as 'name: my-model'")
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
