@@ -16,6 +16,7 @@ import pytest
 from conftest import ROOT
 from hostile.folders import Case, write
 from hostile.stage import LIMITS, SECRET, leftovers, write_dataset
+from made_wheel import write_wheel
 
 from shoplens.challenge.running import ChallengeRun, Limits, run_submission
 from shoplens.challenge.sandbox import groups, supervision
@@ -450,6 +451,27 @@ class TestCommand:
         monkeypatch.setenv("PATH", path)
         done = self.run(folder, "--data", dataset, "--python", Path(sys.executable).name)
         assert done.returncode == 0, done.stderr
+
+    def test_relaxed_pins_are_in_the_record(
+        self, tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        files = {"requirements.txt": "colours==1.21.5\n"}
+        folder = write(Case("old", "", "raise ValueError", files=files), tmp_path / "old", {})
+        for name in ("numpy", "colours"):
+            write_wheel(tmp_path / "wheels", name, {f"{name}.py": ""}, version="2")
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+        monkeypatch.setenv("SHOPLENS_CACHE", str(tmp_path / "cache"))
+        words = (folder, "--data", dataset, "--out", tmp_path / "run")
+        assert "--relax-pins" in self.run(*words).stderr
+        done = self.run(*words, "--relax-pins", "--force")
+        assert "note: requirements.txt asks for colours==1.21.5, which does not" in done.stderr
+        record = json.loads((tmp_path / "run" / "run.json").read_text())
+        assert record["verdict"] == "crashed"
+        assert record["relaxed_pins"] == [
+            {"name": "colours", "asked": "==1.21.5", "installed": "2"}
+        ]
+        assert self.run(*words, "--relax-pins", "--python", sys.executable).returncode == 2
 
     def test_what_is_in_the_way_of_a_run_is_said_before_it(
         self, tmp_path: Path, dataset: Path

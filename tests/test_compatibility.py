@@ -328,7 +328,7 @@ def test_a_submission_runs_in_an_environment_of_its_own(
     )
     assert run_submission(baseline, numbered).verdict == "crashed"  # No their_depth here.
 
-    python = prepare_environment(read_submission(baseline), tmp_path / "environments")
+    python = prepare_environment(read_submission(baseline), tmp_path / "environments").python
     result = run_submission(baseline, numbered, python=python, policy="lenient")
     assert (result.verdict, result.reason) == ("ok", "")
     assert {finding.code for finding in result.findings} == {"columns", "positions"}

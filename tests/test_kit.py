@@ -112,6 +112,16 @@ def test_a_new_submission_scores_itself(
     assert (scores["map@1000"] == "1.0000") == (ranker == "shoplens")
 
 
+def test_packages_in_other_versions_are_told(
+    tmp_path: Path, make_dataset: Callable[..., Path]
+) -> None:
+    make_dataset()
+    write_submission(tmp_path / "mine", ranker="random")
+    (tmp_path / "mine" / "requirements.txt").write_text("numpy==1.21.5\n")
+    result = evaluated(tmp_path / "mine", "--data", "dataset")
+    assert "note      requirements.txt asks for numpy==1.21.5; this Python has" in result.stdout
+
+
 def test_the_environment_names_the_data(tmp_path: Path, make_dataset: Callable[..., Path]) -> None:
     data = make_dataset()
     write_submission(tmp_path / "mine", ranker="random")
@@ -164,7 +174,7 @@ def test_it_is_a_sound_submission_that_needs_no_installing(tmp_path: Path) -> No
     read = read_submission(tmp_path / "mine")
     assert read.config.authors == ("your-name",)
     assert (read.requirements, read.apt_packages, dict(read.config.others)) == (None, (), {})
-    assert prepare_environment(read, tmp_path / "none") == Path(sys.executable)
+    assert prepare_environment(read, tmp_path / "none").python == Path(sys.executable)
 
 
 def documented(file: Path) -> tuple[list[list[str]], list[str]]:

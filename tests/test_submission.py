@@ -8,12 +8,15 @@ import shutil
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from made_wheel import write_wheel
 
-from shoplens.challenge.environment import folders_of, make_environment, run_within, without_places
+from shoplens.challenge.environment import Environment, folders_of, make_environment
+from shoplens.challenge.installer import run_within, without_places
+from shoplens.challenge.pins import RelaxedPin, relax_pins, unmet_requirements
 from shoplens.challenge.requirements import read_requirements
 from shoplens.challenge.submission import prepare_environment, read_submission
 from shoplens.errors import DataError, MissingError, ShoplensError
@@ -231,7 +234,7 @@ def test_asking_for_nothing_runs_in_this_environment(tmp_path: Path, text: str |
     files = {} if text is None else {"requirements": text}
     read = read_submission(submission(tmp_path / "s", **files))
     assert read.requirements is None
-    assert prepare_environment(read, tmp_path / "environments") == Path(sys.executable)
+    assert prepare_environment(read, tmp_path / "environments") == Environment(Path(sys.executable))
     assert not (tmp_path / "environments").exists()
 
 
@@ -263,7 +266,7 @@ def test_an_environment_is_made_once_and_holds_what_was_asked_for(
     first = read_submission(submission(tmp_path / "a", requirements="colours>=1\n"))
     # A module of the submission that pip, too, would import.
     (first.folder / "json.py").write_text("raise SystemExit('imported')\n")
-    python = prepare_environment(first, environments, progress=progress)
+    python = prepare_environment(first, environments, progress=progress).python
     assert python != Path(sys.executable)
     assert said(python, "import colours, numpy; colours.say(); numpy.say()") == "teal\nnumpy"
     script = subprocess.run([python.with_name("say-colours")], capture_output=True, check=True)
@@ -277,7 +280,7 @@ def test_an_environment_is_made_once_and_holds_what_was_asked_for(
     for file in offline.iterdir():
         file.unlink()
     second = read_submission(submission(tmp_path / "b", requirements="colours>=1  # warm\n"))
-    assert prepare_environment(second, environments) == python
+    assert prepare_environment(second, environments).python == python
     assert len(list(environments.iterdir())) == 2  # The environment and its stamp.
 
 
@@ -288,10 +291,10 @@ def test_local_wheels_are_installed_and_told_apart_by_their_bytes(
     folder = submission(tmp_path / "s", requirements=f"{line}\n")
     write_wheel(folder, "colours", {"colours.py": "shade = 'teal'\n"})
     environments = tmp_path / "environments"
-    first = prepare_environment(read_submission(folder), environments)
+    first = prepare_environment(read_submission(folder), environments).python
     assert said(first, "import colours; print(colours.shade)") == "teal"
     write_wheel(folder, "colours", {"colours.py": "shade = 'plum'\n"})
-    second = prepare_environment(read_submission(folder), environments)
+    second = prepare_environment(read_submission(folder), environments).python
     assert said(second, "import colours; print(colours.shade)") == "plum"
     assert said(first, "import colours; print(colours.shade)") == "teal"
 
@@ -400,12 +403,72 @@ def test_places_are_taken_out_of_text() -> None:
 def test_a_half_made_environment_is_never_used(tmp_path: Path, offline: Path) -> None:
     folder = submission(tmp_path / "s", requirements="numpy\n")
     environments = tmp_path / "environments"
-    made = prepare_environment(read_submission(folder), environments)
+    made = prepare_environment(read_submission(folder), environments).python
     (stamp,) = environments.glob("*.json")
     # As after a kill: the folder is there, its stamp is not.
     stamp.unlink()
-    again = prepare_environment(read_submission(folder), environments)
+    again = prepare_environment(read_submission(folder), environments).python
     assert again != made
+
+
+@pytest.mark.parametrize(
+    ("asked", "installed"),
+    [
+        ("==1.21.5", "1.22"),
+        ("==1.21.*", "1.22"),
+        ("~=1.21.5", "1.22"),
+        ("===1.21.5+cu113", "1.22"),
+        ("==3", "2.1"),
+        ("==1.22.0", None),
+        ("==1.*", None),
+        ("~=1.10", None),
+        (">=3", None),
+        ("<1", None),
+        ("", None),
+        ("==1.21.5; python_version < '3'", None),
+    ],
+)
+def test_the_nearest_version_stands_in_for_a_pin(asked: str, installed: str | None) -> None:
+    lines, relaxed = relax_pins([f"a{asked}", "./b.whl"], lambda _: ("2.1", "1.22", "1.9.1"))
+    if installed is None:
+        assert lines == (f"a{asked}", "./b.whl")
+        assert relaxed == ()
+    else:
+        assert lines == (f"a=={installed}", "./b.whl")
+        assert relaxed == (RelaxedPin("a", asked, installed),)
+
+
+def test_pins_that_do_not_exist_are_relaxed_and_told(tmp_path: Path, offline: Path) -> None:
+    for number in ("3", "4.10", "4.9"):
+        write_wheel(offline, "colours", {"colours.py": f"v = '{number}'\n"}, version=number)
+    folder = submission(
+        tmp_path / "s", requirements="colours==4.2\nnumpy==0.9\n-c bounds.txt\n", bounds="shades==1"
+    )
+    read = read_submission(folder)
+    environments = tmp_path / "environments"
+    with pytest.raises(ShoplensError, match="--relax-pins"):
+        prepare_environment(read, environments)
+    made = prepare_environment(read, environments, relaxing_pins=True)
+    assert said(made.python, "import colours; print(colours.v)") == "4.9"
+    assert made.relaxed_pins == (
+        RelaxedPin("colours", "==4.2", "4.9"),
+        RelaxedPin("numpy", "==0.9", "1"),
+    )
+    assert "colours==4.2, which does not exist for Python" in str(made.relaxed_pins[0])
+    assert "colours 4.9 was installed" in str(made.relaxed_pins[0])
+    for file in offline.iterdir():
+        file.unlink()
+    assert prepare_environment(read, environments, relaxing_pins=True) == made
+
+
+def test_what_this_python_lacks_is_told(tmp_path: Path) -> None:
+    lines = "numpy==0.9\nclick>=1\nno-such-thing\nother==1; python_version < '3'\n"
+    folder = submission(tmp_path / "s", requirements=lines)
+    assert unmet_requirements(folder) == (
+        f"requirements.txt asks for numpy==0.9; this Python has {version('numpy')}",
+        "requirements.txt asks for no-such-thing; this Python has none",
+    )
+    assert unmet_requirements(submission(tmp_path / "none")) == ()
 
 
 PARENT = """

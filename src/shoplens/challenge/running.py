@@ -9,8 +9,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from numpy.lib.format import MAGIC_PREFIX
 from shoplens.answers.answer import CheckedAnswer, Finding, Policy, check_answer, read_answer
 from shoplens.challenge import inside
 from shoplens.challenge.environment import folders_of
+from shoplens.challenge.pins import RelaxedPin
 from shoplens.challenge.sandbox.launcher import NOBODY
 from shoplens.challenge.sandbox.limits import Limits
 from shoplens.challenge.sandbox.staging import (
@@ -88,8 +89,10 @@ class ChallengeRun:
     n_gallery: int
     private: bool = False
     """Whether the data are private: then what could carry them out is withheld."""
-    notes: tuple[str, ...] = field(default=())
-    """What the submission asked for and did not get."""
+    notes: tuple[str, ...] = ()
+    """What the submission asked for and did not get, a sentence each."""
+    relaxed_pins: tuple[RelaxedPin, ...] = ()
+    """Packages that were installed in another version than the submission asks for."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the record, as `shoplens challenge run --json` writes it."""
@@ -120,6 +123,7 @@ class ChallengeRun:
             "not_enforced": list(self.not_enforced),
             "private": self.private,
             "notes": list(self.notes),
+            "relaxed_pins": [asdict(pin) for pin in self.relaxed_pins],
             "log": self.log,
         }
 
@@ -162,6 +166,7 @@ def run_submission(
     limits: Limits = _BUDGET,
     policy: Policy = "strict",
     python: Path | None = None,
+    relaxed_pins: Sequence[RelaxedPin] = (),
     isolation: Isolation = "auto",
     private: bool = False,
     progress: Progress = silent,
@@ -176,6 +181,8 @@ def run_submission(
         limits: what the submission may use.
         policy: how strictly its answer is checked, see `shoplens.answers.answer`.
         python: the interpreter of its environment; None takes this one.
+        relaxed_pins: what that environment holds in another version than asked for; the record
+            says so.
         isolation: `required` refuses to run where namespaces cannot be had, `none` does without.
         private: withhold from the record what could carry the data out: all that was printed, the
             words of errors, values of the answer.
@@ -238,7 +245,9 @@ def run_submission(
             lambda seconds: progress("run", int(seconds), int(limits.seconds)),
         )
         phases.update(_phases(outcome))
-        return _judge(read, dataset, outcome, phases, work / "answer.npy", policy, private)
+        run = _judge(read, dataset, outcome, phases, work / "answer.npy", policy, private)
+        notes = (*run.notes, *map(str, relaxed_pins))
+        return replace(run, notes=notes, relaxed_pins=tuple(relaxed_pins))
 
 
 @dataclass(frozen=True, slots=True)

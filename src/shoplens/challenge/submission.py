@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shoplens.challenge.contents import require_bounded
-from shoplens.challenge.environment import make_environment
+from shoplens.challenge.environment import Environment, make_environment
 from shoplens.challenge.requirements import Requirements, read_requirements
 from shoplens.errors import DataError, MissingError, ShoplensError
 from shoplens.files import read_text
@@ -106,9 +106,10 @@ def prepare_environment(
     submission: Submission,
     environments: Path,
     *,
+    relaxing_pins: bool = False,
     progress: Progress = silent,
-) -> Path:
-    """Return the interpreter that a submission runs with; its packages are installed.
+) -> Environment:
+    """Return the environment that a submission runs in; its packages are installed.
 
     A submission that asks for nothing runs with this interpreter. Others get an environment of
     their own with what they ask for and NumPy, made once (see `shoplens.challenge.environment`).
@@ -117,6 +118,7 @@ def prepare_environment(
     Args:
         submission: as `read_submission` returns it.
         environments: the folder that environments are kept in.
+        relaxing_pins: install the nearest version that exists where a pinned one does not.
         progress: told of the steps.
 
     Raises:
@@ -125,8 +127,10 @@ def prepare_environment(
     """
     requirements = _read_requirements(submission.folder)
     if requirements is None or not requirements.lines:
-        return Path(sys.executable)
-    return make_environment(requirements, environments, progress=progress)
+        return Environment(Path(sys.executable))
+    return make_environment(
+        requirements, environments, relaxing_pins=relaxing_pins, progress=progress
+    )
 
 
 def _read_requirements(root: Path) -> Requirements | None:

@@ -151,7 +151,7 @@ def _run(
     try:
         submission = read_submission(require_copy(registry.submissions, mine.content))
         try:
-            python = prepare_environment(submission, registry.environments, progress=progress)
+            environment = prepare_environment(submission, registry.environments, progress=progress)
         except ShoplensError as error:
             return Outcome("cannot_start", str(error), counted=False)
     except Exception as error:
@@ -165,7 +165,7 @@ def _run(
             dataset,
             limits=mine.round.limits,
             policy=terms.policy,
-            python=python,
+            python=environment.python,
             isolation=isolation,
             private=True,
             progress=progress,

@@ -13,6 +13,7 @@ import numpy as np
 
 import shoplens
 from shoplens.answers.answer import check_answer
+from shoplens.challenge.pins import unmet_requirements
 from shoplens.cores import usable_cores
 from shoplens.evaluation.scores import require_ground_truth
 
@@ -37,6 +38,9 @@ def main() -> int:
     require_ground_truth(dataset)
     n_queries, n_gallery = len(dataset.queries), len(dataset.gallery)
     print(f"data      {data}: {n_queries:,} queries, {n_gallery:,} in gallery")
+
+    for note in unmet_requirements(Path(__file__).parent):
+        print(f"note      {note}")
 
     # As in the challenge: this folder is the working directory, and the variable names the data.
     os.chdir(Path(__file__).parent)

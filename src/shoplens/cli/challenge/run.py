@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import click
 
 from shoplens.answers.answer import Policy
 from shoplens.cache import cache_folder
+from shoplens.challenge.environment import Environment
 from shoplens.challenge.running import ChallengeRun, Limits, run_submission
 from shoplens.challenge.sandbox.supervision import Isolation
 from shoplens.challenge.submission import prepare_environment, read_submission
@@ -79,6 +81,12 @@ def _limit(
     help="Run it with this interpreter, and install nothing.",
 )
 @click.option(
+    "--relax-pins",
+    is_flag=True,
+    help="Where a version that requirements.txt pins does not exist for this Python, install the "
+    "nearest one that does.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
@@ -100,6 +108,7 @@ def run(
     private: bool,
     isolation: Isolation,
     python: Path | None,
+    relax_pins: bool,
     out: Path | None,
     force: bool,
     json_file: str | None,
@@ -113,16 +122,15 @@ def run(
     Example:
       shoplens challenge run my-submission --data examples/furniture --out runs/first
     """
+    if relax_pins and python is not None:
+        raise click.UsageError("--python installs nothing, so there are no pins to relax")
     if not submission.is_dir():
         read_submission(submission)  # Says what is missing.
     if out is not None:
         _prepare(out, force)  # Before ten minutes are spent.
     dataset = read_dataset(data)
     with progress_display() as progress:
-        if python is None:
-            python = _interpreter(submission, progress)
-        elif python.name == str(python):
-            python = Path(shutil.which(python) or python)
+        environment = _environment(submission, python, relax_pins, progress)
         result = run_submission(
             submission,
             dataset,
@@ -136,7 +144,8 @@ def run(
                 log_mb=log_size,
             ),
             policy=policy,
-            python=python,
+            python=environment.python,
+            relaxed_pins=environment.relaxed_pins,
             isolation=isolation,
             private=private,
             progress=progress,
@@ -148,13 +157,21 @@ def run(
     return 0 if result.verdict == "ok" else 1
 
 
-def _interpreter(submission: Path, progress: Progress) -> Path | None:
-    """Return what the submission runs with, its packages installed; None where it is faulty."""
+def _environment(
+    submission: Path, python: Path | None, relaxing_pins: bool, progress: Progress
+) -> Environment:
+    """Return what the submission runs with; unless an interpreter is named, packages installed."""
+    if python is not None:
+        found = shutil.which(python) if python.name == str(python) else None
+        return Environment(Path(found or python))
     try:
         read = read_submission(submission)
     except ShoplensError:
-        return None  # It cannot start: that is a verdict, and the run gives it.
-    return prepare_environment(read, cache_folder() / "environments", progress=progress)
+        # It cannot start: that is a verdict, and the run gives it.
+        return Environment(Path(sys.executable))
+    return prepare_environment(
+        read, cache_folder() / "environments", relaxing_pins=relaxing_pins, progress=progress
+    )
 
 
 def _prepare(out: Path, force: bool) -> None:
