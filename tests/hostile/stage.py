@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,6 +98,7 @@ def let_loose(case: Case, places: dict[str, str]) -> ChallengeRun:
 def leftovers() -> list[str]:
     """Return what runs of this process have left on the machine."""
     own = f"-{os.getpid()}-"
+    ours = os.fsencode(sys.executable)
     found = []
     for folder in Path("/proc").iterdir():
         if (name := folder.name).isdigit():
@@ -104,7 +106,8 @@ def leftovers() -> list[str]:
                 command = (folder / "cmdline").read_bytes()
             except OSError:
                 continue
-            if os.fsencode(inside.__file__) in command or b"sandbox.launcher" in command:
+            is_launcher = b"sandbox.launcher" in command and ours in command
+            if os.fsencode(inside.__file__) in command or is_launcher:
                 found.append(f"process {name}: {command!r}")
     for folder in set(own_groups().values()):
         for parent in (folder, *folder.parents):
