@@ -68,7 +68,7 @@ def test_a_submission_is_run_scored_and_kept(tmp_path: Path) -> None:
 
 
 def test_faults_of_submissions_are_outcomes_and_the_next_one_is_run(tmp_path: Path) -> None:
-    registry = make_challenge(tmp_path, "Owls", limits=Limits(seconds=1.0))
+    registry = make_challenge(tmp_path, "Owls", limits=Limits(seconds=5.0))
     send(registry, make_submission(tmp_path / "a", "raise ValueError('no')"), "Owls")
     send(registry, make_submission(tmp_path / "b", "time.sleep(60)"), "Owls")
     send(registry, make_submission(tmp_path / "c", "return None"), "Owls")
