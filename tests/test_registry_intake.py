@@ -26,6 +26,7 @@ from shoplens.challenge.registry.submissions import list_submissions
 from shoplens.challenge.registry.terms import Round
 from shoplens.challenge.registry.trail import list_events
 from shoplens.challenge.removal import remove_folder
+from shoplens.challenge.sandbox.limits import Limits
 from shoplens.errors import ChallengeError, DataError, MissingError, ShoplensError
 from shoplens.parts import held
 
@@ -208,6 +209,30 @@ def test_failures_of_the_harness_do_not_count(tmp_path: Path, folder: Path) -> N
     with pytest.raises(ChallengeError):
         send(registry, folder, "Owls")
     assert [one.state for one in list_submissions(registry, NOW)] == ["failed", "done"]
+
+
+def test_attempts_that_do_not_count_are_limited_too(tmp_path: Path, folder: Path) -> None:
+    rounds = (Round("one", NOW, NOW + 2 * DAY, 2), Round("two", NOW + 2 * DAY, END, 2, Limits(), 3))
+    registry = make_challenge(tmp_path, "Owls", "Pandas", rounds=rounds)
+
+    def attempt(now: datetime) -> int:
+        left = submit(registry, folder, "Owls", now=now).left_today
+        mine = claim(registry.database, "tests", now=now)
+        assert mine is not None
+        finish(registry.database, mine, Outcome("cannot_start", "no file", counted=False), now=now)
+        return left
+
+    assert [attempt(NOW) for _ in range(4 * 2)] == [1, 1, 1, 1, 1, 1, 1, 0]
+    with pytest.raises(ChallengeError, match=r"8 submissions with those that could not be started"):
+        attempt(NOW)
+    assert list(registry.submissions.iterdir())
+    send(registry, folder, "Pandas")
+    assert claim(registry.database, "tests", now=NOW) is not None
+    attempt(NOW + DAY)
+    for _ in range(3):
+        attempt(NOW + 2 * DAY)
+    with pytest.raises(ChallengeError, match="3 a day are allowed"):
+        attempt(NOW + 2 * DAY)
 
 
 def test_submissions_are_taken_in_rounds_only(tmp_path: Path, folder: Path) -> None:

@@ -80,6 +80,8 @@ def test_a_writer_upgrades_an_older_file_and_nothing_in_it_is_lost(tmp_path: Pat
     ]
     teams = [team.name for team in list_teams(registry.database)]
     assert teams == ["Owls", "\u041ewls", "Red Pandas", "Herons"]
+    with pytest.raises(DataError, match="looks like the name of team 'Owls'"):
+        add_team(registry.database, "0WLS", now=NOW)
     assert [one.name for one in list_seekers(registry.database)] == ["Barbara"]
     assert len(list_declarations(registry.database)) == 1
     records = list_submissions(registry, NOW)

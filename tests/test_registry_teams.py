@@ -66,6 +66,42 @@ def test_names_that_look_the_same_are_the_same() -> None:
     assert clean_name("e\u0301clair  team", "team") == "\u00e9clair team"
 
 
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("Owls", "\u041ewls"),  # A Cyrillic O.
+        ("owls", "\u041eWLS"),
+        ("COCOA", "\u0421\u041e\u0421\u041e\u0410"),  # Cyrillic throughout.
+        ("\u0421\u041e\u0421\u041e\u0410", "cocoa"),
+        ("TOKEN", "\u03a4\u039f\u039a\u0395\u039d"),  # Greek.
+        ("Owls", "OwIs"),  # An upper-case I.
+        ("Team 1", "Team I"),
+        ("Team O", "Team 0"),
+        ("\u00d6rebro", "\u04e6rebro"),  # A Cyrillic O with dots.
+    ],
+)
+def test_a_team_whose_name_looks_like_anothers_is_refused(
+    tmp_path: Path, name: str, other: str
+) -> None:
+    registry = make_challenge(tmp_path, name)
+    with pytest.raises(DataError, match=r"looks like the name of team|mixes .* letters"):
+        add_team(registry.database, other, now=NOW)
+    assert [team.name for team in list_teams(registry.database)] == [name]
+
+
+def test_letters_of_two_alphabets_in_one_word_are_refused_and_scripts_beside_each_other_are_not(
+    tmp_path: Path,
+) -> None:
+    names = ["Mali", "Mall", "Muller", "M\u00fcller", "Team 1", "Team L",
+             "\u041a\u043e\u043c\u0430\u043d\u0434\u0430 ML",
+             "\u03b1-team", "\u30c1\u30fc\u30e0 X", "\u6771\u4eacTokyo",
+             "\u041e\u0440\u043b\u044b"]  # fmt: skip
+    registry = make_challenge(tmp_path, *names)
+    assert [team.name for team in list_teams(registry.database)] == names
+    with pytest.raises(DataError, match="mixes Cyrillic and Latin letters in '\u041ewls'"):
+        add_team(registry.database, "Night \u041ewls", now=NOW)
+
+
 def test_texts_tags_and_links() -> None:
     assert clean_text(" two\r\nlines ", "note") == "two\nlines"
     assert clean_tag("  External   Data ") == "external data"

@@ -12,6 +12,7 @@ Read in this order::
     creation      all of this made, with the pages
     pages         rules, dates, prizes, questions and contact, in Markdown
     teams         teams, members, and who looks for team mates
+    lookalikes    names that could be taken for each other
     declarations  the external data that teams use
     copies        submitted folders, kept by what is in them
     intake        a submission taken in

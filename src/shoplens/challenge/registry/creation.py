@@ -36,6 +36,7 @@ def create_challenge(
     data_deadline: datetime | None = None,
     rounds: Sequence[Round] = (),
     per_day: int = 5,
+    attempts_per_day: int | None = None,
     limits: Limits | None = None,
     selections: int = 2,
     places: int = 3,
@@ -59,8 +60,11 @@ def create_challenge(
         ends: None takes the last round's end, or else 60 days from the start.
         data_deadline: of declaring external data; None puts it on the day on which
             three quarters of the time are over.
-        rounds: none makes one round of the whole time, with `per_day` and `limits`.
+        rounds: none makes one round of the whole time, with `per_day`, `attempts_per_day` and
+            `limits`.
         per_day: submissions of a team on one UTC day.
+        attempts_per_day: the same with those that could not be started; None allows four times
+            `per_day`.
         limits: of a run; None takes the challenge's budget, 10 minutes on 4 cores.
         selections: how many submissions a team may name to count in the end.
         places: how many places win a prize.
@@ -84,12 +88,16 @@ def create_challenge(
         begin_of_day = day_of(starts + (ends - starts) * 0.75)[0]
         data_deadline = max(starts, begin_of_day)
     if not rounds:
-        rounds = (Round("main", starts, ends, per_day, limits or Limits()),)
+        rounds = (Round("main", starts, ends, per_day, limits or Limits(), attempts_per_day),)
     check_dates(starts, ends, data_deadline, rounds)
     for least, number, what in (
         (1, selections, "number of final selections"),
         (0, places, "number of prize places"),
         *((1, one.per_day, f"number of submissions a day in round {one.name!r}") for one in rounds),
+        *(
+            (one.per_day, one.max_attempts, f"number of attempts a day in round {one.name!r}")
+            for one in rounds
+        ),
     ):
         if number < least:
             raise DataError(f"the {what} must be at least {least}, got {number}")
@@ -125,8 +133,8 @@ def create_challenge(
         for one in rounds:
             name = clean_name(one.name, "round")
             change.execute(
-                "INSERT INTO rounds (name, folded, starts, ends, per_day, limits) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO rounds (name, folded, starts, ends, per_day, limits, "
+                "attempts_per_day) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
                     name,
                     fold(name),
@@ -134,6 +142,7 @@ def create_challenge(
                     to_text(one.ends),
                     one.per_day,
                     json.dumps(asdict(one.limits)),
+                    one.attempts_per_day,
                 ),
             )
         change.connection.executemany(

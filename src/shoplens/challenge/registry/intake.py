@@ -92,17 +92,23 @@ def _admit(
     row = find_team(connection, team)
     round = _round_on(terms, now)
     begin, end = day_of(now)
-    used = connection.execute(
-        "SELECT count(*) FROM submissions WHERE team_id = ? AND counted "
-        "AND submitted >= ? AND submitted < ?",
+    attempts, counted = connection.execute(
+        "SELECT count(*), total(counted) FROM submissions "
+        "WHERE team_id = ? AND submitted >= ? AND submitted < ?",
         (row["id"], to_text(begin), to_text(end)),
-    ).fetchone()[0]
-    if used >= round.per_day:
+    ).fetchone()
+    left = min(round.per_day - int(counted), round.max_attempts - attempts)
+    if left <= 0:
+        used, allowed, with_those = int(counted), round.per_day, ""
+        if used < allowed:
+            used, allowed = attempts, round.max_attempts
+            with_those = " with those that could not be started"
         raise ChallengeError(
-            f"team {row['name']!r} has sent in {used} submissions on {begin:%Y-%m-%d} (UTC), and "
-            f"{round.per_day} a day are allowed: the next day begins {for_people(end)}"
+            f"team {row['name']!r} has sent in {used} submissions{with_those} on "
+            f"{begin:%Y-%m-%d} (UTC), and {allowed} a day are allowed: the next day begins "
+            f"{for_people(end)}"
         )
-    return row, round, round.per_day - used
+    return row, round, left
 
 
 def _round_on(terms: Terms, now: datetime) -> Round:

@@ -9,6 +9,7 @@ from datetime import datetime
 from shoplens.challenge.leaderboard import Seeker
 from shoplens.challenge.registry.database import Change, Database
 from shoplens.challenge.registry.instants import from_text
+from shoplens.challenge.registry.lookalikes import look_alike, require_one_script
 from shoplens.challenge.registry.terms import read_terms
 from shoplens.challenge.registry.typed_words import clean_name, clean_text, fold, meant
 from shoplens.errors import ChallengeError, DataError
@@ -36,15 +37,21 @@ def add_team(
     """Found a team.
 
     Raises:
-        DataError: a name is faulty, or taken (upper and lower case are the same name).
+        DataError: a name is faulty, taken (upper and lower case are the same name), looks like
+            another team's, or mixes alphabets in a word.
         ChallengeError: a member is in a team already, or the challenge is over.
     """
     name = clean_name(name, "team")
+    require_one_script(name, "team")
     with database.change(now, who) as change:
         _require_open(change, now)
-        taken = change.execute("SELECT name FROM teams WHERE folded = ?", (fold(name),)).fetchone()
-        if taken is not None:
-            raise DataError(f"there is a team {taken['name']!r} already: choose another name")
+        for one in change.execute("SELECT name, folded FROM teams"):
+            if one["folded"] == fold(name):
+                raise DataError(f"there is a team {one['name']!r} already: choose another name")
+            if look_alike(one["name"], name):
+                raise DataError(
+                    f"{name!r} looks like the name of team {one['name']!r}: choose another name"
+                )
         change.execute(
             "INSERT INTO teams (name, folded, founded) VALUES (?, ?, ?)",
             (name, fold(name), change.at),

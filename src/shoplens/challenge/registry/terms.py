@@ -16,6 +16,9 @@ from shoplens.challenge.registry.typed_words import fold
 from shoplens.challenge.sandbox.limits import Limits
 from shoplens.errors import ChallengeError, DataError
 
+ATTEMPTS = 4
+"""Attempts a day for each submission that may count, where a round does not say how many."""
+
 Policy = Literal["strict", "lenient"]
 """How answers are checked, see `shoplens.answers.answer`."""
 
@@ -32,6 +35,14 @@ class Round:
     """Submissions of a team on one UTC day."""
     limits: Limits = field(default_factory=Limits)
     """Of a run."""
+    attempts_per_day: int | None = None
+    """Submissions of a team on one UTC day with those that do not count, as they did not start;
+    None for `ATTEMPTS` times as many as count."""
+
+    @property
+    def max_attempts(self) -> int:
+        """How many submissions a team may hand in on one UTC day, counted or not."""
+        return self.attempts_per_day or ATTEMPTS * self.per_day
 
     def holds(self, moment: datetime) -> bool:
         """Whether a moment lies in the round."""
@@ -109,6 +120,7 @@ def read_terms(connection: sqlite3.Connection) -> Terms:
                 from_text(one["ends"]),
                 one["per_day"],
                 Limits(**json.loads(one["limits"])),
+                one["attempts_per_day"],
             )
             for one in rounds
         ),

@@ -26,6 +26,7 @@ _ROUND_KEYS = {
     "cpus": ("cpus", int),
     "memory": ("memory_mb", int),
     "per-day": ("per_day", int),
+    "attempts": ("attempts_per_day", int),
 }
 """What a round may say for itself, the field it goes to, and its type."""
 
@@ -81,8 +82,8 @@ _ROUND_KEYS = {
     "round_texts",
     multiple=True,
     metavar="NAME,START,END[,KEY=VALUE...]",
-    help="A round, with limits of its own: limit=, cpus=, memory=, per-day=; repeatable. By "
-    "default one round of the whole time.",
+    help="A round, with limits of its own: limit=, cpus=, memory=, per-day=, attempts=; "
+    "repeatable. By default one round of the whole time.",
 )
 @click.option(
     "--per-day",
@@ -91,6 +92,12 @@ _ROUND_KEYS = {
     show_default=True,
     metavar="N",
     help="Submissions of a team on one UTC day.",
+)
+@click.option(
+    "--attempts-per-day",
+    type=click.IntRange(1, LARGEST),
+    metavar="N",
+    help="The same with those that could not be started; by default four times --per-day.",
 )
 @click.option(
     "--selections",
@@ -155,6 +162,7 @@ def create(
     data_deadline: datetime | None,
     round_texts: tuple[str, ...],
     per_day: int,
+    attempts_per_day: int | None,
     selections: int,
     places: int,
     seconds: float,
@@ -175,7 +183,8 @@ def create(
         --round "warm-up,2026-10-01,2026-11-01,limit=1800" \\
         --round "final,2026-11-01,2026-12-01,per-day=2"
     """
-    common = Round("", current(), current(), per_day, Limits(seconds, cpus, memory_mb))
+    limits = Limits(seconds, cpus, memory_mb)
+    common = Round("", current(), current(), per_day, limits, attempts_per_day)
     registry = create_challenge(
         challenge,
         data,
@@ -189,7 +198,8 @@ def create(
         data_deadline=data_deadline,
         rounds=[_round(text, common) for text in round_texts],
         per_day=per_day,
-        limits=common.limits,
+        attempts_per_day=attempts_per_day,
+        limits=limits,
         selections=selections,
         places=places,
         policy=policy,
@@ -246,8 +256,8 @@ def _round(text: str, common: Round) -> Round:
             number = _number(value, kind)
             if not number > 0:
                 raise DataError(f"{setting!r} must be positive")
-            if field == "per_day":
-                one = replace(one, per_day=number)
+            if hasattr(one, field):
+                one = replace(one, **{field: number})
             else:
                 one = replace(one, limits=replace(one.limits, **{field: number}))
     except DataError as error:

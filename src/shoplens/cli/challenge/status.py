@@ -95,6 +95,7 @@ def terms_json(terms: Terms) -> dict[str, Any]:
                 "starts": to_text(one.starts),
                 "ends": to_text(one.ends),
                 "per_day": one.per_day,
+                "attempts_per_day": one.max_attempts,
                 "limits": asdict(one.limits),
             }
             for one in terms.rounds
