@@ -29,7 +29,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from shoplens.models.hub.from_open_clip import preparation_of
-from shoplens.models.hub.torch_encoder import DTYPES, TorchEncoder, TorchPrecision
+from shoplens.models.hub.on_torch import tower_encoder
+from shoplens.models.hub.torch_encoder import DTYPES, TorchPrecision
 from shoplens.models.hub.tower import ImageTower
 
 LARGE = ("ViT-B-16", "ViT-H-14", "convnext_xxlarge")
@@ -138,7 +139,7 @@ def measure(
     tower = tower_of(architecture)
     photo = multiply_adds(tower)
     parameters = sum(p.numel() for p in tower.network.parameters())
-    encoder = TorchEncoder(
+    encoder = tower_encoder(
         tower,
         device=str(device),
         precision=way.precision,

@@ -20,8 +20,7 @@ from onnx import TensorProto, numpy_helper
 
 from shoplens import read_gallery
 from shoplens.models import DEFAULT_MODEL, Encoder, load_encoder
-from shoplens.models.encoder import OnnxEncoder
-from shoplens.models.views import decode_target, prepare
+from shoplens.models.onnx_encoder import OnnxEncoder
 from shoplens.parallel import parallel_map
 from shoplens.pixels.decoding import decode
 from shoplens.records import Photo
@@ -51,11 +50,11 @@ def to_fp32(weights: bytes) -> bytes:
 
 def prepared(photos: Sequence[Photo], encoder: Encoder) -> list[Pixels]:
     """Return photos as the model takes them, each (1, s, s, 3)."""
-    target, side = decode_target(encoder)
+    target, side = encoder.decode_target()
 
     def one(photo: Photo) -> Pixels:
         decoded = decode(read_photo(photo), box=photo.box, target=target, target_side=side)
-        return prepare(decoded, photo.domain, encoder)[0]
+        return encoder.prepare(decoded, photo.domain)[0]
 
     return list(parallel_map(one, photos))
 

@@ -23,7 +23,6 @@ from stand_ins import Instant
 from shoplens import load_encoder
 from shoplens.embedding import STAGES, embed_each
 from shoplens.models.encoder import Encoder
-from shoplens.models.views import decode_target, prepare
 from shoplens.pixels.crops import Interpolation
 from shoplens.pixels.decoding import decode
 from shoplens.records import Photo
@@ -68,8 +67,8 @@ def instant(size: int, interpolation: Interpolation = "bicubic") -> Instant:
 
 def ours(jpeg: bytes, encoder: Encoder) -> None:
     """Decode and crop a photo as `embed` does."""
-    target, side = decode_target(encoder)
-    prepare(decode(jpeg, target=target, target_side=side), "user", encoder)
+    target, side = encoder.decode_target()
+    encoder.prepare(decode(jpeg, target=target, target_side=side), "user")
 
 
 def full_size(jpeg: bytes, encoder: Encoder) -> None:

@@ -11,16 +11,13 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
+from shoplens.models import RecipeEncoder
 from shoplens.models.recipe import Recipe
 from shoplens.records import Domain, Vectors
 
 
-class Instant:
+class Instant(RecipeEncoder):
     """An encoder that answers at once, with photos prepared as a recipe says."""
-
-    batch_size = 1
-
-    batch_size = 1
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = replace(recipe, centres={})

@@ -24,19 +24,17 @@ from shoplens.cache import (
     content_key,
     measure_cache,
 )
-from shoplens.models import Encoder
+from shoplens.models import RecipeEncoder
 from shoplens.records import Domain
 
 VALUE = Computed(np.array([0.6, 0.8], dtype=np.float32), clipped=True)
 FAILED = Computed(None, reason="corrupt", detail="bad \udcff name")
 
 
-class Counting:
+class Counting(RecipeEncoder):
     """An encoder that counts how many photos it was shown."""
 
-    batch_size = 1
-
-    def __init__(self, inner: Encoder) -> None:
+    def __init__(self, inner: RecipeEncoder) -> None:
         self.inner = inner
         self.n_photos = 0
         self.recipe = inner.recipe

@@ -12,9 +12,9 @@ from conftest import picture
 
 from shoplens import Photo, PhotoSet, embed, load_encoder
 from shoplens.errors import MissingError, ModelError
-from shoplens.models import Encoder
+from shoplens.models import RecipeEncoder
 from shoplens.models.devices import Device, parse_device
-from shoplens.models.encoder import OnnxEncoder
+from shoplens.models.onnx_encoder import OnnxEncoder
 from shoplens.models.replicas import Replicas
 from shoplens.models.sessions import providers
 from shoplens.records import Domain
@@ -56,12 +56,12 @@ def test_a_runtime_with_cuda_is_told_the_device_and_to_keep_all_bits() -> None:
     assert (name, options) == ("CUDAExecutionProvider", {"device_id": 1, "use_tf32": 0})
 
 
-class Device:
+class Device(RecipeEncoder):
     """An encoder in batches that runs one call at a time, and waits for the other to have one."""
 
     batch_size = 2
 
-    def __init__(self, inner: Encoder, together: threading.Barrier) -> None:
+    def __init__(self, inner: RecipeEncoder, together: threading.Barrier) -> None:
         self.recipe, self.fingerprint = inner.recipe, inner.fingerprint
         self.n_calls = 0
         self._inner, self._together = inner, together

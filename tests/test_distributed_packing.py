@@ -59,7 +59,7 @@ def test_the_members_of_an_ensemble_travel(make_model: Callable[..., Path], tmp_
 def test_leading_components_travel(make_model: Callable[..., Path]) -> None:
     packed, encoder = pack_model(make_model(nested=[16]), dimension=16)
     loaded = sent(packed).load()
-    assert (loaded.recipe.dimension, loaded.fingerprint) == (16, encoder.fingerprint)
+    assert (loaded.dimension, loaded.fingerprint) == (16, encoder.fingerprint)
 
 
 def test_another_model_of_that_name_is_refused(make_model: Callable[..., Path]) -> None:

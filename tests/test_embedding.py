@@ -22,7 +22,7 @@ from shoplens import (
     read_dataset,
 )
 from shoplens.errors import ModelError, PhotoError
-from shoplens.models import Encoder
+from shoplens.models import Encoder, RecipeEncoder
 from shoplens.models.recipe import Recipe
 from shoplens.records import Domain
 
@@ -242,10 +242,8 @@ def test_a_single_photo_that_cannot_be_read_is_an_error(
         embed_photo(tmp_path / name, toy)
 
 
-class Brightness:
+class Brightness(RecipeEncoder):
     """An encoder of one's own: three numbers, and which threads asked for them."""
-
-    batch_size = 1
 
     def __init__(self) -> None:
         self.recipe = Recipe(
@@ -263,7 +261,7 @@ class Brightness:
         return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True))
 
 
-def test_any_object_with_the_members_of_an_encoder_will_do(tmp_path: Path) -> None:
+def test_a_model_of_your_own_is_a_recipe_and_a_function(tmp_path: Path) -> None:
     encoder = Brightness()
     found = embed(save(tmp_path, 4), encoder)
     assert found.vectors.shape == (4, 3)

@@ -12,7 +12,7 @@ from conftest import picture
 from shoplens import Photo, PhotoSet, embed, load_encoder
 from shoplens.errors import MissingError, ModelError
 from shoplens.models import DEFAULT_MODEL
-from shoplens.models.encoder import OnnxEncoder
+from shoplens.models.onnx_encoder import OnnxEncoder
 
 try:
     import openvino

@@ -14,9 +14,8 @@ from PIL import Image
 from shoplens import load_encoder
 from shoplens.datasets.dataset import read_dataset
 from shoplens.errors import ModelError, PhotoError
-from shoplens.models import Encoder
+from shoplens.models import Encoder, RecipeEncoder
 from shoplens.models.ensemble import Ensemble, Member
-from shoplens.models.views import decode_target, prepare, vectors_of
 from shoplens.pixels.crops import Fit, crop
 from shoplens.pixels.decoding import Decoded, decode, read_bytes
 from shoplens.records import Box, Domain
@@ -37,20 +36,15 @@ def mirrored(photo: Decoded) -> Decoded:
 
 
 def vector(photo: Decoded, encoder: Encoder, domain: Domain = "seller") -> npt.NDArray[np.float32]:
-    found: npt.NDArray[np.float32] = vectors_of(
-        [prepare(photo, domain, encoder)], [domain], encoder
-    )[0]
+    found: npt.NDArray[np.float32] = encoder.embed([encoder.prepare(photo, domain)], [domain])[0]
     return found
 
 
-class Counting:
+class Counting(RecipeEncoder):
     """Another encoder, and how many squares each call of it took."""
 
-    batch_size = 1
-
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: RecipeEncoder) -> None:
         self.recipe, self.fingerprint = encoder.recipe, encoder.fingerprint
-        self.batch_size = 1
         self.calls: list[int] = []
         self._encoder, self._lock = encoder, threading.Lock()
 
@@ -71,7 +65,7 @@ def test_the_default_is_one_plain_crop(sample: Path, make_model: MakeModel, fit:
     dataset = read_dataset(sample)
     for photo in [*list(dataset.gallery)[:6], *list(dataset.queries)[:6]]:
         image = decode(read_bytes(photo.path), box=photo.box)
-        (views,) = prepare(image, photo.domain, encoder)
+        (views,) = encoder.prepare(image, photo.domain)
         pixels = crop(image, size=16, fit=fit, pad_colour=(1, 2, 3))
         np.testing.assert_array_equal(views, pixels[None])
         np.testing.assert_array_equal(
@@ -80,8 +74,8 @@ def test_the_default_is_one_plain_crop(sample: Path, make_model: MakeModel, fit:
 
 
 def test_the_built_in_model_takes_one_view(encoder: Encoder) -> None:
-    assert decode_target(encoder) == (384, "longer")
-    (views,) = prepare(decoded(picture(0)), "user", encoder)
+    assert encoder.decode_target() == (384, "longer")
+    (views,) = encoder.prepare(decoded(picture(0)), "user")
     assert views.shape == (1, 384, 384, 3)
 
 
@@ -112,7 +106,7 @@ def test_with_flip_a_photo_and_its_mirror_image_are_the_same(
 def test_the_vector_is_the_mean_of_the_views_vectors(make_model: MakeModel) -> None:
     photo = decoded(picture(2), Box(10, 10, 50, 40))
     encoder = load_encoder(make_model(zooms=[1.0, 0.5], flip=True, centres={"seller": [0.05] * 48}))
-    (views,) = prepare(photo, "seller", encoder)
+    (views,) = encoder.prepare(photo, "seller")
     assert views.shape == (4, 16, 16, 3)
     plain = crop(photo, size=16, fit="squash")
     inner = crop(replace(photo, box=Box(20, 17.5, 40, 32.5)), size=16, fit="squash")
@@ -128,7 +122,7 @@ def test_crop_share_keeps_the_middle(make_model: MakeModel) -> None:
     photo = decoded(picture(3, (200, 100)))
     encoder = load_encoder(make_model(fit="crop", crop_share=0.8))
     expected = crop(replace(photo, box=Box(60, 10, 140, 90)), size=16, fit="crop")
-    (views,) = prepare(photo, "user", encoder)
+    (views,) = encoder.prepare(photo, "user")
     assert np.abs(views[0].astype(int) - expected).max() <= 1
 
 
@@ -137,7 +131,7 @@ def test_the_recipes_filter_is_used(make_model: MakeModel) -> None:
     found = []
     for name in ("bicubic", "bilinear", "hamming", "lanczos"):
         encoder = load_encoder(make_model(name, interpolation=name))
-        (views,) = prepare(photo, "user", encoder)
+        (views,) = encoder.prepare(photo, "user")
         filtered = photo.image.resize((16, 16), getattr(Image.Resampling, name.upper()))
         assert np.abs(views[0].astype(int) - np.asarray(filtered)).max() <= 2
         found.append(views[0].tobytes())
@@ -153,7 +147,7 @@ def test_a_box_is_given_its_domains_margin(make_model: MakeModel) -> None:
 
     def is_crop_of(photo: Decoded, box: Box | None, domain: Domain) -> bool:
         expected = crop(replace(photo, box=box), size=16, fit="squash")
-        return np.array_equal(prepare(photo, domain, encoder)[0][0], expected)
+        return np.array_equal(encoder.prepare(photo, domain)[0][0], expected)
 
     assert is_crop_of(boxed, Box(0, 3, 60, 33), "user")
     assert is_crop_of(boxed, boxed.box, "seller")
@@ -169,10 +163,10 @@ def test_plain_borders_are_cut_from_photos_of_the_domains_named(make_model: Make
     product = crop(decoded(picture(5)), size=16, fit="squash").astype(int)
 
     def off(photo: Decoded, domain: Domain) -> int:
-        return int(np.abs(prepare(photo, domain, encoder)[0][0] - product).max())
+        return int(np.abs(encoder.prepare(photo, domain)[0][0] - product).max())
 
     alone = crop(replace(decoded(image), box=Box(40, 30, 104, 78)), size=16, fit="squash")
-    np.testing.assert_array_equal(prepare(decoded(image), "seller", encoder)[0][0], alone)
+    np.testing.assert_array_equal(encoder.prepare(decoded(image), "seller")[0][0], alone)
     assert off(decoded(image), "user") > 50
     assert off(decoded(image, Box(0, 0, 160, 120)), "seller") > 50
 
@@ -186,7 +180,7 @@ def test_the_tolerance_of_borders_is_the_recipes(make_model: MakeModel) -> None:
             make_model(f"t{tolerance}", trim=["seller"], trim_tolerance=tolerance)
         )
         expected = crop(decoded(image, box), size=16, fit="squash")
-        np.testing.assert_array_equal(prepare(decoded(image), "seller", encoder)[0][0], expected)
+        np.testing.assert_array_equal(encoder.prepare(decoded(image), "seller")[0][0], expected)
 
 
 # How large photos must be decoded.
@@ -210,21 +204,21 @@ def test_photos_are_decoded_as_large_as_the_views_need(
     make_model: MakeModel, recipe: dict[str, object], target: int, side: str
 ) -> None:
     encoder = load_encoder(make_model(**recipe))
-    assert decode_target(encoder) == (target, side)
+    assert encoder.decode_target() == (target, side)
 
 
 def test_only_photos_that_are_trimmed_are_decoded_larger(make_model: MakeModel) -> None:
     encoder = load_encoder(make_model(trim=["seller"]))
-    assert decode_target(encoder, "seller") == (64, "shorter")
-    assert decode_target(encoder, "user") == (16, "shorter")
+    assert encoder.decode_target("seller") == (64, "shorter")
+    assert encoder.decode_target("user") == (16, "shorter")
 
 
 def test_the_member_that_needs_most_decides_for_an_ensemble(make_model: MakeModel) -> None:
     padded = load_encoder(make_model("pad", fit="pad"))
     zoomed = load_encoder(make_model("zoom", fit="pad", zooms=[0.5]))
     squashed = load_encoder(make_model("squash"))
-    assert decode_target(ensemble(padded, zoomed)) == (32, "longer")
-    assert decode_target(ensemble(zoomed, squashed)) == (32, "shorter")
+    assert ensemble(padded, zoomed).decode_target() == (32, "longer")
+    assert ensemble(zoomed, squashed).decode_target() == (32, "shorter")
 
 
 # Batches and ensembles.
@@ -250,20 +244,20 @@ def test_a_batch_gives_the_vectors_of_one_by_one(make_model: MakeModel) -> None:
     domains: list[Domain] = ["user", "seller", "seller", "user"]
     for encoder in (several, small, ensemble(several, small)):
         photos = photos_of(4)
-        prepared = [prepare(p, d, encoder) for p, d in zip(photos, domains, strict=True)]
-        batch = vectors_of(prepared, domains, encoder)
-        assert batch.shape == (4, encoder.recipe.dimension)
+        prepared = [encoder.prepare(p, d) for p, d in zip(photos, domains, strict=True)]
+        batch = encoder.embed(prepared, domains)
+        assert batch.shape == (4, encoder.dimension)
         assert batch.dtype == np.float32
         alone = [vector(p, encoder, d) for p, d in zip(photos, domains, strict=True)]
         np.testing.assert_allclose(batch, alone, rtol=0, atol=1e-6)
-        assert vectors_of([], [], encoder).shape == (0, encoder.recipe.dimension)
+        assert encoder.embed([], []).shape == (0, encoder.dimension)
 
 
 def test_all_views_of_all_photos_go_to_the_model_in_one_call(make_model: MakeModel) -> None:
     first = Counting(load_encoder(make_model("first", flip=True, zooms=[1, 0.8, 1.2])))
     second = Counting(load_encoder(make_model("second")))
     both = ensemble(first, second)
-    vectors_of([prepare(p, "user", both) for p in photos_of(3)], ["user"] * 3, both)
+    both.embed([both.prepare(p, "user") for p in photos_of(3)], ["user"] * 3)
     assert (first.calls, second.calls) == ([18], [3])
 
 
@@ -280,16 +274,16 @@ def test_members_of_equal_preparation_share_their_pixels(make_model: MakeModel) 
     first = load_encoder(make_model("first"))
     second = load_encoder(make_model("second", mean=[90, 90, 90]))
     third = load_encoder(make_model("third", fit="crop"))
-    prepared = prepare(photos_of(1)[0], "user", ensemble(first, second, third))
+    prepared = ensemble(first, second, third).prepare(photos_of(1)[0], "user")
     assert prepared[0] is prepared[1]
     assert prepared[2] is not prepared[1]
 
 
 def test_photos_prepared_for_another_model_are_refused(make_model: MakeModel) -> None:
     encoder = load_encoder(make_model())
-    photo = prepare(photos_of(1)[0], "user", encoder)
+    photo = encoder.prepare(photos_of(1)[0], "user")
     with pytest.raises(ModelError, match=r"several has 2 members, .* prepared for \[1\]"):
-        vectors_of([photo], ["user"], ensemble(encoder, encoder))
+        ensemble(encoder, encoder).embed([photo], ["user"])
 
 
 def test_leading_components_are_cut_from_the_mean_of_views(make_model: MakeModel) -> None:

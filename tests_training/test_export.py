@@ -18,14 +18,20 @@ from shoplens.cli import main
 from shoplens.datasets.dataset import read_gallery
 from shoplens.embedding import embed
 from shoplens.errors import DataError, MissingError, ModelError, ShoplensError
-from shoplens.models.encoder import OnnxEncoder
+from shoplens.models.onnx_encoder import OnnxEncoder
 from shoplens.models.recipe import Recipe
 from shoplens.records import Domain, PhotoSet
 from shoplens.training import export, graphs
 from shoplens.training.backbones import Backbone, load_backbone
 from shoplens.training.config import Config
 from shoplens.training.config import Network as NetworkConfig
-from shoplens.training.export import TorchEncoder, check, export_trained, make_recipe, write_model
+from shoplens.training.export import (
+    check,
+    export_trained,
+    make_recipe,
+    reference_encoder,
+    write_model,
+)
 from shoplens.training.graphs import to_fp16, to_int8, to_onnx
 from shoplens.training.loop import Trained
 from shoplens.training.network import Network
@@ -94,7 +100,7 @@ def test_a_graph_computes_what_the_network_does_at_any_size(
     recipe = replace(graph_recipe(trained), input_size=size)
     pixels = np.concatenate(made_photos(3, size))
     found = OnnxEncoder(to_onnx(network, size), recipe).encode(pixels, ["user"] * 3)
-    expected = TorchEncoder(network, recipe).encode(pixels, ["user"] * 3)
+    expected = reference_encoder(network, recipe).encode(pixels, ["user"] * 3)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -103,7 +109,7 @@ def test_every_pooling_can_be_exported(backbone: Backbone, trained: Trained, poo
     network = Network(backbone, NetworkConfig(dimension=16, nested=(), pooling=pooling)).eval()
     recipe = graph_recipe(replace(trained, network=network))
     report = check(
-        TorchEncoder(network, recipe),
+        reference_encoder(network, recipe),
         OnnxEncoder(to_onnx(network, SIZE), recipe),
         made_photos(4),
         "fp32",
@@ -203,9 +209,9 @@ def test_a_model_that_is_far_from_the_network_is_refused(
     recipe = graph_recipe(trained)
     candidate = OnnxEncoder(weights, recipe)
     with pytest.raises(ModelError, match=r"far .* on 3 photos: lowest cosine .* mean "):
-        check(TorchEncoder(other, recipe), candidate, made_photos(3), "int8")
+        check(reference_encoder(other, recipe), candidate, made_photos(3), "int8")
     with pytest.raises(ModelError, match="no photos"):
-        check(TorchEncoder(network, recipe), candidate, [], "fp32")
+        check(reference_encoder(network, recipe), candidate, [], "fp32")
 
 
 def test_a_report_holds_lowest_mean_and_largest_difference() -> None:
@@ -246,7 +252,7 @@ def test_the_model_folder_embeds_as_the_network_does(
     photos = PhotoSet(
         [replace(photo, domain="user" if photo.id % 2 else "seller") for photo in gallery]
     )
-    reference = TorchEncoder(trained.network, encoder.recipe)
+    reference = reference_encoder(trained.network, encoder.recipe)
     found, expected = embed(photos, encoder).vectors, embed(photos, reference).vectors
     np.testing.assert_allclose(found, expected, atol=1e-5)
     short = embed(photos, load_encoder(tmp_path / "models" / "tiny", dimension=8)).vectors

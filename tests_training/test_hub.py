@@ -25,6 +25,7 @@ from shoplens import load_encoder
 from shoplens.cli import main
 from shoplens.errors import MissingError, ModelError
 from shoplens.models import zoo
+from shoplens.models.encoder import RecipeEncoder
 from shoplens.models.hub import convert as converting
 from shoplens.models.hub import from_hf, from_open_clip, from_timm
 from shoplens.models.hub.congruence import compare_preparation
@@ -32,7 +33,6 @@ from shoplens.models.hub.convert import convert, sample_photos
 from shoplens.models.hub.tower import load_tower
 from shoplens.models.recipe import Recipe
 from shoplens.models.text import load_text_encoder
-from shoplens.models.views import vectors_of
 
 SIDES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
 HEADS = {"num_attention_heads": 2}
@@ -131,10 +131,13 @@ def tokenizer() -> Any:
 
 
 @dataclass
-class Shown:
+class Shown(RecipeEncoder):
     """What `compare_preparation` needs of an encoder."""
 
     recipe: Recipe
+
+    def encode(self, pixels: Any, domains: Any) -> Any:
+        raise AssertionError("nothing is embedded")
 
 
 def shown(preparation: Any) -> Any:
@@ -178,8 +181,8 @@ def test_a_converted_model_gives_its_librarys_vectors(
     for photo in sample_photos(2):
         with torch.no_grad():
             expected = tower.network(tower.transform(photo.image)[None]).numpy()[0]
-        prepared = converting.prepare(photo, "seller", encoder)
-        (found,) = vectors_of([prepared], ["seller"], encoder)
+        prepared = encoder.prepare(photo, "seller")
+        (found,) = encoder.embed([prepared], ["seller"])
         # At 32 pixels, half a pixel in where the middle lies is seen.
         assert found @ expected / np.linalg.norm(expected) > (0.98 if fit == "crop" else 0.9999)
 
@@ -492,7 +495,7 @@ def test_photos_keep_their_colours_on_the_way(tiny: Path) -> None:
 
 @pytest.mark.parametrize("name", ["timm:{}/timm", "open_clip:{}/open_clip"])
 def test_torch_on_a_device_gives_the_converted_models_vectors(tiny: Path, name: str) -> None:
-    from shoplens.models.hub.torch_encoder import load_on
+    from shoplens.models.hub.on_torch import load_on
 
     model = name.format(tiny)
     converted = load_encoder(model)
@@ -501,8 +504,9 @@ def test_torch_on_a_device_gives_the_converted_models_vectors(tiny: Path, name: 
     expected = converted.encode(pixels, ["user"] * 5)
     for devices in (["cpu"], ["cpu", "cpu"]):
         found = load_on(model, devices, "fp32", compiled=False)
-        np.testing.assert_allclose(found.encode(pixels, ["user"] * 5), expected, atol=1e-4)
-        assert found.recipe.preparation() == converted.recipe.preparation()
+        shown = [(square[None],) for square in pixels]
+        np.testing.assert_allclose(found.embed(shown, ["user"] * 5), expected, atol=1e-4)
+        assert found.preparation == converted.preparation
 
 
 def test_a_graphics_processor_that_is_not_there_is_told(tiny: Path) -> None:

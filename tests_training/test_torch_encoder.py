@@ -10,11 +10,11 @@ from torch import Tensor, nn
 import shoplens
 from shoplens import Photo, PhotoSet, embed
 from shoplens.errors import MissingError, ModelError
-from shoplens.models.encoder import OnnxEncoder
 from shoplens.models.hub.convert import convert_tower
+from shoplens.models.hub.on_torch import tower_encoder
 from shoplens.models.hub.preparation import Preparation
-from shoplens.models.hub.torch_encoder import TorchEncoder
 from shoplens.models.hub.tower import ImageTower
+from shoplens.models.onnx_encoder import OnnxEncoder
 
 
 def tower() -> ImageTower:
@@ -36,7 +36,7 @@ def pixels(n: int) -> np.ndarray:
 
 
 def test_torch_and_onnx_agree() -> None:
-    encoder = TorchEncoder(tower())
+    encoder = tower_encoder(tower())
     conversion = convert_tower(tower())
     onnx = OnnxEncoder(conversion.weights, conversion.recipe)
     shown = pixels(5)
@@ -49,8 +49,8 @@ def test_torch_and_onnx_agree() -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
 def test_batches_change_nothing(batch_size: int) -> None:
-    one = TorchEncoder(tower(), batch_size=1)
-    many = TorchEncoder(tower(), batch_size=batch_size)
+    one = tower_encoder(tower(), batch_size=1)
+    many = tower_encoder(tower(), batch_size=batch_size)
     shown = pixels(7)
     np.testing.assert_allclose(
         one.encode(shown, ["user"] * 7), many.encode(shown, ["user"] * 7), atol=1e-6
@@ -62,19 +62,19 @@ def test_batches_change_nothing(batch_size: int) -> None:
 def test_half_precision_is_near_and_has_a_fingerprint_of_its_own(
     precision: str, lowest: float
 ) -> None:
-    full, half = TorchEncoder(tower()), TorchEncoder(tower(), precision=precision)  # type: ignore[arg-type]
+    full, half = tower_encoder(tower()), tower_encoder(tower(), precision=precision)  # type: ignore[arg-type]
     shown = pixels(6)
     cosines = (full.encode(shown, ["user"] * 6) * half.encode(shown, ["user"] * 6)).sum(axis=1)
     assert cosines.min() > lowest
     assert full.fingerprint != half.fingerprint
-    assert full.fingerprint == TorchEncoder(tower()).fingerprint
+    assert full.fingerprint == tower_encoder(tower()).fingerprint
 
 
 def test_other_weights_have_another_fingerprint() -> None:
     other = tower()
     with torch.no_grad():
         next(other.network.parameters())[0, 0, 0, 0] += 1
-    assert TorchEncoder(other).fingerprint != TorchEncoder(tower()).fingerprint
+    assert tower_encoder(other).fingerprint != tower_encoder(tower()).fingerprint
 
 
 def test_a_compiled_network_sees_one_size_of_batch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,11 +85,11 @@ def test_a_compiled_network_sees_one_size_of_batch(monkeypatch: pytest.MonkeyPat
 
     # Compiling itself needs a C++ compiler, which a machine may lack.
     monkeypatch.setattr(nn.Module, "compile", compiled)
-    encoder = TorchEncoder(tower(), compiled=True, batch_size=4)
+    encoder = tower_encoder(tower(), compiled=True, batch_size=4)
     shown = pixels(6)
     found = encoder.encode(shown, ["user"] * 6)
     assert sizes == [4, 4]
-    np.testing.assert_allclose(found, TorchEncoder(tower()).encode(shown, ["user"] * 6), atol=1e-6)
+    np.testing.assert_allclose(found, tower_encoder(tower()).encode(shown, ["user"] * 6), atol=1e-6)
 
 
 def test_a_device_out_of_memory_takes_smaller_batches() -> None:
@@ -109,11 +109,11 @@ def test_a_device_out_of_memory_takes_smaller_batches() -> None:
     full = ImageTower(
         small.model, Full(), small.preparation, small.transform, small.pooling, small.licence, ()
     )
-    encoder = TorchEncoder(full, batch_size=8)
+    encoder = tower_encoder(full, batch_size=8)
     shown = pixels(5)
     np.testing.assert_allclose(
         encoder.encode(shown, ["user"] * 5),
-        TorchEncoder(tower()).encode(shown, ["user"] * 5),
+        tower_encoder(tower()).encode(shown, ["user"] * 5),
         atol=1e-6,
     )
     assert encoder.batch_size == 2
@@ -122,7 +122,7 @@ def test_a_device_out_of_memory_takes_smaller_batches() -> None:
 def test_photos_are_embedded_in_its_batches() -> None:
     files = sorted(Path(shoplens.__file__).parent.glob("sample/gallery/*.jpg"))[:10]
     photos = PhotoSet([Photo(i, f.name, f, "seller") for i, f in enumerate(files)])
-    encoder = TorchEncoder(tower(), batch_size=4)
+    encoder = tower_encoder(tower(), batch_size=4)
     conversion = convert_tower(tower())
     single = embed(photos, OnnxEncoder(conversion.weights, conversion.recipe))
     np.testing.assert_allclose(embed(photos, encoder).vectors, single.vectors, atol=1e-5)
@@ -130,11 +130,11 @@ def test_photos_are_embedded_in_its_batches() -> None:
 
 def test_a_device_that_is_not_there_is_named() -> None:
     with pytest.raises(MissingError, match="no device 'cuda:7'"):
-        TorchEncoder(tower(), device="cuda:7")
+        tower_encoder(tower(), device="cuda:7")
     with pytest.raises(MissingError, match="abacus"):
-        TorchEncoder(tower(), device="abacus")
+        tower_encoder(tower(), device="abacus")
 
 
 def test_pixels_of_another_size_are_refused() -> None:
     with pytest.raises(ModelError, match="32, 32, 3"):
-        TorchEncoder(tower()).encode(np.zeros((1, 16, 16, 3), np.uint8), ["user"])
+        tower_encoder(tower()).encode(np.zeros((1, 16, 16, 3), np.uint8), ["user"])

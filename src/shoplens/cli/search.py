@@ -124,7 +124,7 @@ def search(
     results = search_vectors(wanted, vectors, loaded, depth, seconds)
     _print_hits(json_file, results, len(searched))
     if html_file is not None:
-        _write_page(html_file, results, encoder.recipe.name)
+        _write_page(html_file, results, encoder.name)
         message(f"wrote {html_file}")
     write_json(json_file, _to_json(results, loaded, vectors, single=len(photos) == 1))
     return 1 if vectors.failures else 0

@@ -146,9 +146,7 @@ def compute(
         kept = _kept(folder, earlier, retry_failed)
         if len(kept) == len(photos):
             return PartitionResult(earlier, len(kept), {})
-    info = VectorFileInfo(
-        len(photos), encoder.recipe.dimension, encoder.recipe.name, encoder.fingerprint
-    )
+    info = VectorFileInfo(len(photos), encoder.dimension, encoder.name, encoder.fingerprint)
     n_clipped = earlier.n_clipped if earlier else 0
     failures = []
     seconds: Counter[str] = Counter()

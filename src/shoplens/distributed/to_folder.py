@@ -77,15 +77,14 @@ def embed_to_folder(
     folder = parts_of(output)
     n_photos = sum(partition.n_photos for partition in partitions)
     model, encoder = pack_model(settings.model, dimension=settings.dimension)
-    recipe = encoder.recipe
     # Ray prints news of machines to standard output, where the JSON may have to stand alone.
     with redirect_stdout(sys.stderr):
         summary = embed_on_ray(
             partitions,
             model,
-            recipe.dimension,
+            encoder.dimension,
             folder,
-            name=recipe.name,
+            name=encoder.name,
             address=cluster.address,
             max_tasks=settings.workers,
             retry_failed=settings.retry_failed,
@@ -94,7 +93,7 @@ def embed_to_folder(
         )
     if as_lance:
         write_lance(_batches(folder), Path(output))
-    info = VectorFileInfo(n_photos, recipe.dimension, recipe.name, encoder.fingerprint)
+    info = VectorFileInfo(n_photos, encoder.dimension, encoder.name, encoder.fingerprint)
     stages = {stage: summary.core_seconds[stage] for stage in STAGES}
     seconds = {**stages, "embed": time.perf_counter() - started}
     return VectorFile(info, summary.n_kept, summary.n_clipped, summary.failures, seconds)

@@ -12,8 +12,7 @@ from shoplens.embedding.outcome import Embedded, StageClock
 from shoplens.embedding.single import bytes_of, failed, prepared_from
 from shoplens.errors import PhotoError
 from shoplens.models.encoder import Encoder
-from shoplens.models.replicas import n_replicas
-from shoplens.models.views import Prepared, vectors_of
+from shoplens.models.views import Prepared
 from shoplens.parallel import parallel_map
 from shoplens.records import Domain, Photo
 
@@ -51,7 +50,7 @@ def embed_in_batches(
 ) -> Generator[Embedded, None, None]:
     """Yield what becomes of each photo, in order (see `shoplens.embedding.embed_each`)."""
     size = encoder.batch_size
-    n_devices = n_replicas(encoder)
+    n_devices = encoder.concurrency
     ahead = _BATCHES_AHEAD * n_devices
 
     def prepared(photo: Photo) -> _Waiting:
@@ -124,7 +123,7 @@ def _encode(batch: Sequence[_Waiting], encoder: Encoder, cache: VectorCache | No
     photos = list(first.values())
     clock = StageClock()
     try:
-        vectors = vectors_of([p.prepared for p in photos], [p.domain for p in photos], encoder)
+        vectors = encoder.embed([p.prepared for p in photos], [p.domain for p in photos])
         results = [Computed(row, p.clipped) for row, p in zip(vectors, photos, strict=True)]
     except PhotoError:
         # One photo's vector has no direction: the others need not suffer.
@@ -146,6 +145,6 @@ def _encode(batch: Sequence[_Waiting], encoder: Encoder, cache: VectorCache | No
 
 def _alone(photo: _Waiting, encoder: Encoder) -> Computed:
     try:
-        return Computed(vectors_of([photo.prepared], [photo.domain], encoder)[0], photo.clipped)
+        return Computed(encoder.embed([photo.prepared], [photo.domain])[0], photo.clipped)
     except PhotoError as error:
         return failed(error)

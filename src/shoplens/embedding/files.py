@@ -63,9 +63,7 @@ def embed_to_file(
         MissingError: an extra or the file's folder is not there.
     """
     encoder = settings.load_encoder()
-    info = VectorFileInfo(
-        len(photos), encoder.recipe.dimension, encoder.recipe.name, encoder.fingerprint
-    )
+    info = VectorFileInfo(len(photos), encoder.dimension, encoder.name, encoder.fingerprint)
     tally = Tally(settings.failure_limit(len(photos)))
     with (
         opened(settings.use_cache, encoder.fingerprint) as cache,

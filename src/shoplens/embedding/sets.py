@@ -84,7 +84,7 @@ def embed(
         FailureLimitError: more than `max_failures` photos failed.
     """
     tally = Tally(max_failures)
-    vectors = np.zeros((len(photos), encoder.recipe.dimension), dtype=np.float32)
+    vectors = np.zeros((len(photos), encoder.dimension), dtype=np.float32)
     digests: list[str | None] = []
     with (
         opened(cache, encoder.fingerprint) as open_cache,
@@ -104,7 +104,7 @@ def embed(
         ids=photos.ids,
         vectors=vectors,
         failures=tuple(tally.failures),
-        model_name=encoder.recipe.name,
+        model_name=encoder.name,
         fingerprint=encoder.fingerprint,
         sha256=tuple(digests),
         n_clipped=tally.n_clipped,

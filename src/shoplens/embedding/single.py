@@ -12,7 +12,7 @@ from shoplens.cache import Computed, VectorCache, content_key
 from shoplens.embedding.outcome import Embedded, StageClock
 from shoplens.errors import PhotoError
 from shoplens.models.encoder import Encoder
-from shoplens.models.views import Prepared, decode_target, prepare, vectors_of
+from shoplens.models.views import Prepared
 from shoplens.pixels.decoding import decoding
 from shoplens.records import Photo
 from shoplens.sources import read_photo
@@ -33,7 +33,7 @@ def embed_one(
     def compute() -> Computed:
         try:
             prepared, clipped = prepared_from(data, photo, encoder, clock)
-            vector = vectors_of([prepared], [photo.domain], encoder)[0]
+            vector = encoder.embed([prepared], [photo.domain])[0]
         except PhotoError as error:
             return failed(error)
         clock.lap("infer")
@@ -63,12 +63,12 @@ def prepared_from(
 
     Raises `PhotoError` when the bytes or the box cannot be used.
     """
-    target, side = decode_target(encoder, photo.domain)
+    target, side = encoder.decode_target(photo.domain)
     with decoding(
         data, box=photo.box, box_frame=photo.box_frame, target=target, target_side=side
     ) as decoded:
         clock.lap("decode")
-        prepared = prepare(decoded, photo.domain, encoder)
+        prepared = encoder.prepare(decoded, photo.domain)
         clock.lap("crop")
         return prepared, decoded.clipped
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from shoplens.errors import MissingError, ModelError
 from shoplens.models.devices import CPU, Device, parse_device
-from shoplens.models.encoder import Encoder, LeadingEncoder, OnnxEncoder
+from shoplens.models.encoder import Encoder, LeadingEncoder, RecipeEncoder
 from shoplens.models.ensemble import ENSEMBLE_FILE, Ensemble, Folder, read_ensemble
+from shoplens.models.onnx_encoder import OnnxEncoder
 from shoplens.models.recipe import Recipe
 from shoplens.models.replicas import Replicas
 from shoplens.models.zoo import Precision, Score, converted, is_hub_name, load_on_cuda
@@ -24,6 +25,7 @@ __all__ = [
     "Encoder",
     "ModelInfo",
     "Recipe",
+    "RecipeEncoder",
     "builtin_names",
     "list_models",
     "load_encoder",
@@ -103,7 +105,7 @@ def load_encoder(
             model.
 
     Returns:
-        An `Encoder`; its `encode` may be called from several threads at once.
+        An `Encoder`; its `embed` may be called from several threads at once.
 
     Raises:
         MissingError: no such name or path, or a file of the model, an extra or a device is not
@@ -118,7 +120,7 @@ def load_encoder(
         if is_hub_name(model):
             model = converted(str(model), precision)
         encoder = _load_ensemble(model, where) or _load_single(model, where)
-    if dimension is None or dimension == encoder.recipe.dimension:
+    if dimension is None or dimension == encoder.dimension:
         return encoder
     return LeadingEncoder(encoder, dimension)
 

@@ -18,13 +18,17 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from shoplens.errors import ModelError
-from shoplens.models.encoder import Encoder, unit
-from shoplens.models.recipe import Recipe
+from shoplens.json_text import parse_json
+from shoplens.models.encoder import Encoder, require_models
+from shoplens.models.unit_length import unit
+from shoplens.models.views import Prepared, Target
+from shoplens.pixels.decoding import Decoded
 from shoplens.records import Domain, Vectors
 
 ENSEMBLE_FILE = "ensemble.json"
@@ -47,8 +51,7 @@ class Member:
         number = isinstance(weight, int | float) and type(weight) is not bool
         if not (number and math.isfinite(weight) and weight > 0):
             raise ModelError(
-                f"the weight of {self.encoder.recipe.name} must be a number above 0, "
-                f"got {weight!r:.80}"
+                f"the weight of {self.encoder.name} must be a number above 0, got {weight!r:.80}"
             )
 
 
@@ -61,8 +64,7 @@ class Ensemble:
         v = (sqrt(w_1) v_1, ..., sqrt(w_m) v_m)        v . u = sum of w_i (v_i . u_i)
 
     so it has unit length, and a cosine of two of them is the weighted mean of the members'
-    cosines. Each member prepares photos by its own recipe: embed them by `shoplens.embedding`, or
-    by `shoplens.models.views`.
+    cosines. Each member prepares photos by its own recipe.
 
     Raises `ModelError` when there are no members or one is an ensemble itself.
     """
@@ -73,70 +75,68 @@ class Ensemble:
         for member in members:
             if isinstance(member.encoder, Ensemble):
                 raise ModelError(
-                    f"ensemble {name}: its member {member.encoder.recipe.name} is an ensemble; "
+                    f"ensemble {name}: its member {member.encoder.name} is an ensemble; "
                     "list that one's members instead"
                 )
         total = sum(member.weight for member in members)
-        self._members = tuple(Member(m.encoder, m.weight / total) for m in members)
-        recipes = [member.encoder.recipe for member in members]
-        first = recipes[0]
-        self._recipe = Recipe(
-            name=name,
-            version=version,
-            dimension=sum(recipe.dimension for recipe in recipes),
-            input_size=max(recipe.input_size for recipe in recipes),
-            fit=first.fit,
-            pixels="uint8_nhwc",
-            mean=(0.0, 0.0, 0.0),
-            std=(1.0, 1.0, 1.0),
-            licence=" AND ".join(dict.fromkeys(recipe.licence for recipe in recipes)),
-            sources=tuple(dict.fromkeys(s for recipe in recipes for s in recipe.sources)),
-            pad_colour=first.pad_colour,
-        )
-        parts = [[member.encoder.fingerprint, member.weight] for member in self._members]
-        text = f"ensemble {json.dumps(parts)}"
-        self._fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    @property
-    def members(self) -> tuple[Member, ...]:
+        self.members = tuple(Member(m.encoder, m.weight / total) for m in members)
         """The models, in the order of their components; their weights sum to 1."""
-        return self._members
-
-    @property
-    def recipe(self) -> Recipe:
-        """Name, dimension, licences and sources; how photos are prepared the members' recipes say.
-
-        `input_size` is the largest of theirs.
-        """
-        return self._recipe
-
-    @property
-    def fingerprint(self) -> str:
-        """16 hex digits over the members' fingerprints and weights, in their order."""
-        return self._fingerprint
+        self.name: str = name
+        self.version = version
+        self.dimension = sum(member.encoder.dimension for member in members)
+        self.nested: tuple[int, ...] = ()
+        parts = [[member.encoder.fingerprint, member.weight] for member in self.members]
+        text = f"ensemble {json.dumps(parts)}"
+        self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.preparation = json.dumps([member.encoder.preparation for member in self.members])
+        self.concurrency = min(member.encoder.concurrency for member in self.members)
 
     @property
     def batch_size(self) -> int:
         """The largest of the members'."""
-        return max(member.encoder.batch_size for member in self._members)
+        return max(member.encoder.batch_size for member in self.members)
 
-    def encode(self, pixels: npt.NDArray[np.uint8], domains: Sequence[Domain]) -> Vectors:
-        """Embed prepared photos (see `Encoder.encode`), all members shown the same pixels.
+    def decode_target(self, domain: Domain | None = None) -> Target:
+        """Return what is enough for every member."""
+        targets = [member.encoder.decode_target(domain) for member in self.members]
+        sides = {side for _, side in targets}
+        return max(target for target, _ in targets), "longer" if sides == {"longer"} else "shorter"
 
-        Raises `ModelError` when the members' recipes prepare photos in different ways.
-        """
-        if len({member.encoder.recipe.preparation() for member in self._members}) > 1:
-            raise ModelError(
-                f"the members of ensemble {self._recipe.name} prepare photos in different ways, "
-                "so they cannot share pixels: use shoplens.models.views"
-            )
-        return self.joined([member.encoder.encode(pixels, domains) for member in self._members])
+    def prepare(self, photo: Decoded, domain: Domain) -> Prepared:
+        """Make the views that each member wants; members that want the same ones share them."""
+        made: dict[str, Prepared] = {}
+        for member in self.members:
+            encoder = member.encoder
+            if encoder.preparation not in made:
+                made[encoder.preparation] = encoder.prepare(photo, domain)
+        return tuple(made[member.encoder.preparation][0] for member in self.members)
 
-    def joined(self, vectors: Sequence[Vectors]) -> Vectors:
+    def embed(self, prepared: Sequence[Prepared], domains: Sequence[Domain]) -> Vectors:
+        """Embed prepared photos (see `Encoder.embed`): the members' vectors, joined."""
+        require_models(self.name, len(self.members), prepared)
+        return self._joined(
+            [
+                member.encoder.embed([(views[i],) for views in prepared], domains)
+                for i, member in enumerate(self.members)
+            ]
+        )
+
+    def _joined(self, vectors: Sequence[Vectors]) -> Vectors:
         """Return the ensemble's vectors from the members': (n, d_i) unit rows each, in order."""
-        roots = [math.sqrt(member.weight) for member in self._members]
+        roots = [math.sqrt(member.weight) for member in self.members]
         parts = [root * part for root, part in zip(roots, vectors, strict=True)]
         return unit(np.concatenate(parts, axis=1).astype(np.float32, copy=False))
+
+
+class _MemberEntry(msgspec.Struct, forbid_unknown_fields=True):
+    model: str
+    weight: float = 1.0
+
+
+class _EnsembleFile(msgspec.Struct, forbid_unknown_fields=True):
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    members: list[_MemberEntry]
+    version: str = "1"
 
 
 Folder = Path | zipfile.Path
@@ -154,33 +154,10 @@ def read_ensemble(folder: Folder, load: Callable[[str | Folder], Encoder]) -> En
         MissingError: a member is not there.
         ModelError: `ensemble.json` is faulty, or a member cannot be loaded.
     """
-    try:
-        values = json.loads((folder / ENSEMBLE_FILE).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"{ENSEMBLE_FILE} is not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise ModelError(f"{ENSEMBLE_FILE} must hold one JSON object")
-    known = {"name", "version", "members"}
-    if not {"name", "members"} <= values.keys() <= known:
-        raise ModelError(
-            f"{ENSEMBLE_FILE} must hold the keys name and members (and may hold version); it holds "
-            f"{sorted(values)}"
-        )
-    entries = values["members"]
-    if not isinstance(entries, list) or not all(
-        isinstance(entry, dict)
-        and {"model"} <= entry.keys() <= {"model", "weight"}
-        and isinstance(entry["model"], str)
-        for entry in entries
-    ):
-        raise ModelError(
-            f'{ENSEMBLE_FILE}: members must be a list of {{"model": "name or path", "weight": '
-            f"number}} (got {entries!r:.80})"
-        )
-    members = [
-        Member(load(_place(folder, entry["model"])), entry.get("weight", 1.0)) for entry in entries
-    ]
-    return Ensemble(values["name"], members, values.get("version", "1"))
+    text = (folder / ENSEMBLE_FILE).read_bytes()
+    described = parse_json(text, _EnsembleFile, ENSEMBLE_FILE, ModelError)
+    members = [Member(load(_place(folder, m.model)), m.weight) for m in described.members]
+    return Ensemble(described.name, members, described.version)
 
 
 def _place(folder: Folder, model: str) -> str | Folder:

@@ -15,6 +15,7 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from shoplens.errors import ModelError
+from shoplens.json_text import parse_object
 from shoplens.pixels.crops import Fit
 from shoplens.pixels.resampling import Interpolation
 from shoplens.records import Domain
@@ -204,12 +205,7 @@ class Recipe:
         Raises `ModelError` when a key is missing or unknown, a value impossible, or the stated
         fingerprint is another one.
         """
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ModelError(f"recipe.json is not JSON: {error}") from error
-        if not isinstance(values, dict):
-            raise ModelError("recipe.json must hold one JSON object")
+        values = parse_object(text, "recipe.json", ModelError)
         stated = values.pop("fingerprint", None)
         known = {f.name for f in fields(cls)}
         if unknown := sorted(values.keys() - known):

@@ -5,20 +5,17 @@ from __future__ import annotations
 import queue
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
-
 from shoplens.errors import ModelError
-from shoplens.models.encoder import Encoder, LeadingEncoder
-from shoplens.models.ensemble import Ensemble
-from shoplens.models.recipe import Recipe
+from shoplens.models.encoder import Encoder
+from shoplens.models.views import Prepared, Target
+from shoplens.pixels.decoding import Decoded
 from shoplens.records import Domain, Vectors
 
 
 class Replicas:
     """Encoders with equal weights, of which a call takes one that is free.
 
-    Call `encode` from as many threads as there are replicas; more of them wait.
+    Call `embed` from as many threads as there are replicas; more of them wait.
 
     Raises `ModelError` when they are of different models.
     """
@@ -26,40 +23,31 @@ class Replicas:
     def __init__(self, encoders: Sequence[Encoder]) -> None:
         if len({encoder.fingerprint for encoder in encoders}) != 1:
             raise ModelError("replicas must be of one model, and at least one is needed")
-        self._first = encoders[0]
+        first = self._first = encoders[0]
         self._free: queue.SimpleQueue[Encoder] = queue.SimpleQueue()
         for encoder in encoders:
             self._free.put(encoder)
-        self.n_replicas = len(encoders)
-
-    @property
-    def recipe(self) -> Recipe:
-        """The model's."""
-        return self._first.recipe
-
-    @property
-    def fingerprint(self) -> str:
-        """The model's."""
-        return self._first.fingerprint
+        self.name, self.dimension, self.nested = first.name, first.dimension, first.nested
+        self.fingerprint, self.preparation = first.fingerprint, first.preparation
+        self.concurrency = len(encoders)
 
     @property
     def batch_size(self) -> int:
         """Of one replica."""
         return self._first.batch_size
 
-    def encode(self, pixels: npt.NDArray[np.uint8], domains: Sequence[Domain]) -> Vectors:
-        """Embed prepared photos (see `Encoder.encode`) on a replica that is free."""
+    def decode_target(self, domain: Domain | None = None) -> Target:
+        """Return the model's."""
+        return self._first.decode_target(domain)
+
+    def prepare(self, photo: Decoded, domain: Domain) -> Prepared:
+        """Prepare a photo as the model wants it."""
+        return self._first.prepare(photo, domain)
+
+    def embed(self, prepared: Sequence[Prepared], domains: Sequence[Domain]) -> Vectors:
+        """Embed prepared photos (see `Encoder.embed`) on a replica that is free."""
         encoder = self._free.get()
         try:
-            return encoder.encode(pixels, domains)
+            return encoder.embed(prepared, domains)
         finally:
             self._free.put(encoder)
-
-
-def n_replicas(encoder: Encoder) -> int:
-    """Return how many calls of an encoder run side by side on devices of their own."""
-    if isinstance(encoder, LeadingEncoder):
-        return n_replicas(encoder.whole)
-    if isinstance(encoder, Ensemble):
-        return min(n_replicas(member.encoder) for member in encoder.members)
-    return encoder.n_replicas if isinstance(encoder, Replicas) else 1

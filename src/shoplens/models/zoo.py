@@ -152,12 +152,12 @@ def convert(model: str, precision: Precision = "fp32") -> Conversion:
 def load_on_cuda(model: str, numbers: Sequence[int]) -> Encoder:
     """Load a model of another library on graphics processors, on torch.
 
-    Raises as `shoplens.models.hub.torch_encoder.load_on` does, and `MissingError` without the
+    Raises as `shoplens.models.hub.on_torch.load_on` does, and `MissingError` without the
     extra.
     """
     extra = EXTRAS[model.partition(":")[0]]
     try:
-        from shoplens.models.hub.torch_encoder import load_on  # noqa: PLC0415
+        from shoplens.models.hub.on_torch import load_on  # noqa: PLC0415
     except ImportError as error:
         raise MissingError(
             f"model {model} on a graphics processor needs: pip install 'shoplens[{extra}]' "

@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import torch
 
 from shoplens.datasets.dataset import Dataset, read_dataset, read_gallery
 from shoplens.embedding import embed
 from shoplens.errors import DataError, ModelError, PhotoError, ShoplensError
 from shoplens.evaluation.scores import evaluate, require_ground_truth
-from shoplens.models.encoder import Encoder, OnnxEncoder, unit
+from shoplens.models.encoder import Encoder, RecipeEncoder
+from shoplens.models.hub.torch_encoder import TorchEncoder
+from shoplens.models.onnx_encoder import OnnxEncoder
 from shoplens.models.recipe import Recipe
 from shoplens.parallel import parallel_map
 from shoplens.pixels.crops import crop
 from shoplens.pixels.decoding import decode, read_bytes
 from shoplens.progress import Progress, silent
 from shoplens.ranking import rank
-from shoplens.records import Domain, Vectors
 from shoplens.training.config import Source
 from shoplens.training.graphs import Pixels, to_fp16, to_int8, to_onnx
 from shoplens.training.network import Network
@@ -115,36 +115,16 @@ class ExportReport:
         }
 
 
-class TorchEncoder:
-    """A network as an encoder, to hold its exported model against."""
-
-    batch_size = 1
-
-    def __init__(self, network: Network, recipe: Recipe) -> None:
-        self._network = network.eval()
-        self._recipe = recipe
-        self._centres = {d: np.asarray(c, np.float32) for d, c in recipe.centres.items()}
-
-    @property
-    def recipe(self) -> Recipe:
-        """How photos are prepared for it."""
-        return self._recipe
-
-    @property
-    def fingerprint(self) -> str:
-        """No model's: its vectors are not to be stored."""
-        return "network in torch"
-
-    def encode(self, pixels: Pixels, domains: Sequence[Domain]) -> Vectors:
-        """Embed prepared photos (see `shoplens.models.Encoder.encode`)."""
-        with torch.inference_mode():
-            vectors: Vectors = self._network(torch.tensor(pixels)).numpy()
-        zero = np.zeros(self._recipe.dimension, dtype=np.float32)
-        return unit(vectors - np.stack([self._centres.get(domain, zero) for domain in domains]))
+def reference_encoder(network: Network, recipe: Recipe) -> TorchEncoder:
+    """Return a network as an encoder, to hold its exported model against."""
+    return TorchEncoder(network, recipe, "network in torch", batch_size=1)
 
 
 def check(
-    reference: Encoder, candidate: Encoder, pixels: Sequence[Pixels], precision: Precision
+    reference: RecipeEncoder,
+    candidate: RecipeEncoder,
+    pixels: Sequence[Pixels],
+    precision: Precision,
 ) -> CheckReport:
     """Hold an encoder's vectors against those of another, photo by photo.
 
@@ -275,12 +255,18 @@ def export_trained(
         precision=precision,
         megabytes=len(weights) / 1e6,
         check=check(
-            TorchEncoder(trained.network, graph), OnnxEncoder(weights, graph), checking, precision
+            reference_encoder(trained.network, graph),
+            OnnxEncoder(weights, graph),
+            checking,
+            precision,
         ),
         scores=None
         if dataset is None
         else _compare(
-            TorchEncoder(trained.network, recipe), OnnxEncoder(weights, recipe), dataset, progress
+            reference_encoder(trained.network, recipe),
+            OnnxEncoder(weights, recipe),
+            dataset,
+            progress,
         ),
     )
     write_model(output, weights, recipe, force=force)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -23,6 +21,7 @@ from torch import Tensor, nn
 
 from shoplens.errors import ModelError
 from shoplens.models.hub.precision import halve
+from shoplens.models.sessions import OnnxRuntimeSession
 from shoplens.training.network import Network
 from shoplens.training.tracing import INPUT, trace
 
@@ -136,9 +135,8 @@ class _Calibration(CalibrationDataReader):  # type: ignore[misc]
 
 
 def _unit_features(weights: bytes, photos: Sequence[Pixels]) -> npt.NDArray[np.float32]:
-    options: Any = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
-    rows = np.concatenate([session.run(None, {INPUT: photo})[0] for photo in photos])
+    # As the model will be run, so that the same products are added up in the same way.
+    session = OnnxRuntimeSession(weights, None)
+    rows = np.concatenate([session.run(photo) for photo in photos])
     unit: npt.NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return unit

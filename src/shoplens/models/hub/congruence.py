@@ -9,8 +9,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from shoplens.models.encoder import Encoder
-from shoplens.models.views import prepare
+from shoplens.models.encoder import RecipeEncoder
 from shoplens.pixels.decoding import Decoded
 
 
@@ -26,7 +25,7 @@ class Congruence:
 
 
 def compare_preparation(
-    encoder: Encoder, transform: Callable[[Image.Image], Tensor], photos: Iterable[Decoded]
+    encoder: RecipeEncoder, transform: Callable[[Image.Image], Tensor], photos: Iterable[Decoded]
 ) -> Congruence:
     """Compare what an encoder is shown with what its library would show it.
 
@@ -40,7 +39,7 @@ def compare_preparation(
     std = np.asarray(recipe.std)[:, None, None]
     largest, means = 0.0, []
     for photo in photos:
-        (views,) = prepare(photo, "seller", encoder)
+        (views,) = encoder.prepare(photo, "seller")
         ours = views[0].transpose(2, 0, 1).astype(np.float64)
         theirs = transform(photo.image).numpy().astype(np.float64) * std + mean
         difference = np.abs(ours - theirs)

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from shoplens._version import __version__
 from shoplens.errors import ModelError
-from shoplens.models.encoder import OnnxEncoder, unit
 from shoplens.models.hub.congruence import Congruence, compare_preparation
 from shoplens.models.hub.padding import fold_padding
 from shoplens.models.hub.precision import halve
 from shoplens.models.hub.tower import ImageTower, load_tower
+from shoplens.models.onnx_encoder import OnnxEncoder
 from shoplens.models.recipe import Recipe
-from shoplens.models.views import prepare
+from shoplens.models.unit_length import unit
 from shoplens.models.zoo import Precision
 from shoplens.pixels.decoding import Decoded, decode
 
@@ -173,7 +173,7 @@ def _lowest_cosine(tower: ImageTower, encoder: OnnxEncoder, photos: Sequence[Dec
     module = _Graph(tower).eval()
     cosines = []
     for photo in photos:
-        (views,) = prepare(photo, "seller", encoder)
+        (views,) = encoder.prepare(photo, "seller")
         with torch.no_grad():
             expected = module(torch.from_numpy(np.array(views[:1]))).numpy()
         found = encoder.encode(views[:1], ["seller"])

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from shoplens.errors import ModelError
-from shoplens.models.encoder import unit
 from shoplens.models.hub.from_hf import folder_of, load_class
 from shoplens.models.hub.from_open_clip import (
     CONFIG,
@@ -20,6 +19,7 @@ from shoplens.models.hub.from_open_clip import (
     load_clip_repository,
 )
 from shoplens.models.hub.repository import Repository, library, read_settings
+from shoplens.models.unit_length import unit
 from shoplens.records import Vectors
 
 _CLASSES = {
