@@ -87,7 +87,7 @@ def test_every_fault_of_tables_and_photos_is_reported_at_once(
     boxes = {f.row: f.problem for f in report.faults if f.file == "queries.csv"}
     assert boxes[2] == "bad_box: is not a finite number"
     assert boxes[3] == "bad_box: must be positive: the box is empty"
-    assert "wholly outside the photo of 64 x 48 pixels" in boxes[4]
+    assert "entirely outside the photo of 64 x 48 pixels" in boxes[4]
     assert not report.ok
     assert (report.n_gallery, report.n_queries, report.n_clipped) == (10, 5, 1)
     assert (report.n_products, report.n_without_positive) == (3, 1)
@@ -120,7 +120,8 @@ def test_the_report_is_json_of_the_promised_shape(make_dataset: Callable[..., Pa
             "row": 2,
             "column": "bbox_x",
             "value": "900,0,5,5",
-            "problem": "outside_box: box 900,0,5,5 lies wholly outside the photo of 64 x 48 pixels",
+            "problem": "outside_box: box 900,0,5,5 lies entirely outside the photo of "
+            "64 x 48 pixels",
         }
     ]
 

@@ -149,7 +149,7 @@ def test_a_bad_box_is_shown_as_the_problem(make_dataset: Callable[..., Path]) ->
     shown = [Shown(photo, "query", []) for photo in read_dataset(root).queries]
     text = "".join(page_of(root, shown).texts)
     assert "must be positive: the box is empty" in text
-    assert "lies wholly outside the photo" in text
+    assert "lies entirely outside the photo" in text
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_faults_are_told(shop: Path, snapshot: Path, tmp_path: Path) -> None:
         shoplens.search(tmp_path / "absent.png", shop)
     with pytest.raises(PhotoError, match="not an image"):
         shoplens.search(b"no image", shop)
-    with pytest.raises(PhotoError, match="wholly outside"):
+    with pytest.raises(PhotoError, match="entirely outside"):
         shoplens.search(snapshot, shop, box="500,500,9,9")
     with pytest.raises(PhotoError, match="is not x,y,w,h"):
         shoplens.search(snapshot, shop, box="somewhere")

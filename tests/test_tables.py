@@ -240,7 +240,7 @@ def test_an_empty_file_has_no_header(folder: Path, text: str) -> None:
 
 def test_a_repeated_column_is_refused(folder: Path) -> None:
     faults = gallery_faults(folder, "seller_img_id,img_path,img_path\n0,a.png,b.png\n")
-    assert only(faults) == (1, "img_path", "", "stands twice in the header")
+    assert only(faults) == (1, "img_path", "", "appears twice in the header")
 
 
 def test_a_repeated_header_further_down_is_named_with_its_row(folder: Path) -> None:

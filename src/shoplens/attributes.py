@@ -1,4 +1,4 @@
-"""What tables tell of a photo beyond what the format asks for: category, brand, price."""
+"""Attributes of photos: what further columns of a table say (category, brand, price)."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class AttributeColumns:
         return Attributes(self._positions, [column[row] for column in self._columns.values()])
 
     def append(self, attributes: Mapping[str, Value]) -> None:
-        """Add a row at the end; what a row lacks is None."""
+        """Add a row at the end; a column that it does not have is None."""
         if new := [name for name in attributes if name not in self._columns]:
             self._columns |= {name: [None] * self._n_rows for name in new}
             # Rows handed out before go on with the columns there were.

@@ -24,25 +24,25 @@ Domain = Literal["user", "seller"]
 """Who took the photo. Encoders treat the two differently (per-domain centring)."""
 
 BoxFrame = Literal["upright", "stored"]
-"""What a box's pixels count: the photo after its EXIF turn, or the pixels as stored in the file."""
+"""What the pixels of a box refer to: the photo after its EXIF turn, or as stored in the file."""
 
 REASONS = {
     "missing": "the file is not there",
     "empty": "the file has no bytes",
-    "not_an_image": "the bytes are no image of a known format",
-    "truncated": "the file ends before the picture does",
-    "corrupt": "the picture's data are damaged",
+    "not_an_image": "the bytes are not an image in a known format",
+    "truncated": "the file ends before the image does",
+    "corrupt": "the image data are damaged",
     "not_installed": "what reads this format is not installed",
-    "too_large": "more pixels or bytes than the limit (a decompression bomb?)",
-    "unsupported": "a pixel type without a defined way to RGB",
+    "too_large": "more pixels or bytes than the limit (it may be a decompression bomb)",
+    "unsupported": "a pixel type that cannot be converted to RGB",
     "bad_box": "the box is not four finite numbers with a positive width and height",
-    "outside_box": "the box lies wholly outside the photo",
+    "outside_box": "the box lies entirely outside the photo",
     "unreadable": "the file could not be opened (permissions, disk error)",
-    "unreachable": "the network or the service that holds the file did not give it",
-    "no_direction": "the model's vector of it is zero or not finite",
-    "no_vector": "the given vectors hold none for this photo",
+    "unreachable": "the network or the service that holds the file did not deliver it",
+    "no_direction": "the model's vector for it is zero or not finite",
+    "no_vector": "the given vectors contain none for this photo",
 }
-"""Why a photo could not be used: the words failures are counted by, and what each means."""
+"""Why a photo could not be used: the words that failures are counted by, and their meanings."""
 
 Vectors = npt.NDArray[np.float32]
 """(n, d) float32, a row for each photo."""
@@ -121,7 +121,7 @@ class Box:
         return self.y1 - self.y0
 
     def is_within(self, size: tuple[int, int]) -> bool:
-        """Whether no part of the box lies outside a photo of `size` (width, height)."""
+        """Whether the whole box lies inside a photo of `size` (width, height)."""
         return self.x0 >= 0 and self.y0 >= 0 and self.x1 <= size[0] and self.y1 <= size[1]
 
     def clip(self, size: tuple[int, int]) -> Box:
@@ -134,7 +134,7 @@ class Box:
         if x1 <= x0 or y1 <= y0:
             raise PhotoError(
                 "outside_box",
-                f"box {self} lies wholly outside the photo of {size[0]} x {size[1]} pixels",
+                f"box {self} lies entirely outside the photo of {size[0]} x {size[1]} pixels",
             )
         return Box(x0, y0, x1, y1)
 
@@ -160,32 +160,31 @@ class Photo:
     product_id: str | None = None
     """Ground truth, read as text and never interpreted; None where it is not known."""
     problem: PhotoError | None = None
-    """Why the photo cannot be used, where the table alone tells (a bad box, a missing file)."""
+    """Why the photo cannot be used, if the table alone shows it (a bad box, a missing file)."""
     file: File | None = None
     """Where its bytes are (an archive, a column, a URL); None means the file at `path`.
     `shoplens.sources.read_photo` reads either."""
     attributes: Mapping[str, Value] = NO_ATTRIBUTES
-    """What further columns of its table say of it (category, brand, price), by their names;
-    immutable."""
+    """Further columns of its table (category, brand, price), by name. Immutable."""
 
 
 _Others = tuple[Domain, Box | None, BoxFrame, PhotoError | None]
 
 
 class PhotoColumns(Sequence[Photo]):
-    """A growing list of photos that keeps their columns, and makes a `Photo` when it is asked for.
+    """A growing list of photos that stores columns and makes a `Photo` when you ask for one.
 
     A catalogue of millions is listed in memory, where a `Photo` with its `Path` takes about 0.6 KB
     and a row of columns a third of it.
 
-    Raises `DataError` when an id is no int32.
+    Raises `DataError` when an id is not an int32.
     """
 
     def __init__(self, photos: Iterable[Photo] = ()) -> None:
         self._ids = array("i")
         self._names: list[str] = []
         self._paths: list[str | Path] = []
-        """What stands before the name where a path ends with it, as a rule one folder's text."""
+        """What comes before the name where a path ends with it: usually the text of one folder."""
         self._others: list[_Others] = []
         self._products: list[str | None] = []
         self._files: list[File | None] = []
@@ -257,9 +256,9 @@ class PhotoSet(Sequence[Photo]):
 
     `numbered` says that ids only count the photos, as in a folder without a table: one photo more,
     and others have them. Such photos are known again by their names. `n_others` is how many files
-    of such a folder are no photos.
+    in such a folder are not photos.
 
-    Raises `DataError` when an id is repeated or is no int32.
+    Raises `DataError` when an id is repeated or is not an int32.
     """
 
     def __init__(
@@ -317,7 +316,7 @@ class Fault:
 
     @property
     def cause(self) -> tuple[str, str, str]:
-        """What faults of one kind share: file, column, and the problem without its particulars."""
+        """What faults of one kind share: file, column, and the problem without its details."""
         problem = self.problem.replace(self.value, "") if self.value else self.problem
         reason = problem.partition(": ")[0]
         return self.file, self.column, reason if reason in REASONS else _DIGITS.sub("", problem)

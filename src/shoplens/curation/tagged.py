@@ -15,13 +15,13 @@ from shoplens.sources.folders import DiskFolder
 from shoplens.sources.images import photos_among
 
 Layout = Literal["DOMAIN/PRODUCT", "PRODUCT/DOMAIN", "table"]
-"""How a source says whose a photo is and what it shows: `user/PRODUCT/...`, `PRODUCT/user/...` or
+"""How a source says who took a photo and what it shows: `user/PRODUCT/...`, `PRODUCT/user/...` or
 rows of a CSV table."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaggedPhotos:
-    """What a source of tagged photos holds."""
+    """The photos of a tagged source."""
 
     layout: Layout
     root: Path
@@ -33,7 +33,7 @@ class TaggedPhotos:
     """Of each photo, the row of its table that names it first; the header is row 1. Empty for a
     folder tree."""
     n_repeated: int
-    """Rows left out because another says the same."""
+    """Rows left out because they repeat another."""
     strays: tuple[str, ...]
     """Images outside the layout, which belong to no product."""
 
@@ -82,12 +82,12 @@ def _read_tree(root: Path) -> TaggedPhotos:
     if faults:
         raise DataError(f"{root}: {counted(len(faults), 'folder')} that cannot be read", faults)
     if not photos:
-        raise DataError(f"{root} holds no image in a folder of a product ({layout})")
+        raise DataError(f"{root} contains no image in a folder of a product ({layout})")
     return TaggedPhotos(layout, root, tuple(photos), (), 0, tuple(strays))
 
 
 def _recognise(root: Path) -> Layout:
-    """Tell a tree's layout, by where folders called user and seller stand."""
+    """Return the layout of a tree, by the position of folders called user and seller."""
     tops = _folders(root)
     first = [name for name in tops if name.lower() in DOMAINS]
     inner = [
@@ -105,7 +105,7 @@ def _recognise(root: Path) -> Layout:
         return "PRODUCT/DOMAIN"
     raise DataError(
         f"{root} has neither folders user/PRODUCT/ and seller/PRODUCT/ nor PRODUCT/user/ and "
-        "PRODUCT/seller/; a CSV table (img_path, domain, product_id) tags photos that lie otherwise"
+        "PRODUCT/seller/; for other layouts, write a CSV table (img_path, domain, product_id)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Looking a dataset through: every fault at once, in tables and photos."""
+"""Checking a dataset: every fault at once, in tables and photos."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ _PROBE = 64
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What looking a dataset through found."""
+    """The result of checking a dataset."""
 
     faults: tuple[Fault, ...]
     n_gallery: int
     n_queries: int
     n_clipped: int
-    """Boxes partly outside their photo: not a fault, they are clipped."""
+    """Boxes partly outside their photo. They are clipped and are not a fault."""
     n_products: int | None
     """Products in the gallery; None when they are not known."""
     n_without_positive: int | None
     """Queries whose product has no gallery photo; None when products are not known."""
     n_others: int
-    """Files of a plain folder of images that are no photos, and so are left out."""
+    """Files in a plain folder of images that are not photos and so are left out."""
 
     @property
     def ok(self) -> bool:
-        """Whether there is no fault."""
+        """Whether there are no faults."""
         return not self.faults
 
     def to_json(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def check(
     workers: int | None = None,
     progress: Progress = silent,
 ) -> CheckReport:
-    """Read every row of a dataset and decode every photo, and list all that is wrong.
+    """Read every row of a dataset, decode every photo, and list everything that is wrong.
 
     Args:
         source: a test set; or anything else that `shoplens.read_gallery` takes, checked as a
@@ -106,7 +106,7 @@ def check(
     for table in tables:
         faults.extend([*table.faults, *table.photo_faults])
         if not table.photos and not table.faults:
-            faults.append(Fault(table.file, 0, "", "", "holds no photo"))
+            faults.append(Fault(table.file, 0, "", "", "contains no photo"))
         places = zip(table.photos, table.rows, strict=True)
         for (photo, row), look in zip(
             places, parallel_map(_look, table.photos, workers), strict=True
@@ -121,10 +121,10 @@ def check(
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What one photo looks like."""
+    """The result of checking one photo."""
 
     faults: tuple[tuple[str, PhotoError], ...] = ()
-    """What is wrong, and the column it is to be blamed on."""
+    """What is wrong, and the column that says so."""
     clipped: bool = False
 
 
@@ -155,7 +155,7 @@ def _photo_faults(
     file: str, row: int, photo: Photo, look: _Look, columns: Mapping[str, str]
 ) -> Iterator[Fault]:
     for column, error in look.faults:
-        # A photo of a plain folder stands in no table.
+        # A photo in a plain folder is not in a table.
         named = columns.get(column, column) if row else ""
         value = photo.name if column == "img_path" else str(photo.box)
         yield Fault(file, row, named, value, f"{error.reason}: {error}")
@@ -166,7 +166,7 @@ def _unlabelled(table: Table, column: str) -> Iterator[Fault]:
     if any(photo.product_id is not None for photo in table.photos):
         for photo, row in zip(table.photos, table.rows, strict=True):
             if photo.product_id is None:
-                yield Fault(table.file, row, column, "", "is empty, other rows have one")
+                yield Fault(table.file, row, column, "", "is empty, but other rows have one")
 
 
 def _report(tables: list[Table], faults: list[Fault], n_clipped: int) -> CheckReport:

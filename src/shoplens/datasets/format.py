@@ -63,7 +63,7 @@ def read_box(
 
 
 def check_mapping(columns: Mapping[str, str] | None) -> None:
-    """Raise `DataError` when a column mapping has a key that is no column of the format."""
+    """Raise `DataError` when a column mapping has a key that is not a column of the format."""
     for name in columns or {}:
         if name not in COLUMNS:
             raise DataError(f"column mapping: {name!r} is not a column{hint(name, COLUMNS)}")

@@ -74,7 +74,7 @@ def _image_table(folder: Folder, names: list[str], faults: list[Fault], n_others
         photos.append(Photo(number, name, file.path, "seller", file=None if file.on_disk else file))
     if not photos and not faults:
         known = ", ".join(sorted(IMAGE_SUFFIXES))
-        problem = f"holds neither a gallery.csv nor any image ({known})"
+        problem = f"contains neither a gallery.csv nor any image ({known})"
         faults = [Fault(str(folder), 0, "", "", problem)]
     return Table(
         folder.path.name,

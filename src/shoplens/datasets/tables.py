@@ -38,18 +38,18 @@ _PHOTO_ID = "photo_id"
 """The id column of tables of columns, as in files of vectors."""
 _PATH = "path"
 """The column of names of tables of columns, where there is no `img_path`."""
-TellFault = Callable[[int, str, str, str], None]
+ReportFault = Callable[[int, str, str, str], None]
 """Takes a row, a column, a value and what is wrong with it."""
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What reading a table gave: the photos, the row each stands in, and the faults."""
+    """The result of reading a table: the photos, the row of each, and the faults."""
 
     file: str
     photos: PhotoColumns
-    """All whose file is known; ids are good for nothing where there are `faults`."""
+    """All whose file is known. Do not use the ids if there are `faults`."""
     rows: Sequence[int]
     """Row of each photo as a spreadsheet counts (the header is 1, but the first row of a table of
     columns, which has no header); 0 where there is no table."""
@@ -60,7 +60,7 @@ class Table:
     numbered: bool = False
     """Whether ids only count the rows (see `PhotoSet`)."""
     n_others: int = 0
-    """Files of a folder that are no photos; hidden ones do not count."""
+    """Files in a folder that are not photos, hidden ones not counted."""
 
     def photo_set(self) -> PhotoSet:
         """Return the photos; raises `DataError` when an id is repeated."""
@@ -89,7 +89,7 @@ def read_table(
 
     Raises:
         MissingError: the file is not there, or what reads it is not installed.
-        DataError: it cannot be read, or `columns` has a key that is no column of the format.
+        DataError: it cannot be read, or `columns` has a key that is not a column of the format.
     """
     name = file.path.name
     if _is_column_table(file):
@@ -100,11 +100,11 @@ def read_table(
     return reader.table()
 
 
-def csv_lines(file: File, fault: TellFault) -> Iterator[tuple[int, list[str]]]:
+def csv_lines(file: File, fault: ReportFault) -> Iterator[tuple[int, list[str]]]:
     """Yield the lines of a CSV file, empty ones too, with their rows; the header is row 1.
 
-    Raises `DataError` or `MissingError` when it cannot be read; bytes and quotes that are wrong are
-    told to `fault`.
+    Raises `DataError` or `MissingError` when it cannot be read; bytes and quotes that are
+    wrong are reported to `fault`.
     """
     try:
         stream = file.open() if file.on_disk else io.BytesIO(file.read())
@@ -120,9 +120,9 @@ def csv_lines(file: File, fault: TellFault) -> Iterator[tuple[int, list[str]]]:
 
 
 def complete_rows(
-    lines: Iterable[tuple[int, list[str]]], header: Sequence[str], fault: TellFault
+    lines: Iterable[tuple[int, list[str]]], header: Sequence[str], fault: ReportFault
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield the lines below a header that have a field for each column; `fault` is told others."""
+    """Yield the lines below a header with a field for each column; `fault` gets the others."""
     for row, fields in lines:
         if len(fields) == len(header):
             yield row, fields
@@ -264,7 +264,7 @@ class _TableReader:
     def _header_is_complete(self, header: list[str]) -> bool:
         complete = True
         for name in sorted(name for name, n in Counter(header).items() if n > 1 and name):
-            self.fault(1, name, "", "stands twice in the header")
+            self.fault(1, name, "", "appears twice in the header")
             complete = False
         for ours, theirs in self._wanted.items():
             unboxed = ours in BOX_COLUMNS and not self._needs_boxes(header)

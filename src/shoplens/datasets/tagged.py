@@ -43,8 +43,8 @@ def read_tagged_table(
         columns: the table's own column names, keyed by ours.
         box_frame: what the pixels of its boxes count.
         needed: columns that every row must fill.
-        strict_boxes: whether a side of a box that is no number is a fault of the table, and not
-            only a problem of its photo.
+        strict_boxes: whether a side of a box that is not a number is a fault of the table,
+            instead of a problem of one photo.
 
     Returns:
         The photos, numbered from 0, with the faults beside them.

@@ -1,4 +1,4 @@
-"""A run laid out for looking at: who found what, by product and category."""
+"""An evaluated run, arranged for reports: which query found what, by product and category."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shoplens.records import PhotoSet
 from shoplens.runs import Run
 
 DEPTH = 10
-"""How far down a row confusions and label errors are looked for."""
+"""How many ranks of a row are searched for confusions and label errors."""
 
 Codes = npt.NDArray[np.int64]
 
@@ -70,7 +70,7 @@ class Study:
 
 
 def study(run: Run, categories: Mapping[str, str] | None = None) -> Study:
-    """Look a run's results up.
+    """Look up the results of a run.
 
     Args:
         run: scored by `map@1000` at least.

@@ -4,11 +4,11 @@ There are two nouns. A `File` is bytes at a place, a `Folder` is files by their 
 
     files            File; a file on disk
     memory           a file in memory
-    folders          Folder; a folder on disk, and what of it may be named
+    folders          Folder; a folder on disk, and the names that are allowed in it
     images           which files of a folder are photos
     archives         zip and tar: a folder of files at known offsets
     columns          Parquet, Arrow and Lance: a file in each cell of a column of image bytes
-    formats          these formats behind one face
+    formats          these formats behind one interface
     remote           files and folders behind URLs (extra [remote])
     requests         the requests these make
     opening          what a path or URL means: a folder, or a table in one

@@ -43,7 +43,7 @@ _ZIP_ERRORS = (
     OSError,
     EOFError,
 )
-"""What zipfile raises on damaged directories."""
+"""What zipfile raises on a damaged directory."""
 
 
 def kind_of_archive(head: bytes, name: str) -> Literal["zip", "tar"] | None:
@@ -58,8 +58,8 @@ def kind_of_archive(head: bytes, name: str) -> Literal["zip", "tar"] | None:
     for start, method in _COMPRESSED.items():
         if head.startswith(start):
             raise DataError(
-                f"{name} is compressed as a whole ({method}), so that no photo in it can be read "
-                "by itself, and photos hardly shrink: unpack it, or pack it as .tar or .zip"
+                f"{name} is compressed as a whole ({method}), so a single photo in it cannot "
+                "be read, and photos hardly shrink: unpack it, or pack it as .tar or .zip"
             )
     return None
 
@@ -136,7 +136,7 @@ def read_archive(archive: File, kind: Literal["zip", "tar"]) -> Archive:
             if isinstance(member, str):
                 faults.append(Fault(archive.path.name, 0, "", name, member))
             elif relative in files:
-                faults.append(Fault(archive.path.name, 0, "", name, "stands twice in the archive"))
+                faults.append(Fault(archive.path.name, 0, "", name, "appears twice in the archive"))
             else:
                 files[relative] = member
     except PhotoError as error:
@@ -146,7 +146,7 @@ def read_archive(archive: File, kind: Literal["zip", "tar"]) -> Archive:
 
 @dataclass(frozen=True, slots=True)
 class NoFile(WholeFile):
-    """A file that an archive lacks, though a table names it."""
+    """A file that a table names and the archive does not contain."""
 
     path: Path
 
@@ -198,7 +198,7 @@ class ZipMember(WholeFile):
         wanted = _LOCAL_HEADER + _ROOM + self.stored
         data = self.archive.read_range(self.offset, wanted)
         if len(data) < _LOCAL_HEADER or not data.startswith(_ZIP_STARTS[0]):
-            raise PhotoError("corrupt", f"{self} has no header where the archive says")
+            raise PhotoError("corrupt", f"{self} has no header where the archive states one")
         if struct.unpack_from("<H", data, 6)[0] & 1:
             raise PhotoError("unreadable", f"{self} is encrypted")
         start = _LOCAL_HEADER + sum(struct.unpack_from("<HH", data, 26))
@@ -206,7 +206,7 @@ class ZipMember(WholeFile):
             data += self.archive.read_range(self.offset + wanted, lack)
         data = data[start : start + self.stored]
         if len(data) < self.stored:
-            raise PhotoError("truncated", f"{self} lies past the archive's end")
+            raise PhotoError("truncated", f"{self} lies beyond the end of the archive")
         return data
 
     def _unpack(self, data: bytes) -> bytes:
@@ -214,12 +214,12 @@ class ZipMember(WholeFile):
             return data
         unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            # A bomb says in its directory that it is small.
+            # A decompression bomb states a small size in its directory.
             data = unpacker.decompress(data, self.size + 1)
         except zlib.error as error:
             raise PhotoError("corrupt", f"{self}: {error}") from error
         if len(data) != self.size:
-            raise PhotoError("corrupt", f"{self} is not as long as the archive says")
+            raise PhotoError("corrupt", f"{self} is not as long as the archive states")
         return data
 
 
@@ -246,7 +246,7 @@ class TarMember(WholeFile):
             raise too_large(str(self), self.size)
         data = self.archive.read_range(self.start, self.size)
         if len(data) < self.size:
-            raise PhotoError("truncated", f"{self} lies past the archive's end")
+            raise PhotoError("truncated", f"{self} lies beyond the end of the archive")
         return data
 
     def read_range(self, start: int, length: int) -> bytes:
@@ -290,7 +290,7 @@ def _tar_members(archive: File) -> Iterator[tuple[str, TarMember | str]]:
                 opened.members = []  # type: ignore[attr-defined]
                 end = info.offset_data
                 if info.issparse():
-                    yield info.name, "is stored with holes; pack it without --sparse"
+                    yield info.name, "is stored as a sparse file; pack it without --sparse"
                 elif info.isreg():
                     end += -(-info.size // _BLOCK) * _BLOCK
                     packed[info.name] = TarMember(archive, info.name, info.offset_data, info.size)
@@ -299,13 +299,13 @@ def _tar_members(archive: File) -> Iterator[tuple[str, TarMember | str]]:
                     yield info.name, replace(packed[info.linkname], name=info.name)
                 elif info.islnk() or info.issym():
                     yield info.name, f"is a link to {info.linkname}; pack with --dereference"
-            # tarfile takes damage between two members for the archive's end.
+            # tarfile takes damage between two members for the end of the archive.
             stream.seek(end)
             if stream.read(_BLOCK) != bytes(_BLOCK):
-                raise tarfile.ReadError("it has no end mark where its last file ends")
+                raise tarfile.ReadError("it has no end mark after its last file")
     except (tarfile.TarError, ValueError, OSError, EOFError) as error:
         raise _damaged(archive, error) from error
 
 
 def _damaged(archive: File, error: Exception) -> DataError:
-    return DataError(f"{archive} is damaged, or was not copied to its end: {error}")
+    return DataError(f"{archive} is damaged or incomplete: {error}")

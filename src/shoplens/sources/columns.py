@@ -59,7 +59,7 @@ class PhotoColumn:
     format: Format
     name: str
     stamp: str
-    """Tells the file from what was there before."""
+    """Distinguishes the file from an earlier one at the same path."""
     block_rows: int
 
 
@@ -109,7 +109,7 @@ class ColumnTable:
         image_column: the column of bytes; None takes the only one, or the first of `USUAL_NAMES`.
 
     Raises:
-        DataError: a file is damaged, or no column of bytes can be told.
+        DataError: a file is damaged, or its column of bytes cannot be chosen.
         MissingError: a file or the package that reads it is not there.
     """
 
@@ -126,7 +126,7 @@ class ColumnTable:
             image_column = image_column or _only_column_of_bytes(file, opened)
             if image_column not in opened.bytes_columns:
                 raise DataError(
-                    f"{file}: column {image_column!r} holds no bytes; "
+                    f"{file}: column {image_column!r} is not a column of bytes; "
                     f"there are {_listed(opened.bytes_columns)}"
                 )
             columns = opened.value_columns
@@ -146,8 +146,8 @@ class ColumnTable:
     def rows(self, columns: Sequence[str]) -> Iterator[tuple[dict[str, Value], Cell, str | None]]:
         """Yield each row's values of `columns`, its photo, and the photo's own name.
 
-        A null or NaN is None. The name is the path beside the bytes, as in data sets of Hugging
-        Face; None where there is none.
+        A null or NaN is None. The name is the path beside the bytes, as in datasets of Hugging
+        Face, or None.
         """
         for part in self._parts:
             opened = _opened(part.file, part.format)

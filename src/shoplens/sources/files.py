@@ -22,7 +22,7 @@ class File(Protocol):
 
     A small value: immutable, hashable, and equal to another that means the same bytes. It holds no
     open file, can be pickled (another process reads it there), and may be read from several threads
-    at once. Its text names the place for people. Every method raises `PhotoError` with reason
+    at once. `str` of it names the place in messages. Every method raises `PhotoError` with reason
     `missing`, `unreadable`, `unreachable` or `too_large`.
     """
 
@@ -44,7 +44,7 @@ class File(Protocol):
         """Return a seekable stream over the file."""
 
     def stamp(self) -> str:
-        """Return a text that changes when the file does, as far as can be told."""
+        """Return a text that changes when the file does, as far as that can be seen."""
 
     def __str__(self) -> str: ...
     def __hash__(self) -> int: ...

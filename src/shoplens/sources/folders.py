@@ -18,7 +18,7 @@ _SYSTEM_FOLDERS = frozenset({"__MACOSX", "lost+found", "System Volume Informatio
 class Folder(Protocol):
     """Files by their names: a folder on disk, an archive, a folder behind a URL.
 
-    A name is a path relative to the folder, with `/`. The folder's text names it for people.
+    A name is a path relative to the folder, with `/`. `str` of it names the folder in messages.
     """
 
     @property
@@ -89,11 +89,14 @@ class DiskFolder:
         """Return the file that a table means by `name`, and whether it is there."""
         relative = os.path.normpath(inside(name.replace(os.sep, "/")))
         path = self.path / relative
-        if not os.path.lexists(path) and os.path.lexists(self.path / "data" / relative):
-            path = self.path / "data" / relative
+        is_there = path.is_file()
+        if not is_there and not os.path.lexists(path):
+            below_data = self.path / "data" / relative
+            if os.path.lexists(below_data):
+                path, is_there = below_data, below_data.is_file()
         if not (self._follows or self._is_inside(path)):
             raise ValueError("leaves the folder through a symbolic link")
-        return DiskFile(path), path.is_file()
+        return DiskFile(path), is_there
 
     def _walk(self, faults: list[Fault]) -> Iterator[str]:
         # A link may lead to a folder above it: none is entered within itself.

@@ -1,4 +1,4 @@
-"""The file formats with columns of bytes, behind one face."""
+"""The file formats with columns of bytes, behind one interface."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def open_columns(file: File, kind: str) -> OpenColumns:
 
 
 class _Columns:
-    """What all formats do with an Arrow schema."""
+    """What all formats read from an Arrow schema."""
 
     def __init__(self, schema: Any) -> None:
         self.schema = schema
@@ -215,7 +215,7 @@ class _LanceDataset(_Columns):
 
 def _stream(file: File) -> Any:
     if file.on_disk:
-        file.stamp()  # Says better than Arrow that there is no such file.
+        file.stamp()  # This reports a missing file better than Arrow does.
         return arrow().OSFile(str(file.path))
     return file.open()
 

@@ -58,4 +58,4 @@ def _starts_as_image(folder: Folder, name: str) -> bool:
     try:
         return is_image(folder.file(name).read_range(0, HEAD_BYTES))
     except PhotoError:
-        return False  # It cannot be told to be a photo, and is counted among what is none.
+        return False  # It cannot be read, so it is counted as a file that is not a photo.

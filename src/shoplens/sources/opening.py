@@ -1,4 +1,4 @@
-"""What a source is: told by its first bytes, and behind a URL by its name first."""
+"""What a path or URL means, by the first bytes of a file and, for a URL, by its name first."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LANCE_VERSIONS = "_versions"
 def open_source(
     source: str | Path, table_names: Collection[str] = ()
 ) -> tuple[Folder, File | None]:
-    """Tell what a path or URL means.
+    """Return what a path or URL means.
 
     Args:
         source: a folder, an archive or a table.
@@ -36,8 +36,8 @@ def open_source(
         counts as a file, and a file that is nothing else as a CSV table.
 
     Raises:
-        DataError: a kind that is not read, by what it is or where it is.
-        MissingError: there is nothing.
+        DataError: it is of a kind that cannot be read, or cannot be read from there.
+        MissingError: there is nothing there.
     """
     text = str(source)
     if is_url(text):

@@ -1,7 +1,6 @@
 """Files and folders behind URLs.
 
-Which hosts are asked is the caller's affair: nothing here follows a URL that the caller did not
-pass on.
+The caller decides which hosts are asked: nothing here follows a URL that the caller did not pass.
 """
 
 from __future__ import annotations
@@ -35,7 +34,9 @@ def is_url(text: str) -> bool:
 def check_url(url: str) -> None:
     """Raise ValueError when `url` is of a scheme that is not read."""
     if requests.scheme_of(url) not in SCHEMES:
-        raise ValueError(f"is a URL of a kind that is not read (read are {', '.join(SCHEMES)})")
+        raise ValueError(
+            f"is a URL of a kind that cannot be read (supported: {', '.join(SCHEMES)})"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class RemoteFolder:
 
         Raises:
             DataError: the folder cannot be listed.
-            MissingError: there is nothing.
+            MissingError: there is nothing there.
         """
         if requests.is_web(self.url):
             raise DataError(
@@ -118,7 +119,7 @@ class RemoteFolder:
         except PhotoError as error:
             raise as_whole(self, error) from error
         if not any(names):
-            raise MissingError(f"{self}: there is nothing")
+            raise MissingError(f"{self} is empty or not there")
         return sorted(name for name in names if not is_hidden(name)), []
 
     def file(self, name: str) -> RemoteFile:
@@ -176,7 +177,9 @@ class Web:
         """Return the file behind a URL, and True: nothing is asked yet."""
         check_url(name)
         if not self._allowed:
-            raise ValueError("is a URL, and a table may name URLs only where that is allowed")
+            raise ValueError(
+                "is a URL, and URLs in tables are not allowed here (--remote allows them)"
+            )
         return RemoteFile(name), True
 
 

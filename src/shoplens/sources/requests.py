@@ -1,6 +1,6 @@
 """Requests for files behind URLs, made through fsspec (extra `[remote]`).
 
-Every request has a time limit and is tried a few times; what it ends in is the bytes or a
+Every request has a time limit and is tried a few times. It ends with the bytes or with a
 `PhotoError`.
 """
 
@@ -20,7 +20,7 @@ from shoplens.sources.files import MAX_BYTES, too_large
 TRIES = 3
 FIRST_WAIT_SECONDS = 0.25
 """Waited before the second try, twice that before the third; up to half as long again by chance,
-so that many workers do not come back together."""
+so that many workers do not retry at the same time."""
 REQUEST_SECONDS = 60.0
 """One request may take this long."""
 LIST_SECONDS = 600.0
@@ -90,7 +90,7 @@ def without_secrets(url: str) -> str:
 
 
 class _Answer(Exception):
-    """An HTTP status that is no success."""
+    """An HTTP status that does not mean success."""
 
     def __init__(self, status: int, words: str) -> None:
         self.status = status
@@ -174,8 +174,8 @@ async def _get(system: Any, url: str, start: int, length: int | None) -> tuple[b
         if length is not None and answer.status != 206:
             raise PhotoError(
                 "unreachable",
-                f"{without_secrets(url)}: the server gives no parts of files, which an archive "
-                "or table needs; download it and name the file",
+                f"{without_secrets(url)}: the server does not deliver parts of files, which an "
+                "archive or a table needs; download the file and name it",
             )
         parts, n = [], 0
         async for part in answer.content.iter_chunked(_CHUNK):
