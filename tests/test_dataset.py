@@ -15,7 +15,7 @@ from shoplens.datasets.dataset import read_dataset, read_gallery
 from shoplens.errors import DataError
 from shoplens.records import Box
 from shoplens.sources import read_photo
-from shoplens.sources.folders import DiskFolder
+from shoplens.sources.folder import DiskFolder
 
 
 def test_a_test_set_folder_becomes_typed_records(make_dataset: Callable[..., Path]) -> None:

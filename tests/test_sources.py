@@ -35,8 +35,8 @@ from shoplens.report import Result, Shown, write_page
 from shoplens.sources import columns as columns_module
 from shoplens.sources import read_photo, requests
 from shoplens.sources.archives import ZipMember
-from shoplens.sources.files import DiskFile
-from shoplens.sources.folders import inside
+from shoplens.sources.file import DiskFile
+from shoplens.sources.folder import inside
 from shoplens.sources.remote import RemoteFile, is_url
 
 NAMES = ("b.png", "sub/a b#1?.png", "sub/c.jpg")

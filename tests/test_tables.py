@@ -11,8 +11,8 @@ from shoplens.datasets.format import ROW_NUMBER
 from shoplens.datasets.tables import read_table
 from shoplens.errors import DataError, MissingError
 from shoplens.records import Box, Fault
-from shoplens.sources.files import DiskFile
-from shoplens.sources.folders import DiskFolder
+from shoplens.sources.file import DiskFile
+from shoplens.sources.folder import DiskFolder
 
 GALLERY = "seller_img_id,img_path\n"
 QUERIES = "user_img_id,img_path,bbox_x,bbox_y,bbox_w,bbox_h\n"

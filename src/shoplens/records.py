@@ -18,7 +18,7 @@ from shoplens.attributes import NO_ATTRIBUTES, AttributeColumns, Value
 from shoplens.errors import DataError, PhotoError
 
 if TYPE_CHECKING:
-    from shoplens.sources.files import File
+    from shoplens.sources.file import File
 
 Domain = Literal["user", "seller"]
 """Who took the photo. Encoders treat the two differently (per-domain centring)."""

@@ -27,8 +27,8 @@ from shoplens.models import DEFAULT_MODEL, load_encoder
 from shoplens.models.devices import CPU
 from shoplens.ranking import DEPTH, Ranking, rank
 from shoplens.records import Domain, PhotoSet
-from shoplens.sources.files import DiskFile
-from shoplens.sources.folders import DiskFolder
+from shoplens.sources.file import DiskFile
+from shoplens.sources.folder import DiskFolder
 from shoplens.vectors.embeddings import Embeddings
 
 _INTERVAL = 10.0

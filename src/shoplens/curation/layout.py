@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from shoplens.datasets.format import BOX_COLUMNS, TABLE_NAMES
-from shoplens.datasets.tagged import CATEGORY
+from shoplens.datasets.tagged_table import CATEGORY
 from shoplens.files import write_text
 from shoplens.records import Domain, Photo
 

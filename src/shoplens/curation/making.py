@@ -17,7 +17,7 @@ from shoplens.curation.layout import FOLDERS, write_tables
 from shoplens.curation.tagged import TaggedPhotos, read_tagged
 from shoplens.datasets.checking import check
 from shoplens.datasets.format import TABLE_NAMES
-from shoplens.datasets.tagged import CATEGORY
+from shoplens.datasets.tagged_table import CATEGORY
 from shoplens.errors import DataError, PhotoError, ShoplensError
 from shoplens.folders import require_new_folder, writing_folder
 from shoplens.parallel import parallel_map

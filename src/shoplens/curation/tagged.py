@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from shoplens.datasets.tagged import DOMAINS, read_tagged_table
+from shoplens.datasets.tagged_table import DOMAINS, read_tagged_table
 from shoplens.errors import DataError
 from shoplens.records import BoxFrame, Fault, Photo
 from shoplens.report.counts import counted
-from shoplens.sources.folders import DiskFolder
+from shoplens.sources.folder import DiskFolder
 from shoplens.sources.images import photos_among
 
 Layout = Literal["DOMAIN/PRODUCT", "PRODUCT/DOMAIN", "table"]

@@ -11,16 +11,16 @@ from shoplens.datasets.tables import Table, read_column_table, read_table
 from shoplens.errors import MissingError
 from shoplens.records import BoxFrame, Domain, Fault, Photo, PhotoColumns
 from shoplens.sources.columns import SUFFIXES
-from shoplens.sources.files import File
-from shoplens.sources.folders import Folder
+from shoplens.sources.file import File
+from shoplens.sources.folder import Folder
 from shoplens.sources.images import IMAGE_SUFFIXES, photos_among
-from shoplens.sources.opening import open_source
+from shoplens.sources.kinds import open_source
 
 
 def open_dataset(source: str | Path) -> tuple[Folder, File | None]:
     """Return the folder or archive that a source is, and None; or a table's folder, and the table.
 
-    Raises as `shoplens.sources.opening.open_source`.
+    Raises as `shoplens.sources.kinds.open_source`.
     """
     return open_source(source, [file for side in get_args(Domain) for file in table_files(side)])
 

@@ -30,8 +30,8 @@ from shoplens.datasets.format import (
 from shoplens.errors import PhotoError
 from shoplens.records import Box, BoxFrame, Domain, Fault, Photo, PhotoColumns, PhotoSet
 from shoplens.sources.columns import SUFFIXES, ColumnTable, format_of
-from shoplens.sources.files import File, as_whole
-from shoplens.sources.folders import Folder
+from shoplens.sources.file import File, as_whole
+from shoplens.sources.folder import Folder
 from shoplens.sources.remote import Web, is_url
 
 _PHOTO_ID = "photo_id"

@@ -12,8 +12,8 @@ from shoplens.distributed.partitions import OneFile, Partition
 from shoplens.errors import DataError, MissingError, PhotoError
 from shoplens.parallel import parallel_map
 from shoplens.sources.archives import Archive
-from shoplens.sources.files import File, as_whole
-from shoplens.sources.opening import open_source
+from shoplens.sources.file import File, as_whole
+from shoplens.sources.kinds import open_source
 from shoplens.sources.remote import is_url
 
 _ID_COLUMNS = ("photo_id", "seller_img_id")

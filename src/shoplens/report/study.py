@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shoplens.datasets.dataset import Dataset
-from shoplens.datasets.tagged import CATEGORY
+from shoplens.datasets.tagged_table import CATEGORY
 from shoplens.errors import DataError
 from shoplens.evaluation.bootstrap import Estimate, estimate
 from shoplens.evaluation.formulas import PerQuery

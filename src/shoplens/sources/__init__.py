@@ -2,16 +2,16 @@
 
 There are two nouns. A `File` is bytes at a place, a `Folder` is files by their names::
 
-    files            File; a file on disk
+    file             File; a file on disk
     memory           a file in memory
-    folders          Folder; a folder on disk, and the names that are allowed in it
+    folder           Folder; a folder on disk, and the names that are allowed in it
     images           which files of a folder are photos
     archives         zip and tar: a folder of files at known offsets
     columns          Parquet, Arrow and Lance: a file in each cell of a column of image bytes
     formats          these formats behind one interface
     remote           files and folders behind URLs (extra [remote])
     requests         the requests these make
-    opening          what a path or URL means: a folder, or a table in one
+    kinds            what a path or URL means: a folder, or a table in one
 
 A photo carries a `File` where it is none on disk: a small value that holds no open file, so that it
 can be read from any thread and sent to another process.
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from shoplens.errors import PhotoError
 from shoplens.records import Photo
-from shoplens.sources.files import DiskFile, File
+from shoplens.sources.file import DiskFile, File
 
 __all__ = ["file_of", "read_photo"]
 

@@ -19,8 +19,8 @@ from typing import Literal
 
 from shoplens.errors import DataError, PhotoError
 from shoplens.records import Fault
-from shoplens.sources.files import MAX_BYTES, File, WholeFile, as_whole, too_large
-from shoplens.sources.folders import inside, is_hidden
+from shoplens.sources.file import MAX_BYTES, File, WholeFile, as_whole, too_large
+from shoplens.sources.folder import inside, is_hidden
 
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}

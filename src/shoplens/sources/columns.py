@@ -17,7 +17,7 @@ from typing import Literal
 
 from shoplens.attributes import Value
 from shoplens.errors import DataError, MissingError, PhotoError
-from shoplens.sources.files import MAX_BYTES, File, WholeFile, as_whole, too_large
+from shoplens.sources.file import MAX_BYTES, File, WholeFile, as_whole, too_large
 from shoplens.sources.formats import OpenColumns, open_columns
 
 Format = Literal["parquet", "arrow", "lance"]

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from shoplens.arrow import arrow, lance
 from shoplens.attributes import Value
 from shoplens.errors import DataError, MissingError, PhotoError
-from shoplens.sources.files import File
+from shoplens.sources.file import File
 
 _READ_AHEAD = 2**20
 """Bytes of a column that Parquet reads at a time, instead of a whole row group of it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from shoplens.errors import PhotoError
-from shoplens.sources.folders import Folder
+from shoplens.sources.folder import Folder
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".mpo", ".png", ".webp", ".gif", ".bmp", ".dib"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from shoplens.sources.files import WholeFile
+from shoplens.sources.file import WholeFile
 
 _PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
 """What a PNG stores as it is; pictures of other modes become RGB first."""

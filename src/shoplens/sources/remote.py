@@ -16,8 +16,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from shoplens.errors import DataError, MissingError, PhotoError
 from shoplens.records import Fault
 from shoplens.sources import requests
-from shoplens.sources.files import File, as_whole
-from shoplens.sources.folders import inside, is_hidden
+from shoplens.sources.file import File, as_whole
+from shoplens.sources.folder import inside, is_hidden
 
 SCHEMES = ("http", "https", "s3", "gs", "memory")
 """URLs that are read. `file:` is none of them: a table from a stranger would name any file."""

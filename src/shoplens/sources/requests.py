@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from shoplens.errors import MissingError, PhotoError
-from shoplens.sources.files import MAX_BYTES, too_large
+from shoplens.sources.file import MAX_BYTES, too_large
 
 TRIES = 3
 FIRST_WAIT_SECONDS = 0.25

@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 
 from shoplens.datasets.dataset import read_dataset
-from shoplens.datasets.tagged import read_tagged_table
+from shoplens.datasets.tagged_table import read_tagged_table
 from shoplens.errors import DataError, PhotoError
 from shoplens.records import Box, Domain
 from shoplens.training.config import Holdout, Source

@@ -10,7 +10,7 @@ import click
 from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.options import boxes_option, column_pairs, json_option, workers_option
 from shoplens.curation.making import How, Made, make_dataset
-from shoplens.datasets.tagged import COLUMNS
+from shoplens.datasets.tagged_table import COLUMNS
 from shoplens.records import BoxFrame
 from shoplens.report.counts import counted
 

@@ -9,7 +9,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Protocol
 
 from shoplens.records import Fault
-from shoplens.sources.files import DiskFile, File
+from shoplens.sources.file import DiskFile, File
 
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "lost+found", "System Volume Information", "$RECYCLE.BIN"})
 """What systems put into folders: never a user's photos."""

@@ -14,8 +14,8 @@ from shoplens.datasets.format import BOX_COLUMNS, ID_COLUMN, read_box
 from shoplens.datasets.tables import Table, complete_rows, csv_lines
 from shoplens.errors import DataError, MissingError, PhotoError
 from shoplens.records import BoxFrame, Domain, Fault, Photo, PhotoColumns
-from shoplens.sources.files import DiskFile
-from shoplens.sources.folders import DiskFolder
+from shoplens.sources.file import DiskFile
+from shoplens.sources.folder import DiskFolder
 
 NEEDED = ("img_path", "domain", "product_id")
 """The columns of every table of tagged photos."""

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from shoplens.errors import DataError, MissingError, PhotoError
 from shoplens.sources.archives import HEAD_BYTES, Archive, kind_of_archive, read_archive
 from shoplens.sources.columns import SUFFIXES, kind_of_columns, not_columns
-from shoplens.sources.files import DiskFile, File, as_whole
-from shoplens.sources.folders import DiskFolder, Folder
+from shoplens.sources.file import DiskFile, File, as_whole
+from shoplens.sources.folder import DiskFolder, Folder
 from shoplens.sources.images import is_image
 from shoplens.sources.remote import RemoteFile, RemoteFolder, check_url, is_url, parent_folder
 
