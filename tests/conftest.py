@@ -149,6 +149,32 @@ def toy_graph(size: int = 16, kind: str = "FLOAT") -> bytes:
     return bytes(model.SerializeToString())
 
 
+def endless_graph() -> bytes:
+    """Return an ONNX graph as `toy_graph` does, with a loop at its end that never stops."""
+    import onnx
+
+    helper, kinds = onnx.helper, onnx.TensorProto
+    model = onnx.load_from_string(toy_graph())
+    model.graph.node[-1].output[0] = "z"
+    condition = helper.make_tensor_value_info("go", kinds.BOOL, [])
+    step = helper.make_tensor_value_info("step", kinds.INT64, [])
+    vector = helper.make_tensor_value_info("v", kinds.FLOAT, ["n", 48])
+    again = helper.make_tensor_value_info("again", kinds.BOOL, [])
+    turned = helper.make_tensor_value_info("turned", kinds.FLOAT, ["n", 48])
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["again"]),
+            helper.make_node("Cos", ["v"], ["turned"]),
+        ],
+        "body",
+        [step, condition, vector],
+        [again, turned],
+    )
+    model.graph.initializer.append(helper.make_tensor("true", kinds.BOOL, [], [True]))
+    model.graph.node.append(helper.make_node("Loop", ["", "true", "z"], ["y"], body=body))
+    return bytes(model.SerializeToString())
+
+
 @dataclass(frozen=True)
 class Result:
     code: int

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TOY_RECIPE, toy_graph
+from conftest import TOY_RECIPE, endless_graph, toy_graph
 
 from shoplens import embed, load_encoder, read_gallery
 from shoplens.cores import has_byte_products
@@ -155,6 +155,17 @@ def test_a_graph_may_take_raw_bytes(make_model: MakeModel) -> None:
     np.testing.assert_allclose(
         encoder.encode(pixels, ["user"])[0], mean / np.linalg.norm(mean), atol=1e-6
     )
+
+
+def test_a_graph_that_never_ends_is_ended(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    encoder = load_encoder(make_model(weights=endless_graph()))
+    monkeypatch.setattr(sessions, "PHOTO_SECONDS", 0.1)
+    with pytest.raises(ModelError, match=r"model toy cannot be run: .* within 0\.2 s") as caught:
+        encoder.encode(squares(2, 16), ["user", "user"])
+    assert "at most 0.1 s a photo" in str(caught.value)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_graph_for_single_photos_takes_several_one_by_one(make_model: MakeModel) -> None:

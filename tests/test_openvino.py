@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import picture
+from conftest import endless_graph, picture
 
 from shoplens import Photo, PhotoSet, embed, load_encoder
 from shoplens.errors import MissingError, ModelError
@@ -87,3 +89,21 @@ def test_faults_are_told_as_ever(make_model: MakeModel) -> None:
     weights = (make_model("larger", graph_size=32) / "model.onnx").read_bytes()
     with pytest.raises(ModelError, match=r"it takes .*32, 32"):
         OnnxEncoder(weights, recipe, openvino="f32")
+
+
+@here
+def test_a_graph_that_never_ends_does_not_hold_the_process(make_model: MakeModel) -> None:
+    folder = make_model(weights=endless_graph())
+    code = (
+        "import numpy as np\n"
+        "from shoplens import load_encoder\n"
+        "from shoplens.models import sessions\n"
+        "sessions.PHOTO_SECONDS = 0.2\n"
+        f"encoder = load_encoder({str(folder)!r}, device='openvino')\n"
+        "encoder.encode(np.zeros((1, 16, 16, 3), np.uint8), ['user'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert "model toy cannot be run: it gave no result within 0.2 s" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,8 +13,14 @@ import numpy.typing as npt
 from shoplens.cores import has_byte_products, usable_cores
 from shoplens.errors import MissingError
 from shoplens.models.devices import OpenVinoPrecision
+from shoplens.models.watchdog import Watchdog
 
 Pixels = npt.NDArray[np.generic]
+
+PHOTO_SECONDS = 300.0
+"""How long a graph may compute for one photo: the largest takes seconds, on one slow core."""
+
+_WATCHDOG = Watchdog()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,10 @@ class Session(Protocol):
         """What it takes; `run` gives it the first."""
 
     def run(self, pixels: Pixels) -> npt.NDArray[Any]:
-        """Compute the first output; may be called from several threads at once."""
+        """Compute the first output; may be called from several threads at once.
+
+        Raises `TimeoutError` when that takes longer than `PHOTO_SECONDS` a photo.
+        """
 
 
 class OnnxRuntimeSession:
@@ -54,6 +64,7 @@ class OnnxRuntimeSession:
             # Other x86 processors add products of bytes up in 16 bits, which overflow. ONNX Runtime
             # then takes a way around that, at a third of the speed; with VNNI it must not.
             options.add_session_config_entry("session.x64quantprecision", "1")
+        self._run_options = onnxruntime.RunOptions
         self._session = onnxruntime.InferenceSession(
             weights, options, providers=providers(onnxruntime, cuda)
         )
@@ -63,8 +74,29 @@ class OnnxRuntimeSession:
 
     def run(self, pixels: Pixels) -> npt.NDArray[Any]:
         """Compute the first output."""
-        output: npt.NDArray[Any] = self._session.run(None, {self.inputs[0].name: pixels})[0]
+        seconds = PHOTO_SECONDS * len(pixels)
+        options = self._run_options()
+        options.log_severity_level = 4  # What goes wrong is raised.
+
+        def end() -> None:
+            options.terminate = True
+
+        try:
+            with _WATCHDOG.watching(seconds, end):
+                outputs = self._session.run(None, {self.inputs[0].name: pixels}, options)
+        except Exception as error:
+            if options.terminate:
+                raise _too_long(seconds) from error
+            raise
+        output: npt.NDArray[Any] = outputs[0]
         return output
+
+
+def _too_long(seconds: float) -> TimeoutError:
+    return TimeoutError(
+        f"it gave no result within {seconds:g} s, and at most {PHOTO_SECONDS:g} s a photo are "
+        "allowed. Its graph may never end"
+    )
 
 
 def providers(runtime: Any, cuda: int | None) -> list[Any]:
@@ -99,7 +131,7 @@ class OpenVinoSession:
             raise MissingError(
                 "--device openvino needs OpenVINO: pip install 'shoplens[openvino]'"
             ) from None
-        core = openvino.Core()
+        self._core = core = openvino.Core()
         able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bf16" and "BF16" not in able:
             raise MissingError("this processor has no bfloat16: use --device openvino")
@@ -128,11 +160,21 @@ class OpenVinoSession:
 
     def run(self, pixels: Pixels) -> npt.NDArray[Any]:
         """Compute the first output."""
+        seconds = PHOTO_SECONDS * len(pixels)
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
-        results = self._own.request.infer({0: pixels})
+        request = self._own.request
+        request.start_async({0: pixels})
+        if not request.wait_for(round(seconds * 1000)):
+            # OpenVINO does not end a loop: deleting the request would wait for it for ever, at the
+            # end of the process too. With one reference too many nothing deletes it.
+            for kept in (request, self._compiled, self._core):
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+            del self._own.request
+            raise _too_long(seconds)
+        request.wait()  # Raises what went wrong.
         # The request's own memory is written again by the next call.
-        return np.array(results[0])
+        return np.array(request.results[0])
 
 
 def _fixed(dimension: Any) -> object:
