@@ -30,13 +30,12 @@ from shoplens.errors import DataError, PhotoError, RankingError
 from shoplens.files import read_text, require_folder, write_text
 from shoplens.folders import require_new_folder, writing_folder
 from shoplens.json_text import parse_json
-from shoplens.parallel import parallel_map
+from shoplens.looking import look_at, photo_bytes
 from shoplens.pixels.decoding import decode
 from shoplens.progress import Progress, silent
 from shoplens.ranking import Ranking
 from shoplens.records import Domain, Fault, Photo, PhotoSet
 from shoplens.report.counts import counted
-from shoplens.sources import read_photo
 
 TIME = 946_684_800
 """Time stamp of every file: 2000-01-01, in seconds since 1970."""
@@ -174,18 +173,16 @@ def anonymise(
     converted: Counter[str] = Counter()
     faults: list[Fault] = []
     with writing_folder(folder) as made:
-        done, total = 0, sum(map(len, sides.values()))
         for domain, photos in sides.items():
             (made / FOLDERS[domain]).mkdir()
             upright: list[Photo] = []
-            for photo, worked in zip(photos, parallel_map(_strip, photos, workers), strict=True):
-                done += 1
-                progress("strip", done, total)
+            stage = f"strip {FOLDERS[domain]}"
+            for photo, worked in look_at(
+                photos, _strip, workers=workers, progress=progress, stage=stage
+            ):
                 if isinstance(worked, PhotoError):
-                    problem = f"{worked.reason}: {worked}"
-                    faults.append(
-                        Fault(TABLE_NAMES[domain], 0, "", f"{photo.id} {photo.name}", problem)
-                    )
+                    value, problem = f"{photo.id} {photo.name}", f"{worked.reason}: {worked}"
+                    faults.append(Fault(TABLE_NAMES[domain], 0, "", value, problem))
                     continue
                 stripped, boxed, n_removed = worked
                 name = f"{FOLDERS[domain]}/{_code(seed, photo)[:16]}{stripped.suffix}"
@@ -248,19 +245,14 @@ def _shuffled(photos: PhotoSet, seed: str) -> list[Photo]:
     return sorted(photos, key=lambda photo: _code(seed, photo))
 
 
-def _strip(photo: Photo) -> tuple[Stripped, Photo, int] | PhotoError:
+def _strip(photo: Photo) -> tuple[Stripped, Photo, int]:
     """Return a photo's bytes without metadata, the photo with an upright box, and bytes removed."""
-    try:
-        if photo.problem is not None:
-            return photo.problem
-        data = read_photo(photo)
-        stripped = strip(data)
-        if photo.box is not None and photo.box_frame == "stored":
-            found = decode(data, box=photo.box, box_frame="stored", target=1)
-            photo = replace(photo, box=found.box, box_frame="upright")
-        return stripped, photo, len(data) - len(stripped.data)
-    except PhotoError as error:
-        return error
+    data = photo_bytes(photo)
+    stripped = strip(data)
+    if photo.box is not None and photo.box_frame == "stored":
+        found = decode(data, box=photo.box, box_frame="stored", target=1)
+        photo = replace(photo, box=found.box, box_frame="upright")
+    return stripped, photo, len(data) - len(stripped.data)
 
 
 def _same_time(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,18 @@ import numpy as np
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
+from shoplens.curation.layout import FOLDERS
 from shoplens.curation.leaks import LeakReport
 from shoplens.curation.statistics import QUANTITIES, Alike, Statistics
 from shoplens.files import write_text
-from shoplens.parallel import parallel_map
-from shoplens.records import Domain, Photo
+from shoplens.records import Photo
 from shoplens.report.figures import Axis, histogram
 from shoplens.report.page import page_templates
-from shoplens.report.thumbnails import Thumbnail, photo_key, query_thumbnail
+from shoplens.report.thumbnails import boxed_key, query_thumbnails
 
 MOST_PAIRS = 60
 """Pairs that a page shows; JSON lists them all."""
 
-_SIDES: Mapping[Domain, str] = {"seller": "gallery", "user": "queries"}
 _BINS = 24
 _LOG = frozenset({"kilobytes", "sharpness", "aspect", "box_aspect"})
 """Quantities that spread over factors rather than over differences."""
@@ -56,7 +55,7 @@ def write_statistics(
     random = np.random.default_rng(seed)
     samples = {
         name: _sample([one.photo for one in found.sides[domain].measured], sample, random)
-        for domain, name in _SIDES.items()
+        for domain, name in FOLDERS.items()
     }
     photos = [photo for of in samples.values() for photo in of]
     photos += [photo for one in shown for photo in (one.first, one.second)]
@@ -65,7 +64,7 @@ def write_statistics(
         "statistics.html.j2",
         title=title,
         facts=_facts(found),
-        sides={name: found.sides[domain] for domain, name in _SIDES.items()},
+        sides={name: found.sides[domain] for domain, name in FOLDERS.items()},
         quantities={name: label for name, (label, _) in QUANTITIES.items()},
         hints={
             quantity: hint
@@ -77,8 +76,8 @@ def write_statistics(
         pairs=shown,
         n_pairs=len(found.alike),
         describe=_describe,
-        pictures=_pictures(photos),
-        key=photo_key,
+        pictures=query_thumbnails(photos),
+        key=boxed_key,
     )
 
 
@@ -91,8 +90,8 @@ def write_leaks(path: str | Path, title: str, found: LeakReport) -> None:
         title=title,
         found=found,
         pairs=shown,
-        pictures=_pictures([photo for leak in shown for photo in (leak.train, leak.test)]),
-        key=photo_key,
+        pictures=query_thumbnails([photo for leak in shown for photo in (leak.train, leak.test)]),
+        key=boxed_key,
     )
 
 
@@ -108,13 +107,6 @@ def _templates() -> Environment:
 def _sample(photos: Sequence[Photo], n: int, random: np.random.Generator) -> list[Photo]:
     chosen = random.permutation(len(photos))[:n]
     return [photos[i] for i in sorted(chosen.tolist())]
-
-
-def _pictures(photos: Iterable[Photo]) -> Mapping[tuple[Hashable, object], Thumbnail]:
-    """Return the pictures of photos, by file and box; each is read once."""
-    distinct = {(photo_key(photo), photo.box): photo for photo in photos}
-    made = parallel_map(query_thumbnail, distinct.values())
-    return dict(zip(distinct, made, strict=True))
 
 
 def _facts(found: Statistics) -> list[tuple[str, str]]:
@@ -141,13 +133,13 @@ def _facts(found: Statistics) -> list[tuple[str, str]]:
 def _figures(found: Statistics) -> list[tuple[str, str, Markup]]:
     """Return caption, hint and figure of every quantity of each side."""
     figures = []
-    for domain, name in _SIDES.items():
+    for domain, name in FOLDERS.items():
         counts = found.per_product[domain] if found.per_product is not None else ()
         if counts:
             caption = f"{name}: photos a product"
             figures.append((caption, "", _per_product(caption, counts)))
     for quantity, (label, _) in QUANTITIES.items():
-        for domain, name in _SIDES.items():
+        for domain, name in FOLDERS.items():
             values = found.sides[domain].values(quantity)
             if values and min(values) < max(values):
                 caption = f"{name}: {label}"

@@ -22,11 +22,10 @@ from shoplens.curation.alignment import align
 from shoplens.curation.hamming import near_pairs
 from shoplens.curation.sketches import SIDE, TARGET, Region, SketchView, hash_of, sketch
 from shoplens.errors import PhotoError
-from shoplens.parallel import parallel_map
+from shoplens.looking import decoded_photo, look_at, photo_bytes
 from shoplens.pixels.decoding import Decoded, decoding
 from shoplens.progress import Progress, silent
 from shoplens.records import Box, Photo
-from shoplens.sources import read_photo
 
 RADIUS = 11
 """Bits in which the hashes of candidates may differ."""
@@ -84,9 +83,7 @@ def sketch_photo(photo: Photo) -> Sketch:
 
     Raises `PhotoError` when it cannot be used.
     """
-    if photo.problem is not None:
-        raise photo.problem
-    data = read_photo(photo)
+    data = photo_bytes(photo)
     with decoding(data, box=photo.box, box_frame=photo.box_frame, target=TARGET) as decoded:
         return sketch_decoded(photo, data, decoded)
 
@@ -110,12 +107,12 @@ def sketch_photos(
     """
     sketches: list[Sketch] = []
     failed: list[tuple[Photo, PhotoError]] = []
-    for done, made in enumerate(parallel_map(_try_sketch, photos, workers), start=1):
-        if isinstance(made, Sketch):
-            sketches.append(made)
+    looked = look_at(photos, sketch_photo, workers=workers, progress=progress, stage=stage)
+    for photo, made in looked:
+        if isinstance(made, PhotoError):
+            failed.append((photo, made))
         else:
-            failed.append(made)
-        progress(stage, done, len(photos))
+            sketches.append(made)
     return sketches, failed
 
 
@@ -181,13 +178,6 @@ def find_shared(
     return sorted(found, key=lambda p: (p.distance, _KINDS.index(p.kind), p.first, p.second))
 
 
-def _try_sketch(photo: Photo) -> Sketch | tuple[Photo, PhotoError]:
-    try:
-        return sketch_photo(photo)
-    except PhotoError as error:
-        return photo, error
-
-
 def _distinct(sketches: Sequence[Sketch]) -> list[list[int]]:
     """Return the positions of photos with the same bytes and box, by their first.
 
@@ -225,7 +215,7 @@ def _settled(pair: Duplicate, first: Sequence[Sketch], second: Sequence[Sketch])
 
 
 def _pixels(photo: Photo) -> bytes:
-    with decoding(read_photo(photo)) as decoded:
+    with decoded_photo(replace(photo, box=None)) as decoded:
         return hashlib.sha256(decoded.image.tobytes()).digest()
 
 

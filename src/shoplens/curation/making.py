@@ -20,12 +20,10 @@ from shoplens.datasets.format import TABLE_NAMES
 from shoplens.datasets.tagged_table import CATEGORY
 from shoplens.errors import DataError, PhotoError, ShoplensError
 from shoplens.folders import require_new_folder, writing_folder
-from shoplens.parallel import parallel_map
-from shoplens.pixels.decoding import decode
+from shoplens.looking import decoded_photo, look_at
 from shoplens.progress import Progress, silent
 from shoplens.records import Box, BoxFrame, Domain, Photo
 from shoplens.report.counts import counted
-from shoplens.sources import read_photo
 
 How = Literal["copy", "link", "reference"]
 """What becomes of the photos: copied; hard-linked (one file under two names, as long as neither is
@@ -208,32 +206,26 @@ def _usable(
     failures: list[LeftOut] = []
     photos = tagged.photos
     rows = tagged.rows or (None,) * len(photos)
-    looked = zip(photos, rows, parallel_map(_look, photos, workers), strict=True)
-    for done, (photo, row, found) in enumerate(looked, start=1):
+    looked = look_at(photos, _look, workers=workers, progress=progress)
+    for row, (photo, found) in zip(rows, looked, strict=True):
         if isinstance(found, PhotoError):
             failures.append(LeftOut(photo.name, row, found.reason, str(found)))
         else:
             usable.append(replace(photo, box=found, box_frame="upright"))
             if photo.domain == "user" and photo.box is None:
                 boxless.add(photo.id)
-        progress("look", done, len(photos))
     return usable, boxless, tuple(failures)
 
 
-def _look(photo: Photo) -> Box | PhotoError | None:
-    """Return a user photo's box in upright pixels, None for a seller photo, or what is wrong."""
-    try:
-        if photo.problem is not None:
-            return photo.problem
-        found = decode(read_photo(photo), box=photo.box, box_frame=photo.box_frame, target=_PROBE)
-    except PhotoError as error:
-        return error
-    if photo.domain == "seller":
-        return None
-    if photo.box is None:
-        return Box(0, 0, *found.size)
-    # A box partly outside stays as it was given: the tables may hold such, and readers clip it.
-    return photo.box if photo.box_frame == "upright" else found.box
+def _look(photo: Photo) -> Box | None:
+    """Return a user photo's box in upright pixels; None for a seller photo."""
+    with decoded_photo(photo, _PROBE) as found:
+        if photo.domain == "seller":
+            return None
+        if photo.box is None:
+            return Box(0, 0, *found.size)
+        # A box partly outside stays as it was given: tables may hold such boxes, readers clip them.
+        return photo.box if photo.box_frame == "upright" else found.box
 
 
 def _choose(photos: Sequence[Photo], limit: int | None, keep_user_only: bool, seed: int) -> _Chosen:

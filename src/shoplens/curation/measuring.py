@@ -10,12 +10,11 @@ import numpy as np
 from shoplens.curation.duplicates import Sketch, sketch_decoded
 from shoplens.curation.metadata import kind_and_turn
 from shoplens.errors import PhotoError
-from shoplens.parallel import parallel_map
+from shoplens.looking import look_at, photo_bytes
 from shoplens.pixels.decoding import Decoded, decoding
 from shoplens.pixels.sharpness import SIDE, grey_region, sharpness
 from shoplens.progress import Progress, silent
 from shoplens.records import Photo
-from shoplens.sources import read_photo
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,37 +57,29 @@ def measure(
     *,
     workers: int | None = None,
     progress: Progress = silent,
-    stage: str = "measure",
 ) -> tuple[list[Measured], list[tuple[Photo, PhotoError]]]:
     """Measure photos on all cores, each read and decoded once.
 
-    Sharpness is the variance of the Laplacian (4 neighbours; Pech-Pacheco et al., ICPR 2000) of the
-    region in grey 0..255, shrunk to a longer side of 256 pixels and never enlarged. It is low for
-    blurred photos, and for plain ones.
+    Brightness and sharpness are those of `shoplens.pixels.sharpness`.
 
     Returns:
         Those that can be used, in order, and the others with what is wrong.
     """
     measured: list[Measured] = []
     failed: list[tuple[Photo, PhotoError]] = []
-    for done, found in enumerate(parallel_map(_try_measure, photos, workers), start=1):
-        if isinstance(found, Measured):
-            measured.append(found)
+    looked = look_at(photos, _measure, workers=workers, progress=progress, stage="measure")
+    for photo, found in looked:
+        if isinstance(found, PhotoError):
+            failed.append((photo, found))
         else:
-            failed.append(found)
-        progress(stage, done, len(photos))
+            measured.append(found)
     return measured, failed
 
 
-def _try_measure(photo: Photo) -> Measured | tuple[Photo, PhotoError]:
-    try:
-        if photo.problem is not None:
-            return photo, photo.problem
-        data = read_photo(photo)
-        with decoding(data, box=photo.box, box_frame=photo.box_frame, target=SIDE) as decoded:
-            return _measured(photo, data, decoded)
-    except PhotoError as error:
-        return photo, error
+def _measure(photo: Photo) -> Measured:
+    data = photo_bytes(photo)
+    with decoding(data, box=photo.box, box_frame=photo.box_frame, target=SIDE) as decoded:
+        return _measured(photo, data, decoded)
 
 
 def _measured(photo: Photo, data: bytes, decoded: Decoded) -> Measured:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from shoplens.curation.duplicates import Duplicate, find_duplicates
+from shoplens.curation.layout import FOLDERS
 from shoplens.curation.leaks import contradict, photo_json
 from shoplens.curation.measuring import Measured, measure
 from shoplens.errors import PhotoError
@@ -172,7 +173,7 @@ class Statistics:
             if per_product is None
             else {
                 name: {str(n): count for n, count in sorted(Counter(per_product[domain]).items())}
-                for name, domain in _NAMES.items()
+                for domain, name in FOLDERS.items()
             },
             "near_duplicates": {
                 "n_pairs": len(self.alike),
@@ -190,9 +191,6 @@ class Statistics:
                 ],
             },
         }
-
-
-_NAMES: Mapping[str, Domain] = {"gallery": "seller", "queries": "user"}
 
 
 def survey(
@@ -214,13 +212,13 @@ def survey(
             tuple(one for one in measured if one.photo.domain == domain),
             tuple(pair for pair in failed if pair[0].domain == domain),
         )
-        for domain in _NAMES.values()
+        for domain in FOLDERS
     }
     pairs = find_duplicates([one.sketch for one in measured], progress=progress)
     found = (Alike(measured[p.first].photo, measured[p.second].photo, p) for p in pairs)
     alike = tuple(one for one in found if file_of(one.first) != file_of(one.second))
     sold, searched = (
-        Counter(p.product_id for p in photos if p.domain == domain) for domain in _NAMES.values()
+        Counter(p.product_id for p in photos if p.domain == domain) for domain in FOLDERS
     )
     if not photos or any(photo.product_id is None for photo in photos):
         return Statistics(sides, None, None, None, None, alike)

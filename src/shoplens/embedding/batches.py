@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from shoplens.cache import Computed, VectorCache, content_key
 from shoplens.embedding.outcome import Embedded, StageClock
-from shoplens.embedding.single import bytes_of, failed, prepared_from
+from shoplens.embedding.single import failed, prepared_from
 from shoplens.errors import PhotoError
+from shoplens.looking import photo_bytes
 from shoplens.models.encoder import Encoder
 from shoplens.models.views import Prepared
 from shoplens.parallel import parallel_map
@@ -75,7 +76,7 @@ def _prepared(
 ) -> _Waiting:
     waiting = _Waiting(photo.domain, StageClock())
     try:
-        data = bytes_of(photo)
+        data = photo_bytes(photo)
     except PhotoError as error:
         waiting.computed = failed(error)
         return waiting

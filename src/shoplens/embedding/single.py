@@ -11,11 +11,11 @@ import hashlib
 from shoplens.cache import Computed, VectorCache, content_key
 from shoplens.embedding.outcome import Embedded, StageClock
 from shoplens.errors import PhotoError
+from shoplens.looking import photo_bytes
 from shoplens.models.encoder import Encoder
 from shoplens.models.views import Prepared
 from shoplens.pixels.decoding import decoding
 from shoplens.records import Photo
-from shoplens.sources import read_photo
 
 
 def embed_one(
@@ -24,7 +24,7 @@ def embed_one(
     """Embed a photo, or find what it came to before."""
     clock = StageClock()
     try:
-        data = bytes_of(photo)
+        data = photo_bytes(photo)
     except PhotoError as error:
         return Embedded(failed(error))
     sha256 = hashlib.sha256(data).hexdigest()
@@ -44,16 +44,6 @@ def embed_one(
     key = content_key(sha256, photo)
     computed, cached = cache.remember(key, compute, retry_failed=retry_failed)
     return Embedded(computed, sha256, cached, clock.seconds)
-
-
-def bytes_of(photo: Photo) -> bytes:
-    """Return a photo's bytes.
-
-    Raises `PhotoError` when they cannot be read, or the table alone tells that they are no use.
-    """
-    if photo.problem is not None:
-        raise photo.problem
-    return read_photo(photo)
 
 
 def prepared_from(

@@ -154,10 +154,8 @@ def histogram(
     for value, text in marks:
         at = plot.x(value)
         anchor = "end" if plot.x(value) > _WIDTH - 90 else "middle" if at > 90 else "start"
-        parts.append(
-            f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{plot.top - 2:.1f}" y2="{plot.y(0):.1f}" '
-            f'stroke="{COLOURS[1]}" stroke-width="2" stroke-dasharray="5 3"/>'
-        )
+        more = ' stroke-width="2" stroke-dasharray="5 3"'
+        parts.append(_line(at, plot.top - 2, at, plot.y(0), COLOURS[1], more))
         parts.append(_text(at, plot.top - 6, text, anchor, colour=COLOURS[1], bold=True))
     told = ", ".join(
         f"{_number(low)} to {_number(high)}: {count:,}"
@@ -170,56 +168,42 @@ def interval_chart(
     title: str, rows: Sequence[Row], x: Axis, reference: tuple[float, str] | None = None
 ) -> Markup:
     """Draw a value and its interval a row, with a dashed line at `reference` (value, text)."""
-    labels = [_lines(row.label) for row in rows]
-    left = max(24.0, 10 + max(_room(line) for lines in labels for line in lines))
-    step = _row_height(labels)
-    right = 12 + max(_room(row.text) for row in rows)
     top = 22.0 if reference else 8.0
-    height = top + step * len(rows) + 40
-    y = Axis("", 0, len(rows))
-    plot = _Plot(x, y, left=left, right=right, top=top, bottom=40.0, height=height)
+    plot = _RowPlot(x, [row.label for row in rows], [row.text for row in rows], top)
     parts = plot.x_frame()
     if reference is not None:
         at = plot.x(reference[0])
-        parts.append(
-            f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{top - 4:.1f}" y2="{height - 40:.1f}" '
-            f'stroke="{_SOFT}" stroke-dasharray="4 3"/>'
-        )
+        parts.append(_line(at, top - 4, at, plot.foot, _SOFT, ' stroke-dasharray="4 3"'))
         parts.append(_text(at, top - 8, reference[1], "middle", colour=_SOFT))
     for number, row in enumerate(rows):
-        at = top + step * (number + 0.5)
-        parts += _label(left - 8, at, labels[number], row.label)
+        at = plot.middle(number)
+        parts += plot.label(number)
         parts.append(
             f'<path d="M{plot.x(row.low):.1f} {at:.1f}H{plot.x(row.high):.1f}'
             f"M{plot.x(row.low):.1f} {at - 4:.1f}v8M{plot.x(row.high):.1f} {at - 4:.1f}v8"
             f'" stroke="{COLOURS[0]}" stroke-width="1.5" fill="none"/>'
         )
         parts.append(_marker(0, plot.x(row.value), at))
-        parts.append(_text(_WIDTH - right + 10, at + 4, row.text))
+        parts.append(_text(plot.right + 10, at + 4, row.text))
     told = "; ".join(f"{row.label}: {row.text}" for row in rows)
-    return _svg(height, title, told, parts)
+    return _svg(plot.foot + 40, title, told, parts)
 
 
 def bar_chart(title: str, bars: Sequence[tuple[str, float, str]], x: Axis) -> Markup:
     """Draw a bar a row: label, length, and a text at its end."""
-    labels = [_lines(label) for label, _, _ in bars]
-    left = max(24.0, 10 + max(_room(line) for lines in labels for line in lines))
-    step = _row_height(labels)
-    right = 12 + max(_room(text) for _, _, text in bars)
-    height = 8 + step * len(bars) + 40
-    plot = _Plot(x, Axis("", 0, 1), left=left, right=right, top=8.0, bottom=40.0, height=height)
+    plot = _RowPlot(x, [label for label, _, _ in bars], [text for _, _, text in bars], 8.0)
     parts = plot.x_frame()
-    for number, (label, value, text) in enumerate(bars):
-        at = 8 + step * (number + 0.5)
-        parts += _label(left - 8, at, labels[number], label)
-        width = plot.x(value) - left
+    for number, (_, value, text) in enumerate(bars):
+        at = plot.middle(number)
+        parts += plot.label(number)
+        width = plot.x(value) - plot.left
         parts.append(
-            f'<rect x="{left:.1f}" y="{at - 8:.1f}" width="{width:.1f}" height="16" '
+            f'<rect x="{plot.left:.1f}" y="{at - 8:.1f}" width="{width:.1f}" height="16" '
             f'fill="{COLOURS[0]}"/>'
         )
-        parts.append(_text(left + width + 6, at + 4, text))
+        parts.append(_text(plot.left + width + 6, at + 4, text))
     told = "; ".join(f"{label}: {text}" for label, _, text in bars)
-    return _svg(height, title, told, parts)
+    return _svg(plot.foot + 40, title, told, parts)
 
 
 def share_bar(title: str, parts: Sequence[Share]) -> Markup:
@@ -265,6 +249,7 @@ class _Plot:
         self._x, self._y = x, y
         self.left, self.top = left, top
         self._width, self._height = _WIDTH - left - right, height - top - bottom
+        self.right, self.foot = left + self._width, top + self._height
 
     def x(self, value: float) -> float:
         return self.left + self._x.place(value) * self._width
@@ -277,28 +262,19 @@ class _Plot:
         parts = [_text(2, 12, self._y.label, colour=_SOFT)]
         for tick in self._y.ticks():
             at = self.y(tick)
-            parts.append(
-                f'<line x1="{self.left:.1f}" x2="{self.left + self._width:.1f}" y1="{at:.1f}" '
-                f'y2="{at:.1f}" stroke="{_GRID}"/>'
-            )
+            parts.append(_line(self.left, at, self.right, at, _GRID))
             parts.append(_text(self.left - 6, at + 4, _number(tick), "end", colour=_SOFT))
         return [*parts, *self.x_frame()]
 
     def x_frame(self) -> list[str]:
         """Draw the axis at the foot with its grid lines."""
-        foot = self.top + self._height
+        foot = self.foot
         parts = []
         for tick in self._x.ticks(max(2, round(self._width / 65))):
             at = self.x(tick)
-            parts.append(
-                f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{self.top:.1f}" y2="{foot + 4:.1f}" '
-                f'stroke="{_GRID}"/>'
-            )
+            parts.append(_line(at, self.top, at, foot + 4, _GRID))
             parts.append(_text(at, foot + 16, _number(tick), "middle", colour=_SOFT))
-        parts.append(
-            f'<line x1="{self.left:.1f}" x2="{self.left + self._width:.1f}" y1="{foot:.1f}" '
-            f'y2="{foot:.1f}" stroke="{_SOFT}"/>'
-        )
+        parts.append(_line(self.left, foot, self.right, foot, _SOFT))
         middle = self.left + self._width / 2
         return [*parts, _text(middle, foot + 32, self._x.label, "middle", colour=_SOFT)]
 
@@ -322,11 +298,45 @@ class _Plot:
             over = self.y(point.high if point.high is not None else point.y) - 7
             under = self.y(point.low if point.low is not None else point.y) + 16
             anchor = "middle" if at > self.left + 14 else "start"
-            if at > self.left + self._width - 14:
+            if at > self.right - 14:
                 anchor = "end"
             height = under if below or over <= self.top + 6 else over
             parts.append(_text(at, height, point.note, anchor))
         return parts
+
+
+class _RowPlot(_Plot):
+    """Rows one below the other, each with a label at the left and room for a text at the right."""
+
+    def __init__(self, x: Axis, labels: Sequence[str], texts: Sequence[str], top: float) -> None:
+        self._labels = labels
+        self._lines = [_lines(label) for label in labels]
+        self._step = max(_ROW, 6 + _LINE * max(map(len, self._lines)))
+        left = max(24.0, 10 + max(_room(line) for lines in self._lines for line in lines))
+        right = 12 + max(map(_room, texts))
+        height = top + self._step * len(labels) + 40
+        y = Axis("", 0, len(labels))
+        super().__init__(x, y, left=left, right=right, top=top, bottom=40.0, height=height)
+
+    def middle(self, number: int) -> float:
+        """Return the height of the middle of a row."""
+        return self.top + self._step * (number + 0.5)
+
+    def label(self, number: int) -> list[str]:
+        """Write the label of a row."""
+        lines, whole = self._lines[number], self._labels[number]
+        hint = whole if lines[-1].endswith("…") else ""
+        first = self.middle(number) + 4 - (len(lines) - 1) * _LINE / 2
+        return [
+            _text(self.left - 8, first + row * _LINE, line, "end", hint=hint)
+            for row, line in enumerate(lines)
+        ]
+
+
+def _line(x0: float, y0: float, x1: float, y1: float, colour: str, more: str = "") -> str:
+    return (
+        f'<line x1="{x0:.1f}" x2="{x1:.1f}" y1="{y0:.1f}" y2="{y1:.1f}" stroke="{colour}"{more}/>'
+    )
 
 
 def _marker(number: int, x: float, y: float) -> str:
@@ -388,20 +398,6 @@ def _room(text: str) -> float:
 def _lines(label: str) -> list[str]:
     """Return a label in up to three lines, cut where it is longer."""
     return textwrap.wrap(label, _LONGEST_LINE, max_lines=_MOST_LINES, placeholder="…") or [label]
-
-
-def _row_height(labels: Sequence[Sequence[str]]) -> float:
-    return max(_ROW, 6 + _LINE * max(map(len, labels)))
-
-
-def _label(x: float, y: float, lines: Sequence[str], whole: str) -> list[str]:
-    """Write the lines of a label that ends at x, around y."""
-    hint = whole if lines[-1].endswith("…") else ""
-    first = y + 4 - (len(lines) - 1) * _LINE / 2
-    return [
-        _text(x, first + number * _LINE, line, "end", hint=hint)
-        for number, line in enumerate(lines)
-    ]
 
 
 def _number(value: float) -> str:

@@ -11,10 +11,9 @@ import numpy as np
 from shoplens.datasets.dataset import Dataset
 from shoplens.evaluation.scores import Scores
 from shoplens.files import write_text
-from shoplens.parallel import parallel_map
 from shoplens.records import Photo
 from shoplens.report.page import render
-from shoplens.report.thumbnails import photo_key, query_thumbnail, result_thumbnails
+from shoplens.report.thumbnails import boxed_key, photo_key, query_thumbnails, result_thumbnails
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +67,12 @@ def write_page(
         ShoplensError: the page cannot be written.
     """
     pictures = result_thumbnails(r.photo for shown in queries for r in shown.results)
-    photos = [shown.photo for shown in queries]
+    asked = query_thumbnails(shown.photo for shown in queries)
     text = render(
         "results.html.j2",
         title=title,
         facts=facts,
-        queries=list(zip(queries, parallel_map(query_thumbnail, photos), strict=True)),
+        queries=[(shown, asked[boxed_key(shown.photo)]) for shown in queries],
         pictures=pictures,
         boxed=any(shown.photo.box is not None for shown in queries),
         number={key: number for number, key in enumerate(pictures)},

@@ -11,17 +11,13 @@ import numpy.typing as npt
 
 from shoplens.errors import PhotoError
 from shoplens.evaluation.bootstrap import Estimate
-from shoplens.parallel import parallel_map
-from shoplens.pixels.decoding import decoding
+from shoplens.looking import decoded_photo, look_at
 from shoplens.pixels.sharpness import SIDE, grey_region, sharpness
 from shoplens.progress import Progress, silent
 from shoplens.records import Photo
 from shoplens.report.counts import counted
 from shoplens.report.study import Study
-from shoplens.sources import read_photo
 
-BLUR_SIDE = 256
-"""Longer side in pixels to which a crop is shrunk before its sharpness is measured."""
 _N_CATEGORIES = 20
 _POSITIVES = (1, 2, 3, 5, 9, 17)
 """Least number of positives of each class."""
@@ -65,27 +61,19 @@ class QueryTraits:
 def measure(queries: Sequence[Photo], progress: Progress = silent) -> QueryTraits:
     """Measure the box and the sharpness (`shoplens.pixels.sharpness`) of every query's photo."""
     found = np.full((len(queries), 3), np.nan)
-    for row, values in enumerate(parallel_map(_measured, queries)):
-        if values is not None:
+    looked = look_at(queries, _measured, progress=progress, stage="look at queries")
+    for row, (_, values) in enumerate(looked):
+        if not isinstance(values, PhotoError):
             found[row] = values
-        if (row + 1) % 100 == 0 or row + 1 == len(queries):
-            progress("look at queries", row + 1, len(queries))
     return QueryTraits(*found.T)
 
 
-def _measured(photo: Photo) -> tuple[float, float, float] | None:
-    if photo.problem is not None:
-        return None
-    try:
-        with decoding(
-            read_photo(photo), box=photo.box, box_frame=photo.box_frame, target=SIDE
-        ) as decoded:
-            width, height = decoded.size
-            box = decoded.box
-            area = float(width * height) if box is None else box.width * box.height
-            return area**0.5, area / (width * height), sharpness(grey_region(decoded))
-    except PhotoError:
-        return None
+def _measured(photo: Photo) -> tuple[float, float, float]:
+    with decoded_photo(photo, SIDE) as decoded:
+        width, height = decoded.size
+        box = decoded.box
+        area = float(width * height) if box is None else box.width * box.height
+        return area**0.5, area / (width * height), sharpness(grey_region(decoded))
 
 
 def split(study: Study, traits: QueryTraits | None) -> list[Strata]:

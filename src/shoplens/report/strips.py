@@ -9,11 +9,16 @@ from typing import Literal
 import numpy as np
 
 from shoplens.lookup import find_ids
-from shoplens.parallel import parallel_map
 from shoplens.ranking import Ranking
 from shoplens.records import Photo
 from shoplens.report.study import Study
-from shoplens.report.thumbnails import Thumbnail, photo_key, query_thumbnail, result_thumbnails
+from shoplens.report.thumbnails import (
+    Thumbnail,
+    boxed_key,
+    photo_key,
+    query_thumbnails,
+    result_thumbnails,
+)
 
 Mark = Literal["hit", "category", "miss", "plain"]
 """The query's product, another of its category, another; or nothing to say."""
@@ -56,19 +61,16 @@ class Album:
     @classmethod
     def of(cls, strips: Sequence[Strip]) -> Album:
         """Make all pictures of some strips, on all cores."""
-        asked = {_query_key(strip.query): strip.query for strip in strips if strip.query}
+        asked = [strip.query for strip in strips if strip.query is not None]
         results = result_thumbnails(
             picture.photo for strip in strips for line in strip.lines for picture in line.pictures
         )
-        return cls(
-            dict(zip(asked, parallel_map(query_thumbnail, asked.values()), strict=True)),
-            results,
-            {key: number for number, key in enumerate(results)},
-        )
+        numbers = {key: number for number, key in enumerate(results)}
+        return cls(query_thumbnails(asked), results, numbers)
 
     def query(self, photo: Photo) -> Thumbnail:
         """Return the picture of a query's photo."""
-        return self.queries[_query_key(photo)]
+        return self.queries[boxed_key(photo)]
 
     def result(self, photo: Photo) -> Thumbnail:
         """Return the picture of a photo beside a query."""
@@ -77,11 +79,6 @@ class Album:
     def number(self, photo: Photo) -> int:
         """Return the number of a photo's picture on the page."""
         return self.numbers[photo_key(photo)]
-
-
-def _query_key(photo: Photo) -> Hashable:
-    # One file may be searched with more than one box.
-    return photo_key(photo), photo.box
 
 
 def results_line(study: Study, row: int, depth: int, title: str = "") -> PictureRow:

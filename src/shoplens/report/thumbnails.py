@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from PIL import Image
 
 from shoplens.errors import PhotoError
+from shoplens.looking import decoded_photo
 from shoplens.parallel import parallel_map
-from shoplens.pixels.decoding import Decoded, decoding
+from shoplens.pixels.decoding import Decoded
 from shoplens.records import Photo
-from shoplens.sources import file_of, read_photo
+from shoplens.sources import file_of
 
 QUERY_SIDE = 240
 """Longer side of a query's picture in pixels."""
@@ -38,32 +39,29 @@ def photo_key(photo: Photo) -> Hashable:
     return file_of(photo)
 
 
-def query_thumbnail(photo: Photo) -> Thumbnail:
-    """Return the picture of a photo searched with. Never raises."""
-    return _thumbnail(photo, QUERY_SIDE)
+def boxed_key(photo: Photo) -> Hashable:
+    """Return what tells a photo with its box from another: one file may have several boxes."""
+    return photo_key(photo), photo.box
+
+
+def query_thumbnails(photos: Iterable[Photo]) -> Mapping[Hashable, Thumbnail]:
+    """Return the pictures of photos searched with, by `boxed_key`. Never raises."""
+    return _thumbnails({boxed_key(photo): photo for photo in photos}, QUERY_SIDE)
 
 
 def result_thumbnails(photos: Iterable[Photo]) -> Mapping[Hashable, Thumbnail]:
-    """Return the pictures of photos found, by `photo_key`; each photo is read once."""
-    distinct = {photo_key(photo): photo for photo in photos}
-    pictures = parallel_map(_result_thumbnail, distinct.values())
+    """Return the pictures of photos found, by `photo_key`. Never raises."""
+    return _thumbnails({photo_key(photo): photo for photo in photos}, RESULT_SIDE)
+
+
+def _thumbnails(distinct: Mapping[Hashable, Photo], side: int) -> Mapping[Hashable, Thumbnail]:
+    pictures = parallel_map(lambda photo: _thumbnail(photo, side), distinct.values())
     return dict(zip(distinct, pictures, strict=True))
 
 
-def _result_thumbnail(photo: Photo) -> Thumbnail:
-    return _thumbnail(photo, RESULT_SIDE)
-
-
 def _thumbnail(photo: Photo, side: int) -> Thumbnail:
-    if photo.problem is not None:
-        return Thumbnail(problem=str(photo.problem))
     try:
-        with decoding(
-            read_photo(photo),
-            box=photo.box,
-            box_frame=photo.box_frame,
-            target=None if photo.box else side,
-        ) as decoded:
+        with decoded_photo(photo, None if photo.box else side) as decoded:
             # A strip of 20,000 x 10 would lose its short side.
             image = decoded.image.copy()
             image.thumbnail((side, side), Image.Resampling.BICUBIC)
