@@ -180,7 +180,7 @@ def test_what_is_measured_of_a_query(tmp_path: Path) -> None:
     assert views.sharpness[0] > 2 * views.sharpness[1] > 0
     assert views.sharpness[2] == 0
     assert np.isnan(views.sharpness[3])
-    assert calls == [("look at queries", 5, 5)]
+    assert calls == [("look at queries", done, 5) for done in range(1, 6)]
 
 
 def test_parts_of_the_queries(data: Dataset) -> None:
