@@ -377,7 +377,7 @@ def test_failures_are_told_by_reason(tmp_path: Path, data: Dataset) -> None:
     made = report_run(Run("r", run_of(data).scores, data, record), look=False)
     write_run_page(tmp_path / "page.html", made)
     text = Page(tmp_path / "page.html").text
-    assert "the file ends before the picture does" in text
+    assert "the file ends before the image does" in text
     assert "No photo failed" not in text
 
 
