@@ -19,6 +19,11 @@ SECTIONS = {
         "were chosen with a look at the development set ([log](devset-log.md)). Its score there is "
         "therefore a validation score.",
     ),
+    "startup": (
+        "One answer",
+        "Whole processes, from their start to their end: what you wait for when you search for one "
+        "photo in a gallery whose vectors are in a file.",
+    ),
     "starter_kit_way": (
         "Compared with the starter kit",
         "`shoplens embed` beside the method of the challenge's starter kit, with the same weights. "
