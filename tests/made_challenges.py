@@ -15,7 +15,7 @@ import numpy as np
 
 from shoplens.challenge.registry.creation import create_challenge
 from shoplens.challenge.registry.intake import submit
-from shoplens.challenge.registry.queue import Outcome, claim, finish
+from shoplens.challenge.registry.queue import SubmissionOutcome, claim, finish
 from shoplens.challenge.registry.registry import Registry
 from shoplens.challenge.registry.split import Split, read_split
 from shoplens.challenge.registry.teams import add_team
@@ -86,7 +86,9 @@ def score(
     assert mine is not None
     ap = np.where(split_of(registry).is_public, public, private)
     record = json.dumps({"verdict": verdict, "metrics": {"map@1000": {"value": 0.987654}}})
-    outcome = Outcome(verdict, "", True, 1.5, 20.0, f"{mine.number:06d}-{mine.attempt}", record, ap)
+    outcome = SubmissionOutcome(
+        verdict, "", True, 1.5, 20.0, f"{mine.number:06d}-{mine.attempt}", record, ap
+    )
     assert finish(registry.database, mine, outcome, now=now)
     return mine.number
 
@@ -108,7 +110,7 @@ def claim_many(folder: str, worker: str) -> list[int]:
     numbers = []
     while (mine := claim(database, worker, now=NOW)) is not None:
         numbers.append(mine.number)
-        assert finish(database, mine, Outcome("crashed", "made", True), now=NOW)
+        assert finish(database, mine, SubmissionOutcome("crashed", "made", True), now=NOW)
     return numbers
 
 

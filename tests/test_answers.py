@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoplens import Ranking
+from shoplens.answers import answer
 from shoplens.answers.answer import CODES, CheckedAnswer, Policy, check_answer, read_answer
-from shoplens.challenge import answers
 from shoplens.errors import MissingError, RankingError
 
 GALLERY = np.array([30, -10, 20, 5, 7], dtype=np.int32)
@@ -484,7 +484,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
 def test_a_file_that_unpacks_to_too_much_is_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "LIMIT_BYTES", 100_000)
+    monkeypatch.setattr(answer, "LIMIT_BYTES", 100_000)
     packed = save(tmp_path / "a.npz", ids=np.zeros((1000, 1000)))
     assert packed.stat().st_size < 100_000
     with pytest.raises(RankingError, match="unpacks to more than"):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from shoplens.challenge.leaderboard import Board, Standing, estimate_all, score, standings
-from shoplens.challenge.site.exports import COLUMNS, board_json, standings_csv
+from shoplens.challenge.site.board_files import COLUMNS, board_json, standings_csv
 from shoplens.challenge.site.wording import duration, memory, rank_mark, shift_words
 from shoplens.cli.challenge.leaderboard import print_standings
 from shoplens.cli.console import Results

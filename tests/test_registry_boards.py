@@ -11,7 +11,7 @@ from made_challenges import END, NOW, make_challenge, make_submission, score, se
 from shoplens.challenge.leaderboard import standings
 from shoplens.challenge.registry.annotations import add_note, select
 from shoplens.challenge.registry.declarations import declare
-from shoplens.challenge.registry.queue import Outcome, claim, finish
+from shoplens.challenge.registry.queue import SubmissionOutcome, claim, finish
 from shoplens.challenge.registry.registry import Registry
 from shoplens.challenge.registry.submissions import list_submissions
 from shoplens.challenge.registry.teams import seek
@@ -122,7 +122,7 @@ def test_submissions_without_a_score_are_listed_and_those_that_wait_are_not(
     send(registry, submission, "Owls")
     mine = claim(registry.database, "tests", now=NOW)
     assert mine is not None
-    finish(registry.database, mine, Outcome("crashed", "made", counted=True), now=NOW)
+    finish(registry.database, mine, SubmissionOutcome("crashed", "made", counted=True), now=NOW)
     (entry,) = registry.board("public", NOW).entries
     assert (entry.verdict, entry.precision, entry.selected) == ("crashed", None, False)
     assert np.isnan(entry.seconds)

@@ -11,7 +11,7 @@ from conftest import Run
 from made_challenges import END, NOW, SAMPLE, make_challenge, make_submission, score, send
 
 from shoplens.challenge.registry.instants import current, to_text
-from shoplens.challenge.registry.queue import Outcome, claim, finish
+from shoplens.challenge.registry.queue import SubmissionOutcome, claim, finish
 from shoplens.challenge.registry.registry import Registry
 
 DAY = timedelta(days=1)
@@ -111,7 +111,7 @@ def finish_next(registry: Registry, verdict: str, reason: str, record: dict[str,
     mine = claim(registry.database, "tests", now=now)
     assert mine is not None
     text = json.dumps({"verdict": verdict, "reason": reason, "private": True, **record})
-    outcome = Outcome(verdict, reason, True, 1.5, 20.0, "000001-1", text)
+    outcome = SubmissionOutcome(verdict, reason, True, 1.5, 20.0, "000001-1", text)
     assert finish(registry.database, mine, outcome, now=now)
 
 

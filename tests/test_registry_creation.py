@@ -13,8 +13,8 @@ from made_challenges import END, NOW, SAMPLE, make_challenge, split_of
 from shoplens.challenge.registry.creation import create_challenge
 from shoplens.challenge.registry.ground_truth import require_unchanged
 from shoplens.challenge.registry.instants import day_of, from_text, to_text
+from shoplens.challenge.registry.organiser_pages import PAGES, read_pages, write_pages
 from shoplens.challenge.registry.terms import Policy, Round, move_end
-from shoplens.challenge.registry.texts import PAGES, read_pages, write_pages
 from shoplens.challenge.registry.trail import list_events
 from shoplens.challenge.sandbox.limits import Limits
 from shoplens.errors import ChallengeError, DataError, MissingError

@@ -6,10 +6,20 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from made_challenges import NOW, SAMPLE, kill, make_challenge, start_python
+from made_challenges import (
+    NOW,
+    SAMPLE,
+    kill,
+    make_challenge,
+    make_submission,
+    score,
+    send,
+    start_python,
+)
 
 from shoplens.challenge.registry.creation import create_challenge
 from shoplens.challenge.registry.registry import Registry
+from shoplens.challenge.registry.submission_rows import find_submission, read_record
 from shoplens.challenge.registry.teams import add_team, list_teams
 from shoplens.challenge.registry.trail import list_events
 from shoplens.errors import DataError, MissingError
@@ -89,6 +99,29 @@ def test_the_trail_says_who_did_what_when_and_cannot_be_changed(tmp_path: Path) 
     assert list_events(registry.database) == trail
 
 
+@pytest.mark.parametrize("text", ["[" * 9999 + "]" * 9999, '{"seconds": "long"}', "{"])
+def test_json_that_cannot_be_read_names_its_place(tmp_path: Path, text: str) -> None:
+    registry = make_challenge(tmp_path, "Owls")
+    send(registry, make_submission(tmp_path / "mine"), "Owls")
+    score(registry, 0.5, 0.5)
+    with registry.database.change(NOW) as change:
+        change.execute("UPDATE submissions SET record = ?", (text,))
+        change.execute(
+            "INSERT INTO events (at, who, what, detail) VALUES (?, '', '', ?)", (change.at, text)
+        )
+        change.execute("UPDATE rounds SET limits = ?", (text,))
+    if "seconds" not in text:
+        with (
+            registry.database.reading() as connection,
+            pytest.raises(DataError, match="the record of submission 1"),
+        ):
+            read_record(find_submission(connection, 1), over=True)
+        with pytest.raises(DataError, match=r"event \d"):
+            list_events(registry.database)
+    with pytest.raises(DataError, match="the limits of round 'main'"):
+        registry.terms()
+
+
 def test_foreign_keys_hold(tmp_path: Path) -> None:
     registry = make_challenge(tmp_path)
     with (
@@ -148,6 +181,7 @@ import sys
 from pathlib import Path
 from made_challenges import NOW
 from shoplens.challenge.registry.registry import Registry
+from shoplens.challenge.registry.submission_rows import find_submission, read_record
 from shoplens.challenge.registry.teams import add_team
 
 database = Registry(Path(sys.argv[1])).database

@@ -21,7 +21,7 @@ from made_folders import make_deep
 from shoplens.challenge.registry.annotations import add_note, change_tags, select
 from shoplens.challenge.registry.copies import hash_folder, require_copy, store_copy
 from shoplens.challenge.registry.intake import submit
-from shoplens.challenge.registry.queue import HARNESS_FAILED, Outcome, claim, finish
+from shoplens.challenge.registry.queue import HARNESS_FAILED, SubmissionOutcome, claim, finish
 from shoplens.challenge.registry.submissions import list_submissions
 from shoplens.challenge.registry.terms import Round
 from shoplens.challenge.registry.trail import list_events
@@ -201,11 +201,15 @@ def test_failures_of_the_harness_do_not_count(tmp_path: Path, folder: Path) -> N
         send(registry, folder, "Owls")
     mine = claim(registry.database, "tests", now=NOW)
     assert mine is not None
-    finish(registry.database, mine, Outcome(HARNESS_FAILED, "disk", counted=False), now=NOW)
+    finish(
+        registry.database, mine, SubmissionOutcome(HARNESS_FAILED, "disk", counted=False), now=NOW
+    )
     send(registry, folder, "Owls")
     mine = claim(registry.database, "tests", now=NOW)
     assert mine is not None
-    finish(registry.database, mine, Outcome("crashed", "its fault", counted=True), now=NOW)
+    finish(
+        registry.database, mine, SubmissionOutcome("crashed", "its fault", counted=True), now=NOW
+    )
     with pytest.raises(ChallengeError):
         send(registry, folder, "Owls")
     assert [one.state for one in list_submissions(registry, NOW)] == ["failed", "done"]
@@ -219,7 +223,12 @@ def test_attempts_that_do_not_count_are_limited_too(tmp_path: Path, folder: Path
         left = submit(registry, folder, "Owls", now=now).left_today
         mine = claim(registry.database, "tests", now=now)
         assert mine is not None
-        finish(registry.database, mine, Outcome("cannot_start", "no file", counted=False), now=now)
+        finish(
+            registry.database,
+            mine,
+            SubmissionOutcome("cannot_start", "no file", counted=False),
+            now=now,
+        )
         return left
 
     assert [attempt(NOW) for _ in range(4 * 2)] == [1, 1, 1, 1, 1, 1, 1, 0]

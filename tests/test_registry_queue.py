@@ -12,7 +12,7 @@ from shoplens.challenge.registry.queue import (
     HARNESS_FAILED,
     LEASE,
     MAX_DEATHS,
-    Outcome,
+    SubmissionOutcome,
     claim,
     count_waiting,
     extend,
@@ -26,7 +26,7 @@ from shoplens.challenge.registry.submissions import list_submissions
 from shoplens.challenge.registry.trail import list_events
 from shoplens.errors import ChallengeError
 
-CRASHED = Outcome("crashed", "made", counted=True)
+CRASHED = SubmissionOutcome("crashed", "made", counted=True)
 
 
 @pytest.fixture
@@ -77,11 +77,11 @@ def test_who_lost_the_claim_writes_nothing(registry: Registry) -> None:
     assert mine.number == other.number
     later = NOW + LEASE + timedelta(seconds=1)
     assert not extend(database, mine, now=later)
-    assert not finish(database, mine, Outcome("time_limit", "late", True), now=later)
+    assert not finish(database, mine, SubmissionOutcome("time_limit", "late", True), now=later)
     give_back(database, mine, now=later)
     assert list_submissions(registry, later, number=1)[0].worker == "two"
     assert finish(database, other, CRASHED, now=later)
-    assert not finish(database, other, Outcome("ok", "", True), now=later)
+    assert not finish(database, other, SubmissionOutcome("ok", "", True), now=later)
     (one,) = list_submissions(registry, later, number=1)
     assert (one.verdict, one.worker, one.attempt) == ("crashed", "two", 2)
     ended = [e for e in list_events(database) if e.what == "run ended"]
@@ -116,7 +116,7 @@ def test_a_submission_that_its_workers_die_of_is_given_up(registry: Registry) ->
 
 def test_a_failure_of_the_harness_is_tried_again_and_others_stand(registry: Registry) -> None:
     database = registry.database
-    for outcome in (Outcome(HARNESS_FAILED, "disk full", counted=False), CRASHED):
+    for outcome in (SubmissionOutcome(HARNESS_FAILED, "disk full", counted=False), CRASHED):
         mine = claim(database, "one", now=NOW)
         assert mine is not None
         finish(database, mine, outcome, now=NOW)
@@ -128,7 +128,7 @@ def test_a_failure_of_the_harness_is_tried_again_and_others_stand(registry: Regi
     mine = claim(database, "one", now=NOW)
     assert mine is not None
     assert (mine.number, mine.attempt) == (1, 2)
-    finish(database, mine, Outcome("ok", "", counted=True), now=NOW)
+    finish(database, mine, SubmissionOutcome("ok", "", counted=True), now=NOW)
     (one,) = list_submissions(registry, NOW, number=1)
     assert (one.state, one.verdict, one.counted) == ("done", "ok", True)
 

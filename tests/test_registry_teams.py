@@ -9,6 +9,13 @@ from hypothesis import strategies as st
 from made_challenges import END, NOW, make_challenge
 
 from shoplens.challenge.registry.declarations import declare, list_declarations
+from shoplens.challenge.registry.names import (
+    clean_link,
+    clean_name,
+    clean_tag,
+    clean_text,
+    fold,
+)
 from shoplens.challenge.registry.teams import (
     add_team,
     join_team,
@@ -19,13 +26,6 @@ from shoplens.challenge.registry.teams import (
     stop_seeking,
 )
 from shoplens.challenge.registry.trail import list_events
-from shoplens.challenge.registry.typed_words import (
-    clean_link,
-    clean_name,
-    clean_tag,
-    clean_text,
-    fold,
-)
 from shoplens.errors import ChallengeError, DataError
 
 

@@ -21,12 +21,12 @@ import pytest
 from challenge_boards import START, board, entry, spread
 
 from shoplens.challenge.leaderboard import Board, ExternalData, Note, Seeker, TeamCard, standings
-from shoplens.challenge.site import folder as folder_module
+from shoplens.challenge.site import site_folder
 from shoplens.challenge.site.build import build_site
 from shoplens.challenge.site.feed import atom_feed
 from shoplens.challenge.site.history import NAMED, draw_history
 from shoplens.challenge.site.markdown import read_markdown
-from shoplens.challenge.site.published import published
+from shoplens.challenge.site.published_run import published
 from shoplens.errors import DataError, MissingError, ShoplensError
 
 HOSTILE = "<script>alert('team')</script>"
@@ -185,14 +185,14 @@ def test_new_pages_are_there_before_old_ones_link_to_them(
 ) -> None:
     folder = tmp_path / "site"
     build_site(folder, other())
-    write = folder_module._write_changed
+    write = site_folder._write_changed
 
     def watched(path: Path, content: bytes) -> bool:
         changed = write(path, content)
         check_pages(folder)
         return changed
 
-    monkeypatch.setattr(folder_module, "_write_changed", watched)
+    monkeypatch.setattr(site_folder, "_write_changed", watched)
     build_site(folder, running())
 
 
@@ -234,7 +234,9 @@ def test_only_named_fields_of_a_record_are_published() -> None:
     assert "ids are floats" in shown
     assert "0.8765" not in shown
     assert "printed by" not in shown
-    assert published({}) == published({"phases": None, "findings": None})
+    assert published({}).findings == ()
+    with pytest.raises(DataError, match=r"cannot be shown: .*phases"):
+        published({"phases": "none"})
 
 
 def test_an_answer_that_is_refused_on_private_data_is_explained(tmp_path: Path) -> None:
@@ -454,7 +456,9 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         build_site(tmp_path / "file", running())
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"files": ["../../etc/passwd"]}', '{"files": [1]}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"files": ["../../etc/passwd"]}', '{"files": [1]}', "[" * 9999]
+)
 def test_a_damaged_list_of_files_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / ".shoplens-site.json").write_text(text)
     with pytest.raises(DataError, match=r"shoplens-site\.json"):

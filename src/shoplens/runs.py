@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from shoplens.answers.answer import Finding
-from shoplens.answers.files import is_saved_ranking, read_ranking
+from shoplens.answers.ranking_files import is_saved_ranking, read_ranking
 from shoplens.datasets.dataset import Dataset, read_dataset
 from shoplens.errors import DataError, MissingError, RankingError
 from shoplens.evaluation.metric_names import DEFAULT_METRICS

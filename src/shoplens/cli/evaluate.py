@@ -11,7 +11,7 @@ import click
 from shoplens.answers.answer import (
     Policy,
 )
-from shoplens.answers.files import read_ranking
+from shoplens.answers.ranking_files import read_ranking
 from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.options import (
     boxes_option,

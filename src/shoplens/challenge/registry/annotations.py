@@ -7,10 +7,10 @@ from datetime import datetime
 
 from shoplens.challenge.registry.database import Database
 from shoplens.challenge.registry.instants import for_people
-from shoplens.challenge.registry.stored import find_submission, read_tags
+from shoplens.challenge.registry.names import clean_tag, clean_text
+from shoplens.challenge.registry.submission_rows import find_submission, read_tags
 from shoplens.challenge.registry.teams import find_team
 from shoplens.challenge.registry.terms import read_terms
-from shoplens.challenge.registry.typed_words import clean_tag, clean_text
 from shoplens.errors import ChallengeError, DataError
 
 

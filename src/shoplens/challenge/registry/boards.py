@@ -14,12 +14,12 @@ from shoplens.challenge.leaderboard import Board, Entry, ExternalData, Side, Tea
 from shoplens.challenge.registry.database import Database
 from shoplens.challenge.registry.declarations import read_declarations
 from shoplens.challenge.registry.instants import from_text
+from shoplens.challenge.registry.names import fold, meant
+from shoplens.challenge.registry.organiser_pages import read_pages
 from shoplens.challenge.registry.split import read_split
-from shoplens.challenge.registry.stored import published, read_notes, read_tags, unpack
+from shoplens.challenge.registry.submission_rows import read_notes, read_record, read_tags, unpack
 from shoplens.challenge.registry.teams import read_seekers, read_teams
 from shoplens.challenge.registry.terms import Round, Terms, read_terms
-from shoplens.challenge.registry.texts import read_pages
-from shoplens.challenge.registry.typed_words import fold, meant
 from shoplens.errors import DataError
 
 
@@ -109,7 +109,7 @@ def _entries(
                 run=None if sealed or row["run"] is None else runs / row["run"],
                 selected=row["id"] in final,
                 notes=read_notes(connection, row["id"]),
-                record=published(row["record"], not sealed),
+                record=read_record(row, not sealed),
             )
         )
     return tuple(entries)

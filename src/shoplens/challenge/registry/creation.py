@@ -10,11 +10,11 @@ from pathlib import Path
 
 from shoplens.challenge.registry.ground_truth import read_ground_truth
 from shoplens.challenge.registry.instants import day_of, to_text
+from shoplens.challenge.registry.names import clean_name, fold
+from shoplens.challenge.registry.organiser_pages import check_pages, write_pages
 from shoplens.challenge.registry.registry import Registry
 from shoplens.challenge.registry.split import split_products
 from shoplens.challenge.registry.terms import Policy, Round, check_dates, read_terms
-from shoplens.challenge.registry.texts import check_pages, write_pages
-from shoplens.challenge.registry.typed_words import clean_name, fold
 from shoplens.challenge.sandbox.limits import Limits
 from shoplens.errors import DataError, ShoplensError
 
@@ -53,7 +53,7 @@ def create_challenge(
         data: the labelled set, a folder.
         now: the time.
         title: None takes the folder's name.
-        pages: a folder with pages of the organiser's own (see `pages.PAGES`).
+        pages: a folder with pages of the organiser's own (see `organiser_pages.PAGES`).
         seed: of the split into a public and a private side.
         public_share: of the queries, between 0 and 1.
         starts: None takes the first round's start, or else now.

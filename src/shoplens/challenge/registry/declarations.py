@@ -8,9 +8,9 @@ from datetime import datetime
 
 from shoplens.challenge.registry.database import Database
 from shoplens.challenge.registry.instants import for_people, from_text
+from shoplens.challenge.registry.names import clean_link, clean_text
 from shoplens.challenge.registry.teams import find_team
 from shoplens.challenge.registry.terms import read_terms
-from shoplens.challenge.registry.typed_words import clean_link, clean_text
 from shoplens.errors import ChallengeError, DataError
 
 

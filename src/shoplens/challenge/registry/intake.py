@@ -10,10 +10,10 @@ from pathlib import Path
 
 from shoplens.challenge.registry.copies import store_copy
 from shoplens.challenge.registry.instants import day_of, for_people, to_text
+from shoplens.challenge.registry.names import clean_name, clean_tag
 from shoplens.challenge.registry.registry import Registry
 from shoplens.challenge.registry.teams import find_team
 from shoplens.challenge.registry.terms import Round, Terms, read_terms
-from shoplens.challenge.registry.typed_words import clean_name, clean_tag
 from shoplens.challenge.submission import read_submission
 from shoplens.errors import ChallengeError
 

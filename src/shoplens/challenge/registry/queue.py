@@ -15,7 +15,7 @@ import numpy as np
 
 from shoplens.challenge.registry.database import Change, Database
 from shoplens.challenge.registry.instants import from_text, to_text
-from shoplens.challenge.registry.stored import find_submission
+from shoplens.challenge.registry.submission_rows import find_submission
 from shoplens.challenge.registry.terms import Round, read_terms
 from shoplens.errors import ChallengeError
 from shoplens.evaluation.formulas import PerQuery
@@ -48,7 +48,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
+class SubmissionOutcome:
     """What came of a run."""
 
     verdict: str
@@ -120,7 +120,7 @@ def claim(
             if deaths < MAX_DEATHS:
                 return _take(change, row, deaths, worker, now + lease)
             reason = f"its worker died {deaths} times while it ran"
-            _close(change, row["id"], Outcome(HARNESS_FAILED, reason, counted=False))
+            _close(change, row["id"], SubmissionOutcome(HARNESS_FAILED, reason, counted=False))
     return None
 
 
@@ -137,7 +137,7 @@ def extend(database: Database, mine: Claim, *, now: datetime, lease: timedelta =
         )
 
 
-def finish(database: Database, mine: Claim, outcome: Outcome, *, now: datetime) -> bool:
+def finish(database: Database, mine: Claim, outcome: SubmissionOutcome, *, now: datetime) -> bool:
     """Write down what came of a run; False, and nothing is written, when the claim is lost."""
     with database.change(now, mine.worker) as change:
         if not _is_held(change, mine):
@@ -206,7 +206,7 @@ def _is_held(change: Change, mine: Claim) -> bool:
     )
 
 
-def _close(change: Change, number: int, outcome: Outcome) -> None:
+def _close(change: Change, number: int, outcome: SubmissionOutcome) -> None:
     change.execute(
         "UPDATE submissions SET state = ?, lease_until = NULL, finished = ?, counted = ?, "
         "verdict = ?, reason = ?, seconds = ?, peak_memory_mb = ?, run = ?, record = ?, ap = ? "

@@ -16,10 +16,10 @@ from shoplens.challenge.leaderboard import Note
 from shoplens.challenge.registry.instants import from_text
 from shoplens.challenge.registry.registry import Registry
 from shoplens.challenge.registry.split import read_split
-from shoplens.challenge.registry.stored import (
+from shoplens.challenge.registry.submission_rows import (
     find_submission,
-    published,
     read_notes,
+    read_record,
     read_tags,
     unpack,
 )
@@ -132,5 +132,5 @@ def _record(
         notes=read_notes(connection, row["id"]),
         public=None if ap is None else float(ap[is_public].mean()),
         private=None if ap is None or not over else float(ap[~is_public].mean()),
-        record=published(row["record"], over),
+        record=read_record(row, over),
     )

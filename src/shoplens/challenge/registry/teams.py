@@ -10,8 +10,8 @@ from shoplens.challenge.leaderboard import Seeker
 from shoplens.challenge.registry.database import Change, Database
 from shoplens.challenge.registry.instants import from_text
 from shoplens.challenge.registry.lookalikes import look_alike, require_one_script
+from shoplens.challenge.registry.names import clean_name, clean_text, fold, meant
 from shoplens.challenge.registry.terms import read_terms
-from shoplens.challenge.registry.typed_words import clean_name, clean_text, fold, meant
 from shoplens.errors import ChallengeError, DataError
 
 

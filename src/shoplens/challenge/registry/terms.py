@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +11,10 @@ from typing import Literal
 
 from shoplens.challenge.registry.database import Database
 from shoplens.challenge.registry.instants import for_people, from_text, to_text
-from shoplens.challenge.registry.typed_words import fold
+from shoplens.challenge.registry.names import fold
 from shoplens.challenge.sandbox.limits import Limits
 from shoplens.errors import ChallengeError, DataError
+from shoplens.json_text import parse_json
 
 ATTEMPTS = 4
 """Attempts a day for each submission that may count, where a round does not say how many."""
@@ -119,7 +119,7 @@ def read_terms(connection: sqlite3.Connection) -> Terms:
                 from_text(one["starts"]),
                 from_text(one["ends"]),
                 one["per_day"],
-                Limits(**json.loads(one["limits"])),
+                parse_json(one["limits"], Limits, f"the limits of round {one['name']!r}"),
                 one["attempts_per_day"],
             )
             for one in rounds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +9,7 @@ from typing import Any
 
 from shoplens.challenge.registry.database import Database
 from shoplens.challenge.registry.instants import from_text
+from shoplens.json_text import parse_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,11 @@ def list_events(database: Database, latest: int | None = None) -> tuple[Event, .
         )
         return tuple(
             Event(
-                row["id"], from_text(row["at"]), row["who"], row["what"], json.loads(row["detail"])
+                row["id"],
+                from_text(row["at"]),
+                row["who"],
+                row["what"],
+                parse_object(row["detail"], f"event {row['id']}"),
             )
             for row in rows
         )

@@ -22,7 +22,7 @@ from shoplens.challenge.registry.queue import (
     HARNESS_FAILED,
     LEASE,
     Claim,
-    Outcome,
+    SubmissionOutcome,
     claim,
     extend,
     finish,
@@ -68,7 +68,7 @@ class Finished:
     """A submission that a worker is through with."""
 
     claim: Claim
-    outcome: Outcome
+    outcome: SubmissionOutcome
     public: float | None
     """mAP@1000 on the public side; None where it was not scored."""
     kept: bool
@@ -147,13 +147,13 @@ def _run(
     runner: Runner,
     isolation: Isolation,
     progress: Progress,
-) -> Outcome:
+) -> SubmissionOutcome:
     try:
         submission = read_submission(require_copy(registry.submissions, mine.content))
         try:
             environment = prepare_environment(submission, registry.environments, progress=progress)
         except ShoplensError as error:
-            return Outcome("cannot_start", str(error), counted=False)
+            return SubmissionOutcome("cannot_start", str(error), counted=False)
     except Exception as error:
         # Whatever it is: one submission must not stop the queue, and a team must see why.
         return _failed(error)
@@ -175,7 +175,7 @@ def _run(
         raise  # The machine's fault (no namespaces, a full disk), and so every other's to come.
     except Exception as error:
         return _failed(error)
-    return Outcome(
+    return SubmissionOutcome(
         verdict=run.verdict,
         reason=run.reason,
         counted=run.verdict not in NOT_COUNTED,
@@ -187,9 +187,9 @@ def _run(
     )
 
 
-def _failed(error: Exception) -> Outcome:
+def _failed(error: Exception) -> SubmissionOutcome:
     kind = "" if isinstance(error, ShoplensError) else f"{type(error).__name__}: "
-    return Outcome(HARNESS_FAILED, f"{kind}{error}", counted=False)
+    return SubmissionOutcome(HARNESS_FAILED, f"{kind}{error}", counted=False)
 
 
 @contextmanager

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shoplens.challenge.leaderboard import Board, Standing, standings
-from shoplens.challenge.site.exports import board_json, standings_csv
+from shoplens.challenge.site.board_files import board_json, standings_csv
 from shoplens.challenge.site.feed import FILE_NAME as FEED
 from shoplens.challenge.site.feed import atom_feed
-from shoplens.challenge.site.folder import write_site
 from shoplens.challenge.site.pages import Pages
+from shoplens.challenge.site.site_folder import write_site
 from shoplens.errors import ShoplensError
 from shoplens.progress import Progress, silent
 

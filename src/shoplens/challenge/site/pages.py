@@ -15,7 +15,7 @@ from shoplens.challenge.registry.instants import for_people
 from shoplens.challenge.site import wording
 from shoplens.challenge.site.history import NAMED, draw_history
 from shoplens.challenge.site.markdown import read_markdown
-from shoplens.challenge.site.published import published
+from shoplens.challenge.site.published_run import published
 from shoplens.report.page import page_templates
 
 _PROSE = {

@@ -12,7 +12,7 @@ import click
 from shoplens.challenge.leaderboard import Board, Standing, standings
 from shoplens.challenge.registry.instants import current
 from shoplens.challenge.registry.registry import Registry
-from shoplens.challenge.site.exports import board_json, standings_csv
+from shoplens.challenge.site.board_files import board_json, standings_csv
 from shoplens.challenge.site.wording import (
     duration,
     memory,

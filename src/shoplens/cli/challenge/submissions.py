@@ -11,7 +11,7 @@ import click
 from shoplens.challenge.registry.instants import current, for_people, to_text
 from shoplens.challenge.registry.registry import Registry
 from shoplens.challenge.registry.submissions import SubmissionRecord, list_submissions
-from shoplens.challenge.site.published import published
+from shoplens.challenge.site.published_run import published
 from shoplens.challenge.site.wording import reason_words
 from shoplens.cli.challenge.options import NUMBER, challenge_argument
 from shoplens.cli.console import Results, write_json

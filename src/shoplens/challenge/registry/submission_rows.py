@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from shoplens.challenge.leaderboard import Note
 from shoplens.challenge.registry.instants import from_text
 from shoplens.errors import DataError
 from shoplens.evaluation.formulas import PerQuery
+from shoplens.json_text import parse_object
 
 
 def unpack(blob: bytes | None) -> PerQuery | None:
@@ -20,9 +20,14 @@ def unpack(blob: bytes | None) -> PerQuery | None:
     return None if blob is None else np.frombuffer(blob, dtype="<f8").astype(np.float64)
 
 
-def published(record: str | None, over: bool) -> Mapping[str, Any]:
-    """Return a run's record; while the private side is sealed without what is over both sides."""
-    values: dict[str, Any] = {} if record is None else json.loads(record)
+def read_record(row: sqlite3.Row, over: bool) -> Mapping[str, Any]:
+    """Return the record of a submission's run, empty where there is none.
+
+    While the private side is sealed, metrics are left out: they are over both sides.
+    """
+    if row["record"] is None:
+        return {}
+    values = parse_object(row["record"], f"the record of submission {row['id']}")
     if not over:
         values.pop("metrics", None)
     return values

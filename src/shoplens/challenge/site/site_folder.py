@@ -8,12 +8,14 @@ files keeps the folder's other files safe.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from shoplens.errors import DataError, MissingError, ShoplensError
 from shoplens.files import read_text, replacing
+from shoplens.json_text import parse_json
 
 MANIFEST = ".shoplens-site.json"
 
@@ -67,23 +69,23 @@ def _write_changed(path: Path, content: bytes) -> bool:
     return True
 
 
+class _Manifest(msgspec.Struct):
+    """The list of the site's own files."""
+
+    files: list[str]
+
+
 def _manifest(names: set[str]) -> bytes:
-    return (json.dumps({"files": sorted(names)}, indent=1) + "\n").encode()
+    text = msgspec.json.encode(_Manifest(sorted(names)))
+    return msgspec.json.format(text, indent=1) + b"\n"
 
 
 def _read_manifest(folder: Path) -> set[str]:
     path = folder / MANIFEST
     if not path.exists():
         return set()
-    try:
-        names = json.loads(read_text(path))["files"]
-        if not all(isinstance(name, str) and _is_inside(name) for name in names):
-            raise ValueError("it names files outside the folder")
-        return set(names)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is no list of a site's files: {error}") from error
-
-
-def _is_inside(name: str) -> bool:
-    path = Path(name)
-    return not path.is_absolute() and ".." not in path.parts
+    names = parse_json(read_text(path), _Manifest, str(path)).files
+    for name in names:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise DataError(f"{path} names a file outside of the folder: {name}")
+    return set(names)
