@@ -54,9 +54,9 @@ def write_imagenet(folder: Path) -> Model:
     """Write the ImageNet Lite2 at 260 px, its head random: that costs the same."""
     import torch  # noqa: PLC0415
 
+    from shoplens.models.model_folder import write_model  # noqa: PLC0415
     from shoplens.training import config  # noqa: PLC0415
     from shoplens.training.backbones import load_backbone  # noqa: PLC0415
-    from shoplens.training.export import write_model  # noqa: PLC0415
     from shoplens.training.graphs import to_int8, to_onnx  # noqa: PLC0415
     from shoplens.training.network import Network  # noqa: PLC0415
 

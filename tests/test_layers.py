@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -33,28 +34,48 @@ def modules() -> dict[str, list[Path]]:
     return found
 
 
-def imported_modules(tree: ast.AST) -> Iterator[str]:
-    """Yield the modules of shoplens that a file imports, those for type checkers left out."""
+def imported_names(tree: ast.AST) -> Iterator[str]:
+    """Yield what a file imports, by its full name; imports for type checkers are left out."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield from top_module(alias.name)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            if node.module == "shoplens":
-                yield from (alias.name for alias in node.names)
-            else:
-                yield from top_module(node.module or "")
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
         else:
-            yield from imported_modules(node)
+            yield from imported_names(node)
 
 
-def top_module(name: str) -> Iterator[str]:
-    parts = name.split(".")
-    if parts[0] == "shoplens":
-        yield parts[1] if len(parts) > 1 else "__init__"
+def imported_modules(tree: ast.AST) -> Iterator[str]:
+    """Yield the top modules of shoplens that a file imports from."""
+    for name in imported_names(tree):
+        package, *rest = name.split(".")
+        if package == "shoplens":
+            yield rest[0] if rest else "__init__"
+
+
+def imports_by_file() -> dict[str, set[str]]:
+    """Return for each file the files of shoplens that it imports, all by their dotted names."""
+    files = {
+        ".".join(("shoplens", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
+            ".__init__"
+        ): path
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if not path.is_relative_to(PROGRAMS)
+    }
+
+    def file_of(name: str) -> str | None:
+        while name and name not in files:
+            name = name.rpartition(".")[0]
+        return name or None
+
+    found = {}
+    for file, path in files.items():
+        names = imported_names(ast.parse(path.read_text(encoding="utf-8")))
+        found[file] = {name for name in map(file_of, names) if name} - {file}
+    return found
 
 
 def test_every_module_is_drawn_once() -> None:
@@ -73,6 +94,14 @@ def test_a_module_imports_only_from_layers_above(name: str) -> None:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         wrong = set(imported_modules(tree)) - above - {name}
         assert not wrong, f"{path.relative_to(PACKAGE)} imports {sorted(wrong)}"
+
+
+def test_no_files_import_each_other() -> None:
+    """Inside a package too, and not inside a function either."""
+    try:
+        TopologicalSorter(imports_by_file()).prepare()
+    except CycleError as error:
+        pytest.fail(f"files import each other: {' <- '.join(error.args[1])}")
 
 
 def test_imports_are_found_wherever_they_stand() -> None:

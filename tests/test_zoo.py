@@ -15,7 +15,8 @@ from onnx import numpy_helper
 
 from shoplens.cache import cache_folder
 from shoplens.errors import MissingError, ModelError, ShoplensError
-from shoplens.models import list_models, load_encoder, zoo
+from shoplens.models import list_models, load_encoder
+from shoplens.models.model_folder import read_model, write_model
 from shoplens.models.text import load_text_encoder
 from shoplens.models.zoo import (
     EXTRAS,
@@ -153,40 +154,40 @@ def test_names_become_folders_of_their_own_in_the_cache() -> None:
         assert len(folder.name) < 120
 
 
-class Conversion:
-    """What `write_model` needs of one."""
-
-    def __init__(self, folder: Path) -> None:
-        self.weights = (folder / "model.onnx").read_bytes()
-        self.recipe = load_encoder(folder).recipe
-
-
 def test_a_model_folder_is_written_whole_or_not_at_all(
     make_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    toy = Conversion(make_model())
+    weights, recipe = read_model(make_model())
     out = tmp_path / "new" / "folder"
-    zoo.write_model(out, toy)  # type: ignore[arg-type]
+    write_model(out, weights, recipe)
     before = load_encoder(out).fingerprint
     with pytest.raises(ShoplensError, match="--force"):
-        zoo.write_model(out, toy)  # type: ignore[arg-type]
-    zoo.write_model(out, toy, replace=True)  # type: ignore[arg-type]
+        write_model(out, weights, recipe)
+    write_model(out, weights, recipe, replace=True)
 
     def full(*_: object, **__: object) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(ShoplensError, match="No space left"):
-        zoo.write_model(out, toy, replace=True)  # type: ignore[arg-type]
+        write_model(out, weights, recipe, replace=True)
     assert load_encoder(out).fingerprint == before
     assert [path.name for path in out.parent.iterdir()] == ["folder"]
+
+
+def test_a_folder_with_anything_else_in_it_is_not_replaced(make_model: Callable[..., Path]) -> None:
+    folder = make_model()
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(ShoplensError, match="is not a model folder"):
+        write_model(folder, *read_model(folder), replace=True)
+    assert (folder / "notes.txt").read_text() == "mine"
 
 
 def test_models_of_other_libraries_are_listed(run: Run, converted: Path) -> None:
     listed, values = run("models"), run("models", "--json", "-").json
     assert listed.code == 0
-    assert f"{DINO}: at hand" in listed.out
-    assert "score: not measured" in listed.out
+    rows = [line.split("\t") for line in listed.out.splitlines()]
+    assert [row[-1] for row in rows if row[0] == DINO] == ["converted"]
     by_name = {model["name"]: model for model in values["zoo"]}
     assert by_name[DINO]["at_hand"] == "converted"
     assert by_name[DINO]["expected_score"] is None

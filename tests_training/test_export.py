@@ -18,6 +18,7 @@ from shoplens.cli import main
 from shoplens.datasets.dataset import read_gallery
 from shoplens.embedding import embed
 from shoplens.errors import DataError, MissingError, ModelError, ShoplensError
+from shoplens.models.model_folder import write_model
 from shoplens.models.onnx_encoder import OnnxEncoder
 from shoplens.models.recipe import Recipe
 from shoplens.records import Domain, PhotoSet
@@ -30,7 +31,6 @@ from shoplens.training.export import (
     export_trained,
     make_recipe,
     reference_encoder,
-    write_model,
 )
 from shoplens.training.graphs import to_fp16, to_int8, to_onnx
 from shoplens.training.loop import Trained
@@ -399,11 +399,11 @@ def test_what_is_there_is_not_replaced_unasked(
     with pytest.raises(ShoplensError, match="is there already"):
         export_trained(trained, folder)
     renamed = replace(recipe, name="again")
-    write_model(folder, weights, renamed, force=True)
+    write_model(folder, weights, renamed, replace=True)
     assert load_encoder(folder).recipe.name == "again"
     (folder / "notes.txt").write_text("mine")
-    with pytest.raises(ShoplensError, match="is no model folder"):
-        write_model(folder, weights, recipe, force=True)
+    with pytest.raises(ShoplensError, match="is not a model folder"):
+        write_model(folder, weights, recipe, replace=True)
     assert load_encoder(folder).recipe.name == "again"
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
@@ -416,13 +416,13 @@ def test_a_write_that_fails_leaves_the_earlier_model(
     rename: Callable[[Path, Path], Path] = Path.rename
 
     def failing(self: Path, target: Path) -> Path:
-        if self.suffix == ".new":
+        if self.suffix == ".part":
             raise OSError(28, "No space left on device")
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(ShoplensError, match=r"cannot write .*No space left"):
-        write_model(folder, weights, replace(make_recipe(trained), name="new"), force=True)
+        write_model(folder, weights, replace(make_recipe(trained), name="new"), replace=True)
     assert load_encoder(folder).recipe.name == "tiny"
     assert [path.name for path in tmp_path.glob("*model*")] == ["model"]
 

@@ -24,13 +24,13 @@ from torch import Tensor, nn
 from shoplens import load_encoder
 from shoplens.cli import main
 from shoplens.errors import MissingError, ModelError
-from shoplens.models import zoo
+from shoplens.models import conversion, zoo
 from shoplens.models.encoder import RecipeEncoder
 from shoplens.models.hub import convert as converting
 from shoplens.models.hub import from_hf, from_open_clip, from_timm
 from shoplens.models.hub.congruence import compare_preparation
 from shoplens.models.hub.convert import convert, sample_photos
-from shoplens.models.hub.tower import load_tower
+from shoplens.models.hub.loading import load_tower
 from shoplens.models.recipe import Recipe
 from shoplens.models.text import load_text_encoder
 
@@ -189,7 +189,7 @@ def test_a_converted_model_gives_its_librarys_vectors(
     def again(*_: object) -> None:
         raise AssertionError("converted twice")
 
-    monkeypatch.setattr(zoo, "convert", again)
+    monkeypatch.setattr(conversion, "convert", again)
     assert load_encoder(name).fingerprint == encoder.fingerprint
 
 

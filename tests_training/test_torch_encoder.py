@@ -70,6 +70,14 @@ def test_half_precision_is_near_and_has_a_fingerprint_of_its_own(
     assert full.fingerprint == tower_encoder(tower()).fingerprint
 
 
+def test_weights_that_round_to_the_same_numbers_have_one_fingerprint() -> None:
+    rounded = tower()
+    rounded.network.to(torch.bfloat16).to(torch.float32)
+    assert tower_encoder(rounded).fingerprint != tower_encoder(tower()).fingerprint
+    coarse = tower_encoder(tower(), precision="bf16")
+    assert tower_encoder(rounded, precision="bf16").fingerprint == coarse.fingerprint
+
+
 def test_other_weights_have_another_fingerprint() -> None:
     other = tower()
     with torch.no_grad():

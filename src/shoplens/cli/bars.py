@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-from shoplens.cli.console import CLOCKS, shown_rate
+from shoplens.cli.rates import CLOCKS, shown_rate
 from shoplens.progress import Progress
 
 

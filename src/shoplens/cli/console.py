@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from shoplens.cli.rates import CLOCKS, shown_rate
 from shoplens.files import write_text
 from shoplens.progress import Progress
 
 _PLAIN_INTERVAL = 10.0
 """Seconds between two lines of progress where there is no terminal."""
-CLOCKS = frozenset({"run"})
-"""Stages that count seconds up to a limit: they have no rate, and need not last that long."""
 
 
 def printable(text: str) -> str:
@@ -148,11 +147,6 @@ def progress_display() -> Iterator[Progress]:
             yield progress
     else:
         yield _Lines()
-
-
-def shown_rate(speed: float) -> str:
-    """Return a rate as it is shown: steps of a training take seconds each."""
-    return f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.2g}/s"
 
 
 class _Lines:

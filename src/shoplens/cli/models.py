@@ -11,16 +11,16 @@ import click
 from shoplens.cli.console import Results, message, write_json
 from shoplens.cli.options import json_option
 from shoplens.models import ModelInfo, list_models
+from shoplens.models.conversion import convert
+from shoplens.models.model_folder import write_model
 from shoplens.models.zoo import (
     Precision,
     Score,
     ZooModel,
-    convert,
     converted_folder,
     is_converted,
     is_hub_name,
     list_zoo,
-    write_model,
 )
 
 _COLUMNS = ("name", "dimension", "input_size", "parameters", "licence", "at_hand")
@@ -142,7 +142,7 @@ def convert_command(
             )
     message(f"converting {name}")
     conversion = convert(name, precision)
-    write_model(folder, conversion, replace=True)
+    write_model(folder, conversion.weights, conversion.recipe, replace=True)
     recipe, congruence = conversion.recipe, conversion.congruence
     results = Results(json_file)
     results.line(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import json
 import platform
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from shoplens.errors import ModelError
-from shoplens.models import DEFAULT_MODEL, Encoder, list_models, load_encoder
-from shoplens.models.ensemble import ENSEMBLE_FILE
-from shoplens.models.zoo import converted, is_hub_name
+from shoplens.models import DEFAULT_MODEL, Encoder, builtin_names, load_encoder
+from shoplens.models.conversion import converted
+from shoplens.models.ensemble import ENSEMBLE_FILE, read_ensemble_file
+from shoplens.models.zoo import is_hub_name
 
 _DECIDING = ("shoplens", "numpy", "onnxruntime", "PIL")
 """Packages whose versions may change a vector."""
@@ -91,10 +93,11 @@ def installed_versions() -> dict[str, str]:
 
 def _pack(model: str | Path, name: str, files: dict[str, bytes]) -> str:
     """Put a model's files below `name`; return what it is loaded by."""
-    if any(info.recipe.name == model for info in list_models()):
-        return str(model)
-    if isinstance(model, str) and is_hub_name(model):
-        model = converted(model)
+    if isinstance(model, str):
+        if model in builtin_names():
+            return model
+        if is_hub_name(model):
+            model = converted(model)
     path = Path(model)
     if path.is_file():
         files[f"{name}.zip"] = path.read_bytes()
@@ -103,11 +106,11 @@ def _pack(model: str | Path, name: str, files: dict[str, bytes]) -> str:
         for file in ("model.onnx", "recipe.json"):
             files[f"{name}/{file}"] = (path / file).read_bytes()
         return name
-    ensemble = json.loads((path / ENSEMBLE_FILE).read_text(encoding="utf-8"))
-    for number, member in enumerate(ensemble["members"]):
-        beside = path / member["model"]
-        source: str | Path = beside if beside.exists() else member["model"]
+    ensemble = read_ensemble_file(path)
+    for number, member in enumerate(ensemble.members):
+        beside = path / member.model
+        source: str | Path = beside if beside.exists() else member.model
         place = _pack(source, f"{name}/member-{number}", files)
-        member["model"] = place.removeprefix(f"{name}/")
-    files[f"{name}/{ENSEMBLE_FILE}"] = json.dumps(ensemble).encode()
+        member.model = place.removeprefix(f"{name}/")
+    files[f"{name}/{ENSEMBLE_FILE}"] = msgspec.json.encode(ensemble)
     return name

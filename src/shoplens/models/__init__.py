@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
-import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
-from shoplens.errors import MissingError, ModelError
+from shoplens.models.conversion import converted, load_on_cuda
 from shoplens.models.devices import CPU, Device, parse_device
 from shoplens.models.encoder import Encoder, LeadingEncoder, RecipeEncoder
-from shoplens.models.ensemble import ENSEMBLE_FILE, Ensemble, Folder, read_ensemble
+from shoplens.models.ensemble import ENSEMBLE_FILE, Ensemble, read_ensemble
+from shoplens.models.model_folder import Folder, builtin_names, model_folder, read_model
 from shoplens.models.onnx_encoder import OnnxEncoder
 from shoplens.models.recipe import Recipe
 from shoplens.models.replicas import Replicas
-from shoplens.models.zoo import Precision, Score, converted, is_hub_name, load_on_cuda
+from shoplens.models.unit_length import unit
+from shoplens.models.zoo import Precision, Score, is_hub_name
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -29,6 +25,8 @@ __all__ = [
     "builtin_names",
     "list_models",
     "load_encoder",
+    "load_recipe",
+    "unit",
 ]
 
 DEFAULT_MODEL = "lite0-products"
@@ -67,7 +65,7 @@ def list_models() -> list[ModelInfo]:
     """Return the models that ship with the package, in order of their names."""
     infos = []
     for name in builtin_names():
-        weights, recipe = _read_model(name)
+        weights, recipe = read_model(name)
         infos.append(
             ModelInfo(
                 recipe,
@@ -125,8 +123,21 @@ def load_encoder(
     return LeadingEncoder(encoder, dimension)
 
 
+def load_recipe(model: str | Path = DEFAULT_MODEL) -> Recipe:
+    """Read what a model says of itself, without loading it.
+
+    Args:
+        model: a model of one's own, or a built-in, as `load_encoder` takes it; no ensemble.
+
+    Raises as `load_encoder` does.
+    """
+    return read_model(model)[1]
+
+
 def _load_single(model: str | Folder, where: Device) -> Encoder:
-    weights, recipe = _read_model(model)
+    if isinstance(model, str) and is_hub_name(model):  # A member of an ensemble.
+        model = converted(model)
+    weights, recipe = read_model(model)
     if len(where.cuda) > 1:
         return Replicas([OnnxEncoder(weights, recipe, cuda=number) for number in where.cuda])
     cuda = where.cuda[0] if where.cuda else None
@@ -135,84 +146,7 @@ def _load_single(model: str | Folder, where: Device) -> Encoder:
 
 def _load_ensemble(model: str | Path, where: Device) -> Ensemble | None:
     """Load the ensemble in a folder or zip; None where it holds none."""
-    try:
-        with _model_folder(model) as folder:
-            if not (folder / ENSEMBLE_FILE).is_file():
-                return None
-            return read_ensemble(folder, lambda member: _load_single(member, where))
-    except (ModelError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        raise ModelError(f"model {model}: {error}") from error
-
-
-def _read_model(model: str | Folder) -> tuple[bytes, Recipe]:
-    """Return the weights and the checked recipe."""
-    try:
-        with _model_folder(model) as folder:
-            weights = _read(folder, "model.onnx")
-            text = _read(folder, "recipe.json")
-        return weights, Recipe.from_json(text.decode(), weights)
-    except (ModelError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        # RuntimeError: an encrypted zip.
-        raise ModelError(f"model {model}: {error}") from error
-
-
-@contextmanager
-def _model_folder(model: str | Folder) -> Iterator[Folder]:
-    if isinstance(model, zipfile.Path):
-        yield model
-        return
-    if is_hub_name(model):  # A member of an ensemble.
-        yield converted(str(model))
-        return
-    builtin = resources.files(__name__) / "builtin"
-    if isinstance(model, str) and model in builtin_names():
-        with resources.as_file(builtin / model) as folder:
-            yield folder
-        return
-    path = Path(model)
-    if path.is_dir():
-        yield path
-    elif path.is_file():
-        if not zipfile.is_zipfile(path):
-            raise ModelError("neither a folder nor a zip of one")
-        with zipfile.ZipFile(path) as archive:
-            yield _root_of(archive)
-    else:
-        names = builtin_names()
-        close = difflib.get_close_matches(str(model), names, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise MissingError(
-            f"no model {str(model)!r}: neither a built-in name ({', '.join(names)}) nor a folder "
-            f"or zip with model.onnx and recipe.json.{hint}"
-        )
-
-
-def _root_of(archive: zipfile.ZipFile) -> zipfile.Path:
-    """Return the folder in a zip that holds the recipe: its root, or its only folder.
-
-    What macOS adds to a zip (`__MACOSX`, `.DS_Store`) does not count.
-    """
-    root = zipfile.Path(archive)
-    entries = [e for e in root.iterdir() if not e.name.startswith((".", "__MACOSX"))]
-    if len(entries) == 1 and entries[0].is_dir():
-        return entries[0]
-    return root
-
-
-def _read(folder: Folder, name: str) -> bytes:
-    file = folder / name
-    if not file.is_file():
-        raise MissingError(
-            f"model {folder} has no {name}; a model folder holds model.onnx and recipe.json"
-        )
-    return file.read_bytes()
-
-
-def builtin_names() -> list[str]:
-    """Return the names of the models that ship with the package, in order."""
-    folder = resources.files(__name__) / "builtin"
-    return sorted(
-        entry.name
-        for entry in folder.iterdir()
-        if entry.is_dir() and (entry / "recipe.json").is_file()
-    )
+    with model_folder(model) as folder:
+        if not (folder / ENSEMBLE_FILE).is_file():
+            return None
+        return read_ensemble(folder, lambda member: _load_single(member, where))

@@ -14,10 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -26,6 +24,7 @@ import numpy as np
 from shoplens.errors import ModelError
 from shoplens.json_text import parse_json
 from shoplens.models.encoder import Encoder, require_models
+from shoplens.models.model_folder import Folder
 from shoplens.models.unit_length import unit
 from shoplens.models.views import Prepared, Target
 from shoplens.pixels.decoding import Decoded
@@ -128,19 +127,19 @@ class Ensemble:
         return unit(np.concatenate(parts, axis=1).astype(np.float32, copy=False))
 
 
-class _MemberEntry(msgspec.Struct, forbid_unknown_fields=True):
+class MemberEntry(msgspec.Struct, forbid_unknown_fields=True):
+    """A member as `ensemble.json` names it."""
+
     model: str
     weight: float = 1.0
 
 
-class _EnsembleFile(msgspec.Struct, forbid_unknown_fields=True):
+class EnsembleFile(msgspec.Struct, forbid_unknown_fields=True):
+    """What `ensemble.json` holds."""
+
     name: Annotated[str, msgspec.Meta(min_length=1)]
-    members: list[_MemberEntry]
+    members: list[MemberEntry]
     version: str = "1"
-
-
-Folder = Path | zipfile.Path
-"""What both a folder on disk and one inside a zip offer."""
 
 
 def read_ensemble(folder: Folder, load: Callable[[str | Folder], Encoder]) -> Ensemble:
@@ -154,10 +153,18 @@ def read_ensemble(folder: Folder, load: Callable[[str | Folder], Encoder]) -> En
         MissingError: a member is not there.
         ModelError: `ensemble.json` is faulty, or a member cannot be loaded.
     """
-    text = (folder / ENSEMBLE_FILE).read_bytes()
-    described = parse_json(text, _EnsembleFile, ENSEMBLE_FILE, ModelError)
+    described = read_ensemble_file(folder)
     members = [Member(load(_place(folder, m.model)), m.weight) for m in described.members]
     return Ensemble(described.name, members, described.version)
+
+
+def read_ensemble_file(folder: Folder) -> EnsembleFile:
+    """Read the `ensemble.json` of a folder.
+
+    Raises `ModelError` when it is faulty.
+    """
+    text = (folder / ENSEMBLE_FILE).read_bytes()
+    return parse_json(text, EnsembleFile, ENSEMBLE_FILE, ModelError)
 
 
 def _place(folder: Folder, model: str) -> str | Folder:

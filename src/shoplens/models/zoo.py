@@ -12,20 +12,12 @@ import hashlib
 import json
 import os
 import re
-import secrets
-import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from shoplens.cache import cache_folder
-from shoplens.errors import MissingError, ShoplensError
-
-if TYPE_CHECKING:
-    from shoplens.models.encoder import Encoder
-    from shoplens.models.hub.convert import Conversion
 
 Precision = Literal["fp32", "fp16"]
 """How a converted model's weights are stored; both compute in float32."""
@@ -119,74 +111,6 @@ def converted_folder(model: str, precision: Precision = "fp32") -> Path:
 def is_converted(model: str, precision: Precision = "fp32") -> bool:
     """Return whether a model of another library was converted before."""
     return (converted_folder(model, precision) / "recipe.json").is_file()
-
-
-def converted(model: str, precision: Precision = "fp32") -> Path:
-    """Return the model folder of a model of another library; convert it if that was not done yet.
-
-    Raises:
-        MissingError: an extra or a file is not there; says which, and where it comes from.
-        ModelError: the model is not known to its library, or cannot be converted.
-        ShoplensError: the cache cannot be written.
-    """
-    folder = converted_folder(model, precision)
-    if not is_converted(model, precision):
-        write_model(folder, convert(model, precision), replace=True)
-    return folder
-
-
-def convert(model: str, precision: Precision = "fp32") -> Conversion:
-    """Convert a model of another library (see `shoplens.models.hub.convert.convert`)."""
-    extra = EXTRAS[model.partition(":")[0]]
-    try:
-        from shoplens.models.hub.convert import convert as run  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingError(
-            f"model {model} was not converted on this machine yet; to convert it: pip install "
-            f"'shoplens[{extra}]' ({error}). Or convert it elsewhere with `shoplens models "
-            "convert`, and bring the folder"
-        ) from error
-    return run(model, precision)
-
-
-def load_on_cuda(model: str, numbers: Sequence[int]) -> Encoder:
-    """Load a model of another library on graphics processors, on torch.
-
-    Raises as `shoplens.models.hub.on_torch.load_on` does, and `MissingError` without the
-    extra.
-    """
-    extra = EXTRAS[model.partition(":")[0]]
-    try:
-        from shoplens.models.hub.on_torch import load_on  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingError(
-            f"model {model} on a graphics processor needs: pip install 'shoplens[{extra}]' "
-            f"({error})"
-        ) from error
-    return load_on(model, [f"cuda:{number}" for number in numbers])
-
-
-def write_model(folder: Path, conversion: Conversion, *, replace: bool = False) -> None:
-    """Write a model folder, whole or not at all.
-
-    Raises `ShoplensError` when there is something in the folder that is not to be replaced, or
-    it cannot be written.
-    """
-    if folder.exists() and not replace:
-        raise ShoplensError(f"{folder} is there already; name another folder, or use --force")
-    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
-    try:
-        temporary.mkdir(parents=True)
-        (temporary / "model.onnx").write_bytes(conversion.weights)
-        recipe = conversion.recipe.to_json(conversion.weights)
-        (temporary / "recipe.json").write_text(recipe, encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
-    except OSError as error:
-        raise ShoplensError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _stamps(place: Path) -> list[tuple[str, int, int]]:

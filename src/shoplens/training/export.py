@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -14,10 +12,11 @@ import numpy as np
 
 from shoplens.datasets.dataset import Dataset, read_dataset, read_gallery
 from shoplens.embedding import embed
-from shoplens.errors import DataError, ModelError, PhotoError, ShoplensError
+from shoplens.errors import DataError, ModelError, PhotoError
 from shoplens.evaluation.scores import evaluate, require_ground_truth
 from shoplens.models.encoder import Encoder, RecipeEncoder
 from shoplens.models.hub.torch_encoder import TorchEncoder
+from shoplens.models.model_folder import require_room, write_model
 from shoplens.models.onnx_encoder import OnnxEncoder
 from shoplens.models.recipe import Recipe
 from shoplens.parallel import parallel_map
@@ -55,7 +54,6 @@ METRIC = "map@1000"
 
 _CHECKED, _CALIBRATED = 64, 128
 """Photos to check with, and others to calibrate int8 with."""
-_FILES = {"model.onnx", "recipe.json"}
 _SOURCES: dict[Precision, tuple[str, ...]] = {
     "fp32": (),
     "fp16": ("precision: weights rounded to float16",),
@@ -226,7 +224,7 @@ def export_trained(
     progress: Progress = silent,
 ) -> ExportReport:
     """Make a model folder of a trained network (see `export_run`)."""
-    _require_room(output, force)
+    require_room(output, replace=force)
     dataset = None
     if evaluate_on is not None:
         dataset = read_dataset(evaluate_on)
@@ -269,7 +267,7 @@ def export_trained(
             progress,
         ),
     )
-    write_model(output, weights, recipe, force=force)
+    write_model(output, weights, recipe, replace=force)
     return report
 
 
@@ -301,41 +299,6 @@ def make_recipe(
         centres=dict(trained.centres),
         nested=tuple(sorted(set(settings.nested))),
     )
-
-
-def write_model(folder: Path, weights: bytes, recipe: Recipe, *, force: bool = False) -> None:
-    """Write a model folder whole or not at all.
-
-    Raises `ShoplensError` when it is there already (with `force`: and is no model folder), or
-    cannot be written.
-    """
-    _require_room(folder, force)
-    token = secrets.token_hex(4)
-    new, old = (folder.with_name(f".{folder.name}.{token}.{kind}") for kind in ("new", "old"))
-    try:
-        new.mkdir(parents=True)
-        (new / "model.onnx").write_bytes(weights)
-        (new / "recipe.json").write_text(recipe.to_json(weights), encoding="utf-8")
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
-    except OSError as error:
-        raise ShoplensError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        for leftover in (new, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _require_room(folder: Path, force: bool) -> None:
-    """Refuse an output that is there already, unless it is a model that may be replaced."""
-    if not folder.exists():
-        return
-    if not force:
-        raise ShoplensError(f"{folder} is there already; name another folder or replace it (force)")
-    if not folder.is_dir() or not {entry.name for entry in folder.iterdir()} <= _FILES:
-        raise ShoplensError(f"{folder} is no model folder: it is not replaced")
 
 
 def _regions(trained: Trained, photos: Path | None) -> list[Region]:

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from shoplens._version import __version__
 from shoplens.errors import ModelError
 from shoplens.models.hub.congruence import Congruence, compare_preparation
+from shoplens.models.hub.loading import load_tower
 from shoplens.models.hub.padding import fold_padding
 from shoplens.models.hub.precision import halve
-from shoplens.models.hub.tower import ImageTower, load_tower
+from shoplens.models.hub.tower import ImageTower
 from shoplens.models.onnx_encoder import OnnxEncoder
 from shoplens.models.recipe import Recipe
 from shoplens.models.unit_length import unit
@@ -48,7 +49,7 @@ class Conversion:
 
 
 def convert(model: str, precision: Precision = "fp32") -> Conversion:
-    """Convert a model by name (see `shoplens.models.hub.tower.load_tower`).
+    """Convert a model by name (see `shoplens.models.hub.loading.load_tower`).
 
     Raises:
         MissingError: the library or a file is not there.

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from shoplens.models.encoder import Encoder
-from shoplens.models.hub.torch_encoder import TorchEncoder, TorchPrecision
-from shoplens.models.hub.tower import ImageTower, load_tower
+from shoplens.models.hub.loading import load_tower
+from shoplens.models.hub.torch_encoder import DTYPES, TorchEncoder, TorchPrecision
+from shoplens.models.hub.tower import ImageTower
 from shoplens.models.replicas import Replicas
 
 
@@ -23,7 +24,7 @@ def tower_encoder(
     fingerprint, and vectors of two precisions are not compared.
 
     Args:
-        tower: see `shoplens.models.hub.tower.load_tower`.
+        tower: see `shoplens.models.hub.loading.load_tower`.
         precision: what to compute in.
         settings: the others that `TorchEncoder` takes by name.
 
@@ -35,6 +36,8 @@ def tower_encoder(
     with torch.inference_mode():
         dimension = tower.network.eval()(torch.zeros((1, 3, size, size))).flatten(1).shape[1]
     recipe = tower.recipe(dimension)
+    # The fingerprint is over the weights that compute, rounded to the precision.
+    tower.network.to(DTYPES[precision])
     fingerprint = recipe.fingerprint(_digest(tower, precision))
     return TorchEncoder(
         tower.network,
@@ -56,7 +59,7 @@ def load_on(
     """Load a model of another library onto one device or several.
 
     Args:
-        model: as in `shoplens.models.hub.tower.load_tower`.
+        model: as in `shoplens.models.hub.loading.load_tower`.
         devices: as torch names them, at least one.
         precision: what to compute in; bfloat16 is what graphics processors are fastest at, with
             the range of float32.

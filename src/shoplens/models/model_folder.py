@@ -1,0 +1,137 @@
+"""Model folders: weights with their recipe, in a folder, in a zip of one, or in the package."""
+
+from __future__ import annotations
+
+import difflib
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+from shoplens.errors import MissingError, ModelError, ShoplensError
+from shoplens.folders import writing_folder
+from shoplens.models.recipe import Recipe
+
+Folder = Path | zipfile.Path
+"""What both a folder on disk and one inside a zip offer."""
+
+_WEIGHTS, _RECIPE = "model.onnx", "recipe.json"
+
+
+def builtin_names() -> list[str]:
+    """Return the names of the models that ship with the package, in order."""
+    folder = resources.files("shoplens.models") / "builtin"
+    return sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if entry.is_dir() and (entry / "recipe.json").is_file()
+    )
+
+
+@contextmanager
+def model_folder(model: str | Folder) -> Iterator[Folder]:
+    """Open the folder of a model.
+
+    Args:
+        model: a built-in name, a folder, or a zip of one.
+
+    Raises:
+        MissingError: there is no such model.
+        ModelError: the folder or zip is faulty, or what is read in the block is.
+    """
+    try:
+        with _opened(model) as folder:
+            yield folder
+    except (ModelError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        # RuntimeError: an encrypted zip.
+        raise ModelError(f"model {model}: {error}") from error
+
+
+def read_model(model: str | Folder) -> tuple[bytes, Recipe]:
+    """Return the weights of a model, and the recipe, which was checked to belong to them.
+
+    Raises as `model_folder` does.
+    """
+    with model_folder(model) as folder:
+        weights = _read(folder, _WEIGHTS)
+        return weights, Recipe.from_json(_read(folder, _RECIPE).decode(), weights)
+
+
+def write_model(folder: Path, weights: bytes, recipe: Recipe, *, replace: bool = False) -> None:
+    """Write a model folder whole or not at all, with the folders above it.
+
+    Raises `ShoplensError` when `require_room` refuses the folder, or it cannot be written.
+    """
+    require_room(folder, replace=replace)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ShoplensError(f"cannot write {folder}: {error.strerror or error}") from error
+    with writing_folder(folder, replace=replace) as made:
+        (made / _WEIGHTS).write_bytes(weights)
+        (made / _RECIPE).write_text(recipe.to_json(weights), encoding="utf-8")
+
+
+def require_room(folder: Path, *, replace: bool = False) -> None:
+    """Check that a model folder can be written.
+
+    Raises `ShoplensError` when there is something already and `replace` is false, or it is no
+    model folder.
+    """
+    if not folder.exists():
+        return
+    if not replace:
+        raise ShoplensError(f"{folder} is there already; name another folder, or use --force")
+    if not folder.is_dir() or not {e.name for e in folder.iterdir()} <= {_WEIGHTS, _RECIPE}:
+        raise ShoplensError(f"{folder} is not a model folder, so it is not replaced")
+
+
+@contextmanager
+def _opened(model: str | Folder) -> Iterator[Folder]:
+    if isinstance(model, zipfile.Path):
+        yield model
+        return
+    builtin = resources.files("shoplens.models") / "builtin"
+    if isinstance(model, str) and model in builtin_names():
+        with resources.as_file(builtin / model) as folder:
+            yield folder
+        return
+    path = Path(model)
+    if path.is_dir():
+        yield path
+    elif path.is_file():
+        if not zipfile.is_zipfile(path):
+            raise ModelError("neither a folder nor a zip of one")
+        with zipfile.ZipFile(path) as archive:
+            yield _root_of(archive)
+    else:
+        names = builtin_names()
+        close = difflib.get_close_matches(str(model), names, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise MissingError(
+            f"no model {str(model)!r}: neither a built-in name ({', '.join(names)}) nor a folder "
+            f"or zip with model.onnx and recipe.json.{hint}"
+        )
+
+
+def _root_of(archive: zipfile.ZipFile) -> zipfile.Path:
+    """Return the folder in a zip that holds the recipe: its root, or its only folder.
+
+    What macOS adds to a zip (`__MACOSX`, `.DS_Store`) does not count.
+    """
+    root = zipfile.Path(archive)
+    entries = [e for e in root.iterdir() if not e.name.startswith((".", "__MACOSX"))]
+    if len(entries) == 1 and entries[0].is_dir():
+        return entries[0]
+    return root
+
+
+def _read(folder: Folder, name: str) -> bytes:
+    file = folder / name
+    if not file.is_file():
+        raise MissingError(
+            f"model {folder} has no {name}; a model folder holds model.onnx and recipe.json"
+        )
+    return file.read_bytes()
