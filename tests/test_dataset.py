@@ -66,6 +66,7 @@ def test_links_of_a_plain_folder_of_images_are_followed(tmp_path: Path) -> None:
     (root / "link.png").symlink_to(disk / "a.png")
     (root / "more").symlink_to(disk)
     (root / "gone.png").symlink_to(disk / "none.png")
+    (root / "twice").symlink_to(disk)
     # In a circle, at once and by way of another folder.
     (root / "self").symlink_to(root)
     (disk / "sub" / "back").symlink_to(root)
@@ -76,7 +77,7 @@ def test_links_of_a_plain_folder_of_images_are_followed(tmp_path: Path) -> None:
     report = check(tmp_path / "shop")
     assert [fault.value for fault in report.faults] == ["gone.png"]
     strict, _ = DiskFolder(root, follow_links=False).listing()
-    assert strict == ["gone.png", "link.png", "more", "self"]
+    assert strict == ["gone.png", "link.png", "more", "self", "twice"]
 
 
 def test_a_folder_that_cannot_be_listed_is_a_fault(
@@ -129,6 +130,15 @@ def test_photos_are_known_by_their_first_bytes(tmp_path: Path) -> None:
     packed = read_gallery(tmp_path / "photos.zip")
     assert [photo.name for photo in packed] == sorted(IMAGES)
     assert packed.n_others == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 6)).save(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    gallery = read_gallery(tmp_path)
+    assert ([photo.name for photo in gallery], gallery.n_others) == (["a.png"], 2)
 
 
 def test_what_is_no_gallery_is_told(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -93,6 +94,7 @@ class DiskFile:
 
     def read_range(self, start: int, length: int) -> bytes:
         """Return `length` bytes from offset `start`; fewer where the file ends before."""
+        self._status()
         try:
             with self.path.open("rb", buffering=0) as stream:
                 stream.seek(start)
@@ -106,6 +108,7 @@ class DiskFile:
 
     def open(self) -> BinaryIO:
         """Return a seekable stream over the file."""
+        self._status()
         try:
             return self.path.open("rb")
         except OSError as error:
@@ -113,11 +116,18 @@ class DiskFile:
 
     def stamp(self) -> str:
         """Return its size and time of change."""
+        status = self._status()
+        return f"{status.st_size} {status.st_mtime_ns}"
+
+    def _status(self) -> os.stat_result:
         try:
-            status: os.stat_result = self.path.stat()
+            status = self.path.stat()
         except OSError as error:
             raise _trouble(self.path, error) from error
-        return f"{status.st_size} {status.st_mtime_ns}"
+        # A pipe or a device would be waited for without end.
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            raise PhotoError("unreadable", f"{self.path} is not a regular file")
+        return status
 
 
 def too_large(name: str, size: int) -> PhotoError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Protocol
@@ -99,16 +100,18 @@ class DiskFolder:
         return DiskFile(path), is_there
 
     def _walk(self, faults: list[Fault]) -> Iterator[str]:
-        # A link may lead to a folder above it: none is entered within itself.
-        waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
-        while waiting:
-            name, above = waiting.pop()
+        # A link may lead back, or to where another leads: each folder is entered once, by its own
+        # name where it has one here.
+        entered: set[tuple[int, int]] = set()
+        waiting, linked = [""], deque[str]()
+        while waiting or linked:
+            name = waiting.pop() if waiting else linked.popleft()
             folder = self.path / name
             try:
                 status = folder.stat()
-                identity = (status.st_dev, status.st_ino)
-                if identity in above:
+                if (status.st_dev, status.st_ino) in entered:
                     continue
+                entered.add((status.st_dev, status.st_ino))
                 entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
             except OSError as error:
                 problem = f"cannot be listed ({error.strerror or error})"
@@ -121,7 +124,7 @@ class DiskFolder:
                 if not _is_folder(entry, self._follows):
                     yield full
                 elif entry.name not in _SYSTEM_FOLDERS:
-                    waiting.append((full, above | {identity}))
+                    (linked if entry.is_symlink() else waiting).append(full)
 
     def _is_inside(self, path: Path) -> bool:
         if path.is_symlink():
