@@ -126,7 +126,7 @@ def test_missing_ground_truth_is_refused_by_name(side: str) -> None:
     products = {"gallery": ["a", "b"], "queries": ["a", "b"], side: ["a", None]}
     data = dataset(products["gallery"], products["queries"], [3, 4], [3, 4])
     with pytest.raises(
-        DataError, match=r"1 of 2 .* photos have no product_id, the first of them 4 \(4\.jpg\)"
+        DataError, match=r"1 of 2 .* photos have no product_id; the first is 4 \(4\.jpg\)"
     ):
         evaluate(ranking(data, [[3, 4], [3, 4]]), data)
 
@@ -134,7 +134,8 @@ def test_missing_ground_truth_is_refused_by_name(side: str) -> None:
 def test_unknown_ids_are_refused_with_their_place() -> None:
     data = dataset(["a", "b", "c"], ["a", "b"], gallery_ids=[10, 20, 30])
     with pytest.raises(
-        RankingError, match=r"2 ranked ids are of no gallery photo.* 15 in row 0, column 1 \(from 0"
+        RankingError,
+        match=r"2 ranked ids belong to no gallery photo.* 15 in row 0, column 1 \(from 0",
     ):
         evaluate(ranking(data, [[10, 15, 30], [10, 20, 31]]), data)
 
@@ -149,7 +150,7 @@ def test_ids_beyond_both_ends_are_unknown(unknown: int) -> None:
 def test_repeated_ids_are_refused_with_their_place() -> None:
     data = dataset(["a", "b", "c"], ["a", "b"], gallery_ids=[30, 10, 20])
     with pytest.raises(
-        RankingError, match=r"2 ids repeat an earlier one of their row.* 30 in row 1, column 1"
+        RankingError, match=r"2 ids repeat an earlier id of their row.* 30 in row 1, column 1"
     ):
         evaluate(ranking(data, [[10, 20, 30], [30, 30, 30]]), data)
 

@@ -290,7 +290,7 @@ def test_shapes_that_do_not_belong_together_are_refused() -> None:
     ids = np.zeros((2, 3), dtype=np.int32)
     with pytest.raises(RankingError, match="1 queries need ids"):
         Ranking(np.zeros(1, dtype=np.int32), ids, None)
-    with pytest.raises(RankingError, match="do not fit"):
+    with pytest.raises(RankingError, match="do not match"):
         Ranking(np.zeros(2, dtype=np.int32), ids, np.zeros((2, 4), dtype=np.float32))
 
 
@@ -368,17 +368,17 @@ def test_numbers_that_are_no_ids_are_refused_with_their_place(
     tmp_path: Path, value: float, kind: str
 ) -> None:
     np.save(tmp_path / "ranks.npy", np.array([[1, 2], [3, value]], dtype=kind))
-    with pytest.raises(RankingError, match=r"1 values are no 32-bit ids.* row 1, column 1"):
+    with pytest.raises(RankingError, match=r"1 values are not 32-bit ids.* row 1, column 1"):
         Ranking.load(tmp_path / "ranks.npy", np.array([1, 2], dtype=np.int32))
 
 
 @pytest.mark.parametrize(
     ("array", "problem"),
     [
-        (np.zeros((3, 2), np.int32), r"shape \(3, 2\); needed are 2 rows"),
-        (np.zeros(2, np.int32), r"shape \(2,\); needed are 2 rows"),
-        (np.zeros((2, 2, 2), np.int32), "needed are 2 rows"),
-        (np.array([["1", "2"], ["3", "4"]]), "holds <U1, needed are integer ids"),
+        (np.zeros((3, 2), np.int32), r"shape \(3, 2\); it must have 2 rows"),
+        (np.zeros(2, np.int32), r"shape \(2,\); it must have 2 rows"),
+        (np.zeros((2, 2, 2), np.int32), "it must have 2 rows"),
+        (np.array([["1", "2"], ["3", "4"]]), "holds <U1; it must hold integer ids"),
         (np.zeros((2, 2), bool), "holds bool"),
         (np.zeros((2, 2), complex), "holds complex128"),
     ],
@@ -399,7 +399,7 @@ def test_a_ranking_of_other_queries_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_ranking_that_is_not_there_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match="not there"):
+    with pytest.raises(MissingError, match="does not exist"):
         Ranking.load(tmp_path / "ranks.npy", np.zeros(1, np.int32))
 
 
@@ -428,7 +428,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         damaged,
     ):
         (tmp_path / "ranks.npz").write_bytes(data)
-        with pytest.raises(RankingError, match=r"ranks\.npz is no ranking"):
+        with pytest.raises(RankingError, match=r"ranks\.npz is not a ranking"):
             Ranking.load(tmp_path / "ranks.npz", np.array([5, -6, 7], np.int32))
 
 
@@ -484,7 +484,7 @@ def test_blank_places_of_another_shape_or_type_are_refused(
     tmp_path: Path, blank: npt.NDArray[np.bool_]
 ) -> None:
     ids, query_ids = np.array([[3, 1, 2]], dtype=np.int32), np.array([4], dtype=np.int32)
-    with pytest.raises(RankingError, match="blank is"):
+    with pytest.raises(RankingError, match="blank must be"):
         Ranking(query_ids, ids, None, blank=blank)
     Ranking(query_ids, ids, None).save(tmp_path / "ranks.npz")
     with np.load(tmp_path / "ranks.npz") as stored:

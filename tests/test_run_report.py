@@ -537,7 +537,7 @@ def test_report_says_what_is_missing(files: Path, data: Dataset, tmp_path: Path)
         called(report, files / "a.npz", "-o", tmp_path / "p.html")
     with pytest.raises(click.UsageError, match="say how to read --data"):
         called(report, files / "run", "-o", tmp_path / "p.html", "--boxes", "stored")
-    with pytest.raises(MissingError, match=r"run .*none is not there"):
+    with pytest.raises(MissingError, match=r"run .*none does not exist"):
         called(report, files / "none", "-o", tmp_path / "p.html")
     with pytest.raises(DataError, match="'kind'"):
         called(

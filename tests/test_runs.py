@@ -98,7 +98,7 @@ def test_metrics_can_be_chosen(folder: Path) -> None:
 def test_a_changed_test_set_is_told(folder: Path, data: Dataset) -> None:
     table = data.root / "queries.csv"
     table.write_text(table.read_text().replace(",b\n", ",c\n"))
-    with pytest.raises(RankingError, match=r"map@1000 was 0\.750000, is now 1\.000000"):
+    with pytest.raises(RankingError, match=r"map@1000 was 0\.750000 and is now 1\.000000"):
         load_run(folder)
     assert load_run(folder, read_dataset(data.root)).scores["map@1000"].value == 1.0
 
@@ -153,7 +153,7 @@ def test_a_run_that_came_to_nothing_says_why(folder: Path) -> None:
 
 def test_a_run_without_its_ranking_is_told(folder: Path) -> None:
     (folder / "ranking.npz").unlink()
-    with pytest.raises(RankingError, match=r"has no ranking\.npz"):
+    with pytest.raises(RankingError, match=r"has no scored ranking\.npz"):
         load_run(folder)
 
 
@@ -163,7 +163,7 @@ def test_what_is_no_run_is_told(tmp_path: Path) -> None:
 
 
 def test_a_run_in_no_folder_is_refused(tmp_path: Path, data: Dataset, ranking: Ranking) -> None:
-    with pytest.raises(MissingError, match="is not there"):
+    with pytest.raises(MissingError, match="does not exist"):
         save_run(tmp_path / "none" / "run", evaluate(ranking, data), data, {})
 
 

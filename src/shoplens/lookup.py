@@ -1,4 +1,4 @@
-"""Finding photos by their ids, millions at a time."""
+"""Find photos by their ids, millions at a time."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _FIRST_CELLS = 2**20
 def find_ids(
     ids: npt.NDArray[np.int32], gallery_ids: npt.NDArray[np.int32]
 ) -> npt.NDArray[np.int32]:
-    """Return where in the gallery each id stands.
+    """Return the gallery position of each id.
 
     Args:
         ids: (q, k) int32.
-        gallery_ids: (n,) int32, each once.
+        gallery_ids: (n,) int32, unique.
 
     Returns:
-        (q, k) int32, positions from 0; -1 for ids of no gallery photo.
+        (q, k) int32, positions from 0; -1 for ids that no gallery photo has.
     """
     found = np.full(ids.shape, -1, dtype=np.int32)
     if not len(gallery_ids):
@@ -59,10 +59,10 @@ def _slots(ids: npt.NDArray[np.int32], bits: int) -> npt.NDArray[np.uint32]:
 
 
 def find_repeats(positions: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_] | None:
-    """Return which places repeat an earlier one of their row; None where none does.
+    """Return which places repeat an earlier place of their row, or None if there are no repeats.
 
     Args:
-        positions: (q, k) int32; negative ones are no photos and repeat nothing.
+        positions: (q, k) int32; negative positions are blank and repeat nothing.
     """
     # Each photo's first column is written to the photo's cell of the row; it is written last, as
     # the last of several values for a cell stays.

@@ -1,11 +1,11 @@
-"""Exact ranking: for every query the most similar gallery photos, best first.
+"""Exact ranking: the most similar gallery photos for every query, best first.
 
-A matrix product rounds a pair differently depending on where in its block the pair happens to
-stand. So components are first rounded to multiples of 2^-26: their products are multiples of
-2^-52, and sums of them up to 2 (unit vectors stay below) fit float64 without any rounding, in
-whatever order they are added. The same two vectors get the same score however many others are
-ranked beside them and on every machine, and photos with equal vectors tie and stand in gallery
-order. The rounding moves a score by about 1e-8, at worst by 5e-7.
+The rounding of a matrix product depends on the position of a pair in its block. So components are
+first rounded to multiples of 2^-26. Their products are multiples of 2^-52, and sums of these up to
+2 (unit vectors stay below) fit float64 without rounding, in any order. Two vectors get the same
+score on every machine, however many others are ranked with them. Photos with equal vectors have
+equal scores and stay in gallery order. The rounding changes a score by about 1e-8, and by 5e-7 at
+most.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from shoplens.records import Vectors
 from shoplens.vectors.embeddings import Embeddings, check_same_model
 
 DEPTH = 1000
-"""Length of a row in the challenge's answer: the metric looks no further."""
+"""Length of a row in the challenge's answer."""
 
 BLOCK_BYTES = 128 * 2**20
-"""Size of the block of scores held at a time."""
+"""Size of the block of scores in memory at a time."""
 
 _WIDE_ROWS = 8192
-"""Vectors of a side that are held in float64 at a time."""
+"""Number of vectors of each side in float64 at a time."""
 
 
 _GRID = 2.0**26
@@ -46,9 +46,9 @@ _UNIT_TOLERANCE = 1e-3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
-    """For each query a row of gallery ids, best first.
+    """A row of gallery ids for each query, best first.
 
-    Raises `RankingError` when the arrays' shapes do not belong together.
+    Raises `RankingError` if the shapes of the arrays do not match.
     """
 
     query_ids: npt.NDArray[np.int32]
@@ -56,8 +56,8 @@ class Ranking:
     ids: npt.NDArray[np.int32]
     """(q, k) int32, unique within a row."""
     scores: npt.NDArray[np.float32] | None
-    """(q, k) float32, cosine similarities, falling along a row; -inf for photos that could not be
-    compared. None when only the ids are known."""
+    """(q, k) float32, cosine similarities, in descending order; -inf for photos that could not be
+    compared. None if only the ids are known."""
     model_name: str | None = None
     fingerprint: str | None = None
     chain: tuple[str, ...] = ()
@@ -68,21 +68,21 @@ class Ranking:
     """`queries` and `gallery`: how many photos could not be compared."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     blank: npt.NDArray[np.bool_] | None = None
-    """(q, k) bool: places that hold no photo, whatever their id says; never a hit. None where
-    every place holds one."""
+    """(q, k) bool: places that hold no photo, whatever their id is; they are never a hit. None if
+    every place holds a photo."""
 
     def __post_init__(self) -> None:
         if self.ids.ndim != 2 or len(self.ids) != len(self.query_ids):
             raise RankingError(
-                f"{len(self.query_ids)} queries need ids of shape (q, k), got {self.ids.shape}"
+                f"{len(self.query_ids)} queries need ids of shape (q, k); got {self.ids.shape}"
             )
         if self.scores is not None and self.scores.shape != self.ids.shape:
-            raise RankingError(f"scores {self.scores.shape} do not fit ids {self.ids.shape}")
+            raise RankingError(f"scores {self.scores.shape} do not match ids {self.ids.shape}")
         if self.blank is not None and (
             self.blank.dtype != np.bool_ or self.blank.shape != self.ids.shape
         ):
             raise RankingError(
-                f"blank is {self.blank.dtype} {self.blank.shape}, needed is bool {self.ids.shape}"
+                f"blank must be bool {self.ids.shape}; got {self.blank.dtype} {self.blank.shape}"
             )
 
     def __len__(self) -> int:
@@ -93,20 +93,20 @@ class Ranking:
         """Read a saved ranking or an answer array.
 
         Args:
-            path: `.npz` as `save` writes it, or `.npy`: integers (q, k), or floats that hold
-                integers, row r for query r. Columns past 1000 are dropped.
-            query_ids: (q,) int32, the queries the rows must be for, in order.
+            path: `.npz` as `save` writes it, or `.npy` with (q, k) integers, or floats that hold
+                integers, with row r for query r. Columns after the 1000th are dropped.
+            query_ids: (q,) int32, the queries that the rows must be for, in order.
 
         Returns:
-            A `Ranking`; of an `.npy` only the ids are known.
+            A `Ranking`. A `.npy` file only gives the ids.
 
         Raises:
-            MissingError: no such file.
-            RankingError: not such a file, or not for these queries.
+            MissingError: there is no such file.
+            RankingError: the file is not a ranking, or it is for other queries.
         """
         path = Path(path)
         if not path.is_file():
-            raise MissingError(f"ranking {path} is not there")
+            raise MissingError(f"ranking {path} does not exist")
         try:
             with path.open("rb") as stream:
                 loaded = np.load(stream, allow_pickle=False)
@@ -125,12 +125,12 @@ class Ranking:
         except RankingError:
             raise
         except Exception as error:  # A damaged zip or header can raise almost anything.
-            raise RankingError(f"{path} is no ranking in .npy or .npz: {error}") from error
+            raise RankingError(f"{path} is not a ranking in .npy or .npz: {error}") from error
         if not np.array_equal(arrays["query_ids"], query_ids):
             raise RankingError(f"{path} ranks other queries, or the same in another order")
         scores = arrays["scores"]
         if scores.size and scores.dtype.kind != "f":
-            raise RankingError(f"{path} holds scores of type {scores.dtype}, needed are floats")
+            raise RankingError(f"{path}: scores must be floats; got {scores.dtype}")
         return cls(
             query_ids,
             _integer_ids(arrays["ids"], len(query_ids), path),
@@ -140,7 +140,7 @@ class Ranking:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write `.npy` (ids alone, the challenge's answer) or `.npz` (everything), by suffix.
+        """Write `.npy` (only ids, the challenge's answer) or `.npz` (everything).
 
         Raises `RankingError` for another suffix.
         """
@@ -182,23 +182,25 @@ def rank(
 ) -> Ranking:
     """Rank the gallery for every query, exactly.
 
-    A query without a vector gets the whole gallery in its order, with scores of -inf. In the rows
-    of the others, gallery photos without a vector come last, in gallery order, likewise.
+    A query without a vector gets the gallery in its order, with scores of -inf. In all other rows,
+    gallery photos without a vector come last, in gallery order, with scores of -inf.
 
     Args:
-        queries: q vectors (q, d) of unit length; bare vectors, (q, d) or a single (d,) as
-            `embed_photo` returns it, are taken to be of the gallery's model and numbered from 0.
+        queries: q vectors (q, d) of unit length; or bare vectors, (q, d) or a single
+            (d,) as `embed_photo` returns it. Bare vectors are assumed to be of the gallery's model,
+            and are numbered from 0.
         gallery: n vectors (n, d), n > 0.
-        depth: length of the rows; min(depth, n) are returned.
-        block_bytes: size of the block of scores held at a time; bounds memory, changes nothing.
-        progress: told how many queries are done.
+        depth: length of the rows, if the gallery is large enough.
+        block_bytes: size of the block of scores in memory at a time. It limits memory and does not
+            change results.
+        progress: called with the number of queries done.
 
     Returns:
-        A `Ranking` of shape (q, min(depth, n)); equal scores stand in gallery order.
+        A `Ranking` of shape (q, min(depth, n)); equal scores are in gallery order.
 
     Raises:
-        RankingError: the vectors come from different models or are not of unit length, or the
-            gallery is empty.
+        RankingError: the vectors are of different models or not of unit length, or the gallery is
+            empty.
     """
     if not isinstance(queries, Embeddings):
         bare = np.atleast_2d(np.asarray(queries, dtype=np.float32))
@@ -206,7 +208,7 @@ def rank(
         queries = Embeddings(numbers, bare, fingerprint=gallery.fingerprint)
     check_same_model(queries, gallery)
     if not len(gallery):
-        raise RankingError("the gallery is empty: there is nothing to rank")
+        raise RankingError("the gallery is empty, so there is nothing to rank")
     if depth < 1:
         raise RankingError(f"depth must be at least 1, got {depth}")
     _require_unit(queries, "query")
@@ -249,8 +251,8 @@ def _require_unit(embeddings: Embeddings, side: str) -> None:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise RankingError(
-            f"{int(bad.sum())} {side} vectors are not of unit length, the first of them that of "
-            f"photo {embeddings.ids[row]} ({lengths[row]:g}): divide each by its length"
+            f"{int(bad.sum())} {side} vectors are not of unit length; the first is that of photo "
+            f"{embeddings.ids[row]} ({lengths[row]:g}). Divide each vector by its length."
         )
 
 
@@ -282,9 +284,9 @@ def _on_grid(vectors: Vectors) -> npt.NDArray[np.float64]:
 
 
 def _merged(known: _Best, positions: npt.NDArray[np.intp], similarities: Vectors, k: int) -> _Best:
-    """Return the best k of those known and of more, which stand further down the gallery."""
+    """Return the best k of those known and of more that come later in the gallery."""
     if len(known[0]) == k:
-        # Equal to the last is not better: the one known stands before it.
+        # A score equal to the last is not better: the known photo comes first in the gallery.
         new = np.flatnonzero(similarities > known[1][-1]) if k else np.empty(0, dtype=np.intp)
     elif len(similarities) > k:
         new = np.flatnonzero(similarities >= np.partition(similarities, -k)[-k])
@@ -297,14 +299,14 @@ def _merged(known: _Best, positions: npt.NDArray[np.intp], similarities: Vectors
 
 
 def _integer_ids(array: npt.NDArray[Any], n_queries: int, path: Path) -> npt.NDArray[np.int32]:
-    """Return the first 1000 columns as int32, refusing what holds no ids."""
+    """Return the first 1000 columns as int32; refuse arrays that do not hold ids."""
     if array.ndim != 2 or len(array) != n_queries:
         raise RankingError(
-            f"{path} holds an array of shape {array.shape}; needed are {n_queries} rows, "
-            "one a query in the order of queries.csv"
+            f"{path} has shape {array.shape}; it must have {n_queries} rows, one per query in the "
+            "order of queries.csv"
         )
     if array.dtype.kind not in "iuf":
-        raise RankingError(f"{path} holds {array.dtype}, needed are integer ids")
+        raise RankingError(f"{path} holds {array.dtype}; it must hold integer ids")
     limits = np.iinfo(np.int32)
     array = array[:, :DEPTH]
     kind = array.dtype
@@ -316,12 +318,12 @@ def _integer_ids(array: npt.NDArray[Any], n_queries: int, path: Path) -> npt.NDA
     if not whole.all():
         row, column = (int(i) for i in np.argwhere(~whole)[0])
         raise RankingError(
-            f"{path}: {int((~whole).sum())} values are no 32-bit ids, the first of them "
+            f"{path}: {int((~whole).sum())} values are not 32-bit ids; the first is "
             f"{array[row, column]} in row {row}, column {column} (from 0)"
         )
     if kind.kind == "f" and np.abs(array).max(initial=0) > 2.0 ** (np.finfo(kind).nmant + 1):
         # float32 holds integers up to 2^24 exactly, float16 up to 2^11.
         raise RankingError(
-            f"{path} holds {kind}, which rounds ids as large as these: save integers"
+            f"{path} holds {kind}, which rounds ids as large as these; save integers instead"
         )
     return array.astype(np.int32)

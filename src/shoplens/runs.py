@@ -1,9 +1,9 @@
-"""Runs: a ranking, its scores and where it came from, kept in a folder to be studied later.
+"""Runs: a ranking, its scores and its origin, in a folder.
 
 A run folder holds `ranking.npz` (`Ranking.save`) and `run.json`: the JSON of `shoplens evaluate` or
 `shoplens challenge run`, with `label`, `created` (ISO 8601, UTC), and `dataset` (the test set's
-absolute path), and with `columns` and `boxes` where the test set was read with such options.
-Whatever else lies in it (logs) is left alone.
+absolute path), and with `columns` and `boxes` if the test set was read with such options.
+Other files in the folder (logs) are left alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RECORD = "run.json"
 RANKING = "ranking.npz"
 
 _SAME = 1e-9
-"""How far a score may lie from the recorded one on the same data."""
+"""How much a score may differ from the recorded score on the same data."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,9 +39,9 @@ class Run:
     scores: Scores
     dataset: Dataset
     json: Mapping[str, Any]
-    """What `run.json` says; empty for a ranking that came without one."""
+    """The content of `run.json`; empty for a ranking without one."""
     findings: tuple[Finding, ...] = ()
-    """What was odd about the answer, where it is anyone's."""
+    """Findings in an answer that was not made by shoplens."""
 
 
 def save_run(
@@ -50,19 +50,19 @@ def save_run(
     """Write a run folder.
 
     Args:
-        folder: made when it is not there; an earlier run in it is replaced.
-        scores: of the ranking to keep.
-        dataset: the test set it was scored on.
-        extra: what else the record shall say, over what it says by itself (`label`: the folder's
-            name; `dataset`: the test set's folder).
+        folder: created if it does not exist; an earlier run in it is replaced.
+        scores: the scores of the ranking to save.
+        dataset: the test set that it was scored on.
+        extra: more keys for the record. They replace its own keys, such as `label` (the folder's
+            name) and `dataset` (the test set's folder).
 
     Raises:
-        MissingError: the folder that should hold the run's folder is not there.
+        MissingError: the parent folder does not exist.
         ShoplensError: the files cannot be written.
     """
     folder = Path(folder)
     if not folder.absolute().parent.is_dir():
-        raise MissingError(f"cannot write run {folder}: {folder.absolute().parent} is not there")
+        raise MissingError(f"cannot write run {folder}: {folder.absolute().parent} does not exist")
     folder.mkdir(exist_ok=True)
     record = {
         **scores.to_json(),
@@ -72,7 +72,7 @@ def save_run(
         **extra,
     }
     text = json.dumps(record, indent=2, allow_nan=False) + "\n"
-    # A folder with a record is complete: it goes first and comes last.
+    # A folder with a record is complete, so the record is removed first and written last.
     (folder / RECORD).unlink(missing_ok=True)
     scores.ranking.save(folder / RANKING)
     write_text(folder / RECORD, text)
@@ -84,26 +84,26 @@ def load_run(
     *,
     metrics: Sequence[str] = DEFAULT_METRICS,
 ) -> Run:
-    """Read a run folder, or a ranking alone, and score it.
+    """Read a run folder or a ranking file, and score it.
 
     Args:
         path: a run folder, or a ranking in `.npz` or `.npy` (`Ranking.load`).
-        dataset: the test set; None takes the one a run folder names.
-        metrics: what to score by, as `evaluate` takes them.
+        dataset: the test set; None for the one that the run folder names.
+        metrics: names of metrics, as in `evaluate`.
 
     Returns:
-        The `Run`; a ranking alone is labelled with its file's name.
+        The `Run`; the label of a ranking file is its name.
 
     Raises:
-        MissingError: the run or its test set is not there.
+        MissingError: the run or its test set does not exist.
         DataError: `run.json` is faulty, or there is no test set with ground truth.
-        RankingError: the ranking is not of this test set, or there is none; a test set that the
+        RankingError: there is no ranking, or it is for another test set, or the test set that the
             folder names has changed since the run was made.
     """
     path = Path(path)
     if not path.is_dir():
         if dataset is None:
-            raise DataError(f"{path} does not say what it ranks: name the test set with --data")
+            raise DataError(f"{path} does not name its test set; name it with --data")
         ranking = Ranking.load(path, dataset.queries.ids)
         return Run(path.stem, evaluate(ranking, dataset, metrics=metrics), dataset, {})
     record = read_record(path)
@@ -111,7 +111,7 @@ def load_run(
     if not (path / RANKING).is_file() or record.get("metrics") == {}:
         verdict = ": ".join(str(record[key]) for key in ("verdict", "reason") if record.get(key))
         raise RankingError(
-            f"run {path} has no {RANKING} that was scored, so there is nothing to study"
+            f"run {path} has no scored {RANKING}"
             + (f"; it ended with {verdict}" if verdict else "")
         )
     known = dataset if dataset is not None else _dataset_of(path, record)
@@ -124,27 +124,27 @@ def load_run(
 
 
 def open_run(path: Path, dataset: Dataset | None, metrics: Sequence[str] = DEFAULT_METRICS) -> Run:
-    """Read a run folder, a saved ranking, or an answer of anyone's.
+    """Read a run folder, a saved ranking, or any answer.
 
-    Answers (`.npy`, `.npz`, `.csv`) are taken as the lenient scoring takes them; what was odd about
-    one is in the run's `findings`.
+    Answers (`.npy`, `.npz`, `.csv`) are read by the lenient policy. The run's `findings` list what
+    was found in them.
 
     Args:
-        path: the run.
-        dataset: the test set; None takes the one that a run folder names.
-        metrics: what to score by, as `evaluate` takes them.
+        path: the run, the ranking or the answer.
+        dataset: the test set; None for the one that the run folder names.
+        metrics: names of metrics, as in `evaluate`.
 
     Raises as `load_run`, with the run's path in the message.
     """
     if not path.exists():
-        raise MissingError(f"run {path} is not there")
+        raise MissingError(f"run {path} does not exist")
     try:
         if path.is_dir() or dataset is None or is_saved_ranking(path):
             return load_run(path, dataset, metrics=metrics)
         ranking, findings = read_ranking(path, dataset, "lenient")
         scores = evaluate(ranking, dataset, metrics=metrics)
     except RankingError as error:
-        # Of several runs, which one it is about.
+        # With several runs, the message must say which run it is about.
         if str(path) in str(error):
             raise
         raise RankingError(f"{path}: {error}") from error
@@ -154,11 +154,11 @@ def open_run(path: Path, dataset: Dataset | None, metrics: Sequence[str] = DEFAU
 def read_record(folder: str | Path) -> dict[str, Any]:
     """Read a run folder's `run.json`.
 
-    Raises `MissingError` when there is none, `DataError` when it is no JSON object.
+    Raises `MissingError` if there is none, and `DataError` if it is not a JSON object.
     """
     path = Path(folder) / RECORD
     if not path.is_file():
-        raise MissingError(f"{folder} is no run: it has no {RECORD}")
+        raise MissingError(f"{folder} is not a run: it has no {RECORD}")
     try:
         record = json.loads(read_text(path))
     except ValueError as error:
@@ -171,7 +171,7 @@ def read_record(folder: str | Path) -> dict[str, Any]:
 def _dataset_of(folder: Path, record: Mapping[str, Any]) -> Dataset:
     named = record.get("dataset")
     if not isinstance(named, str) or not named:
-        raise DataError(f"run {folder} does not name its test set: name it with --data")
+        raise DataError(f"run {folder} does not name its test set; name it with --data")
     try:
         return read_dataset(
             named,
@@ -180,7 +180,7 @@ def _dataset_of(folder: Path, record: Mapping[str, Any]) -> Dataset:
         )
     except MissingError as error:
         raise MissingError(
-            f"the test set of run {folder} cannot be read ({error}): say with --data where it is"
+            f"the test set of run {folder} cannot be read ({error}); say with --data where it is"
         ) from error
 
 
@@ -216,6 +216,6 @@ def _require_unchanged(folder: Path, record: Mapping[str, Any], scores: Scores) 
 
 def _changed(folder: Path, what: str, then: object, now: object) -> RankingError:
     return RankingError(
-        f"the test set of run {folder} is not what it was: {what} was {then}, is now {now}; name "
-        "it with --data to score the run on it as it is now"
+        f"the test set of run {folder} has changed: {what} was {then} and is now {now}; name the "
+        "test set with --data to score the run on it as it is now"
     )

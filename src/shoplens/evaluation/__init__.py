@@ -1,14 +1,13 @@
-"""Scoring: from which results are relevant to numbers, and how sure they are.
+"""Metrics, their intervals, and comparisons between rankings.
 
 ::
 
-    formulas        one pure function for each metric
-    metric_names    the strings that ask for them (`map@1000`)
-    bootstrap       the mean over queries and its interval, by product
-    scores          a ranking held against the ground truth
-    comparison      whether two rankings differ: paired by query, clustered by product
-    ties            which of many rankings a test can tell apart
+    formulas        one pure function per metric
+    metric_names    the names of metrics (`map@1000`)
+    bootstrap       means over queries, with intervals by product
+    scores          a ranking scored against the ground truth
+    comparison      tests whether two rankings differ, paired by query, clustered by product
+    ties            tests which of many rankings differ
 
-Definitions with worked examples, and which library calls what by which name, are in
-`docs/metrics.md`.
+`docs/metrics.md` has the definitions with worked examples, and the names in other libraries.
 """

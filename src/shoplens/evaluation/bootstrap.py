@@ -1,4 +1,4 @@
-"""Means over queries, and how sure they are: one bootstrap for scores, comparisons and boards."""
+"""Means over queries with bootstrap intervals, for scores, comparisons and leaderboards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from shoplens.evaluation.formulas import PerQuery
 
 N_DRAWS = 1000
-"""Draws of a bootstrap interval."""
+"""Number of draws of a bootstrap interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ def estimate(
     cluster bootstrap: Davison and Hinkley, Bootstrap Methods, 1997, section 3.8).
 
     Args:
-        values: (q,) one number a query, q > 0.
+        values: (q,) one number per query, q > 0.
         groups: (q,) which product each query belongs to, numbered from 0 without gaps.
-        draws: how many resamples.
-        seed: of the random generator.
+        draws: number of resamples.
+        seed: seed of the random generator.
 
     Returns:
         The mean and the 2.5 and 97.5 percentiles of the resampled means.
@@ -48,15 +48,15 @@ def estimates(
     draws: int = N_DRAWS,
     seed: int = 0,
 ) -> tuple[Estimate, ...]:
-    """Do what `estimate` does for each row, with the same draws of products.
+    """Apply `estimate` to each row, with the same draws of products.
 
-    Drawing costs far more than averaging, and a challenge has a thousand submissions.
+    Drawing costs far more than averaging, and a challenge can have a thousand submissions.
 
     Args:
-        values: (n, q) float64, a row of values per query for each of n rankings, none NaN.
+        values: (n, q) float64, one row of values per query for each of n rankings, without NaN.
         groups: (q,) which product each query belongs to, numbered from 0 without gaps.
-        draws: how many resamples.
-        seed: of the random generator.
+        draws: number of resamples.
+        seed: seed of the random generator.
 
     Returns:
         n means over queries, each with its 95 % interval.
@@ -78,13 +78,13 @@ def resampled_means(
     draws: int = N_DRAWS,
     seed: int = 0,
 ) -> npt.NDArray[np.float64]:
-    """Return the means over queries when groups are drawn again with replacement.
+    """Return the means over queries after drawing groups with replacement.
 
     Args:
-        sums: for each of n quantities, (g,) its sum over the queries of each group.
-        counts: (g,) queries of each group.
-        draws: how many resamples.
-        seed: of the random generator.
+        sums: for each of n quantities, (g,) the sum over the queries of each group.
+        counts: (g,) number of queries in each group.
+        draws: number of resamples.
+        seed: seed of the random generator.
 
     Returns:
         (draws, n) float64.
@@ -95,6 +95,6 @@ def resampled_means(
     for draw in range(draws):
         times = np.bincount(generator.integers(n, size=n), minlength=n)
         total = times @ counts
-        # One product at a time: a matrix product would round a row by what stands beside it.
+        # One product at a time: the rounding of a matrix product depends on the neighbouring rows.
         means[draw] = [(times @ row) / total for row in sums]
     return means

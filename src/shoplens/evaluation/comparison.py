@@ -1,7 +1,7 @@
-"""Whether one ranking is better than another: paired by query, clustered by product.
+"""Tests whether one ranking is better than another, paired by query and clustered by product.
 
-The unit that chance deals with is the product, not the query: photos of one product are alike, and
-so are their scores. Both the interval and the test therefore draw or swap whole products.
+Photos of one product are alike, and so are their scores. So the interval draws whole products, and
+the test swaps whole products, not single queries.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from shoplens.evaluation.bootstrap import resampled_means
 from shoplens.evaluation.formulas import PerQuery
 
 N_FLIPS = 10_000
-"""Draws of a randomisation test, and how many sign patterns are still gone through one by one."""
+"""Draws of a randomisation test. If there are no more patterns than this, all are tried."""
 
 _BLOCK = 2**22
-"""Numbers drawn at a time: bounds memory, changes nothing."""
+"""Numbers drawn at a time; limits memory and does not change results."""
 
 _ROUNDING = 1e-12
-"""Differences no larger than this (of values in 0..1) are the rounding of equal ones."""
+"""Smaller differences (of values in 0..1) count as rounding."""
 
 Groups = npt.NDArray[np.int64]
 
@@ -34,12 +34,12 @@ class Difference:
     """How much better one ranking is than another, by one metric."""
 
     value: float
-    """Mean over the queries of first minus second."""
+    """Mean over queries of the first minus the second."""
     low: float
     high: float
     """95 % bootstrap interval of `value`."""
     p_value: float
-    """How often a difference at least as large, either way, comes of chance alone."""
+    """Probability of a difference at least as large, in either direction, by chance alone."""
     wins: int
     """Queries on which the first is better."""
     ties: int
@@ -48,7 +48,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two of several rankings held against each other by one metric."""
+    """Two of several rankings, compared by one metric."""
 
     metric: str
     first: int
@@ -66,14 +66,14 @@ def compare_all(
     draws: int = N_FLIPS,
     seed: int = 0,
 ) -> tuple[Pair, ...]:
-    """Hold each of several rankings against each other one, with correction for all the tests.
+    """Compare each pair of several rankings, and correct for all the tests.
 
     Args:
-        values: by metric, two or more (q,) arrays: each ranking's values per query, NaN where
-            there is none.
+        values: for each metric, two or more (q,) arrays with each ranking's values per query;
+            NaN for queries that do not count.
         groups: (q,) which product each query belongs to.
-        draws: of each randomisation test.
-        seed: of the random generator.
+        draws: number of draws of each randomisation test.
+        seed: seed of the random generator.
 
     Returns:
         The pairs, metric by metric.
@@ -96,33 +96,33 @@ def paired_difference(
 
     The interval is a percentile bootstrap that draws products with replacement (Davison and
     Hinkley, Bootstrap Methods, 1997, section 3.8). The test is a randomisation test that swaps the
-    two rankings' names product by product (Smucker, Allan and Carterette, CIKM 2007): exact when
-    no more than `draws` patterns of swaps exist, else over random ones with one added to both
-    counts (Phipson and Smyth, 2010), so that p is never 0.
+    two rankings' names product by product (Smucker, Allan and Carterette, CIKM 2007). It is exact
+    if there are at most `draws` patterns of swaps. Otherwise patterns are drawn, and one is added
+    to both counts (Phipson and Smyth, 2010), so that p is never 0.
 
     Args:
-        a: (q,) float64; NaN, in both alike, for queries that do not count.
+        a: (q,) float64; NaN in both arrays for queries that do not count.
         b: (q,) float64.
         groups: (q,) which product each query belongs to, any integers.
-        draws: of the randomisation test; the interval takes 1,000.
-        seed: of the random generator.
+        draws: number of draws of the randomisation test; the interval uses 1,000.
+        seed: seed of the random generator.
 
     Returns:
         The `Difference` a - b.
 
     Raises:
-        RankingError: the arrays are not of the same queries, or none of them counts.
+        RankingError: the arrays are for different queries, or no query counts.
     """
     if a.shape != b.shape or a.shape != groups.shape or a.ndim != 1:
         raise RankingError(
-            f"a comparison needs values of the same queries; got arrays of shapes {a.shape} and "
+            f"a comparison needs values for the same queries; got arrays of shapes {a.shape} and "
             f"{b.shape}, products of shape {groups.shape}"
         )
     counted = ~np.isnan(a)
     if not np.array_equal(counted, ~np.isnan(b)):
         raise RankingError("the two rankings were not scored on the same queries")
     if not counted.any():
-        raise RankingError("no query counts in both rankings: there is nothing to compare")
+        raise RankingError("no query counts in both rankings, so there is nothing to compare")
     differences = np.asarray(a - b, dtype=np.float64)[counted]
     differences[np.abs(differences) <= _ROUNDING] = 0.0
     products = np.unique(groups[counted], return_inverse=True)[1]
@@ -141,9 +141,9 @@ def paired_difference(
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """Correct p-values for being the pick of several tests, in their order.
+    """Correct p-values for multiple tests, and return them in the same order.
 
-    Rejecting what stays at or below 0.05 errs in any of them at most one time in twenty (Holm,
+    If you reject those of at most 0.05, the chance of any error is at most one in twenty (Holm,
     Scandinavian Journal of Statistics 6, 1979).
     """
     p = np.asarray(p_values, dtype=np.float64)
@@ -154,7 +154,7 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 
 
 def _chance(sums: npt.NDArray[np.float64], draws: int, seed: int) -> float:
-    """Return the p-value of the sum of `sums` when each one's sign is a coin's toss."""
+    """Return the p-value of the sum of `sums` if a coin toss decides the sign of each."""
     sums = sums[np.abs(sums) > _ROUNDING]
     n = len(sums)
     if not n:

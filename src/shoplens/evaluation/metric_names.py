@@ -1,4 +1,4 @@
-"""The strings that ask for metrics: `map@1000`, `precision@R`, `mrr:product`."""
+"""The names of metrics: `map@1000`, `precision@R`, `mrr:product`."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ _FORMULAS: Mapping[str, Callable[[Relevance, Counts, Depth], PerQuery]] = {
     "mrr": reciprocal_rank,
 }
 BY_PRODUCT = ":product"
-"""The suffix of metrics of products instead of photos."""
+"""The suffix of metrics whose results are products instead of photos."""
 
 _BLIND_TO_ORDER = frozenset({"recall", "hit", "precision", "precision-min"})
 """Metrics that do not depend on the order of the results that they look at."""
 
 _WITHOUT_CUT = frozenset({"mrr"})
-"""Metrics that may be of the whole row."""
+"""Metrics that can be named without a cut, for the whole row."""
 
 _NAME = re.compile(r"(?P<kind>[a-z]+(-[a-z]+)?)(@(?P<cut>[1-9][0-9]{0,8}|R))?(?P<level>:product)?")
 
@@ -104,9 +104,9 @@ class Metric:
 
 
 def parse_metric(name: str) -> Metric:
-    """Read a metric's name: KIND@K, KIND@R, or `mrr`; any of them with `:product`.
+    """Parse the name of a metric: KIND@K, KIND@R, or `mrr`, optionally with `:product`.
 
-    Raises `RankingError` when there is no such metric.
+    Raises `RankingError` if there is no such metric.
     """
     match = _NAME.fullmatch(name)
     kind = match["kind"] if match else ""
@@ -124,5 +124,5 @@ def parse_metric(name: str) -> Metric:
 
 
 def per_query(name: str, relevant: Relevance, n_positive: Counts) -> PerQuery:
-    """Return a metric's value of each query, (q,) float64: see `parse_metric` and `Metric`."""
+    """Return the value of a metric for each query, (q,) float64 (see `Metric`)."""
     return parse_metric(name).per_query(relevant, n_positive)

@@ -21,22 +21,22 @@ from shoplens.records import PhotoSet
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """A ranking held against the ground truth."""
+    """A ranking with the ground truth of its results."""
 
     relevant: Relevance
-    """(q, k) bool: whether the photo at a rank is of the query's product."""
+    """(q, k) bool: whether the photo at a rank shows the query's product."""
     n_positive: Counts
-    """(q,) int: gallery photos of the query's product; 0 where there is none."""
+    """(q,) int: number of gallery photos of the query's product."""
     groups: Counts
     """(q,) int: which product each query belongs to, numbered from 0."""
     products: npt.NDArray[np.int32]
-    """(q, k) int32: which product each result is of, numbered likewise; -1 for a blank place."""
+    """(q, k) int32: the product of each result, numbered in the same way; -1 for a blank place."""
 
     def relevant_products(self) -> Relevance:
-        """Return (q, k) bool with products as results: each stands where its first photo does.
+        """Return (q, k) bool with products as results: each takes the place of its first photo.
 
-        Further photos of a product are taken out and the row closes up; a blank place stays. A row
-        thus holds one hit at most.
+        Other photos of the product are removed, and the places after them move up. Blank places
+        stay. So a row holds at most one hit.
         """
         again = find_repeats(self.products)
         if again is None:
@@ -49,20 +49,20 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores(Mapping[str, Estimate]):
-    """The metrics of a ranking, by name, and what they are of.
+    """The metrics of a ranking by name, and what they were computed from.
 
     `scores["map@1000"].value` is the mean over the queries whose product is in the gallery.
     """
 
     metrics: Mapping[str, Estimate]
     per_query: Mapping[str, PerQuery]
-    """(q,) float64 by metric, NaN for queries without a positive."""
+    """For each metric (q,) float64; NaN for queries without a positive."""
     n_queries: int
     n_gallery: int
     n_without_positive: int
-    """Queries whose product has no gallery photo: left out of every mean."""
+    """Queries whose product has no gallery photo; they are left out of every mean."""
     n_failed: int
-    """Photos, of queries and gallery, that could not be compared."""
+    """Photos of queries and gallery that could not be compared."""
     ranking: Ranking
 
     def __getitem__(self, name: str) -> Estimate:
@@ -76,9 +76,9 @@ class Scores(Mapping[str, Estimate]):
 
     @property
     def informative(self) -> tuple[str, ...]:
-        """The names of the metrics that say something of this ranking, in order.
+        """The names of the metrics that depend on the order of this ranking.
 
-        Of a gallery of 572 photos that are all ranked, recall@1000 is 1 in whatever order.
+        For example, if all 572 photos of a gallery are ranked, recall@1000 is 1 in any order.
         """
         ids, blank = self.ranking.ids, self.ranking.blank
         if ids.shape[1] < self.n_gallery or (blank is not None and blank.any()):
@@ -106,25 +106,25 @@ class Scores(Mapping[str, Estimate]):
 def evaluate(
     ranking: Ranking, dataset: Dataset, *, metrics: Sequence[str] = DEFAULT_METRICS
 ) -> Scores:
-    """Score a ranking of a dataset whose products are known.
+    """Score a ranking of a dataset with ground truth.
 
     Args:
         ranking: rows of gallery ids for every query, in the order of the queries.
         dataset: the test set with ground truth.
-        metrics: names as `shoplens.evaluation.parse_metric` reads them.
+        metrics: names of metrics, such as `map@1000`; `docs/metrics.md` lists them.
 
     Returns:
         `Scores` with a 95 % bootstrap interval by product for each metric.
 
     Raises:
-        DataError: the ground truth is not known, or no query has a positive.
-        RankingError: the ranking is of other queries, names unknown ids, repeats an id within a
-            row, or a metric does not exist.
+        DataError: the dataset has no ground truth, or no query has a positive.
+        RankingError: the ranking is for other queries, contains unknown ids or repeats an id
+            within a row, or a metric does not exist.
     """
     judged = judge(ranking, dataset)
     scored = judged.n_positive > 0
     if not scored.any():
-        raise DataError("no query's product has a gallery photo: nothing can be scored")
+        raise DataError("no query's product has a gallery photo, so nothing can be scored")
     # Groups are numbered again without gaps among the queries that count.
     groups = np.unique(judged.groups[scored], return_inverse=True)[1]
     wanted = {name: parse_metric(name) for name in metrics}
@@ -152,12 +152,14 @@ def evaluate(
 
 
 def judge(ranking: Ranking, dataset: Dataset) -> Judged:
-    """Look up which results are of the query's product.
+    """Look up which results show the query's product.
 
     Raises as `evaluate` does.
     """
     if not np.array_equal(ranking.query_ids, dataset.queries.ids):
-        raise RankingError("the ranking is of other queries than the dataset's, or in other order")
+        raise RankingError(
+            "the ranking is for other queries than those of the dataset, or in another order"
+        )
     gallery_ids = _products(dataset.gallery, "gallery")
     query_ids = _products(dataset.queries, "query")
     # Numbered in order of their ids, so that intervals do not depend on the tables' order.
@@ -173,13 +175,13 @@ def judge(ranking: Ranking, dataset: Dataset) -> Judged:
 
 
 def require_ground_truth(dataset: Dataset) -> None:
-    """Check that a dataset can be scored, before it is embedded for it.
+    """Check that a dataset can be scored, before you embed it.
 
-    Raises `DataError` when a photo's product is not known, or no query has a positive.
+    Raises `DataError` if the product of a photo is unknown, or if no query has a positive.
     """
     known = {*_products(dataset.gallery, "gallery")}
     if known.isdisjoint(_products(dataset.queries, "query")):
-        raise DataError("no query's product has a gallery photo: nothing can be scored")
+        raise DataError("no query's product has a gallery photo, so nothing can be scored")
 
 
 def _products(photos: PhotoSet, side: str) -> list[str]:
@@ -187,9 +189,9 @@ def _products(photos: PhotoSet, side: str) -> list[str]:
     if len(products) < len(photos):
         first = next(photo for photo in photos if photo.product_id is None)
         raise DataError(
-            f"{len(photos) - len(products):,} of {len(photos):,} {side} photos have no product_id, "
-            f"the first of them {first.id} ({first.name}): scoring needs the ground truth of every "
-            "photo in both tables (a column of another name is given with --column or columns=)"
+            f"{len(photos) - len(products):,} of {len(photos):,} {side} photos have no product_id; "
+            f"the first is {first.id} ({first.name}). Scoring needs the product of every photo in "
+            "both tables. If the column has another name, give it with --column or columns=."
         )
     return products
 
@@ -209,13 +211,13 @@ def _positions(ranking: Ranking, gallery_ids: npt.NDArray[np.int32]) -> npt.NDAr
         unknown &= ~ranking.blank
     if unknown.any():
         raise RankingError(
-            f"{int(unknown.sum())} ranked ids are of no gallery photo, the first of them "
+            f"{int(unknown.sum())} ranked ids belong to no gallery photo; the first is "
             + _place(ranking.ids, unknown)
         )
     repeated = find_repeats(positions)
     if repeated is not None:
         raise RankingError(
-            f"{int(repeated.sum())} ids repeat an earlier one of their row, the first of them "
+            f"{int(repeated.sum())} ids repeat an earlier id of their row; the first is "
             + _place(ranking.ids, repeated)
         )
     return positions

@@ -1,11 +1,11 @@
-"""Which teams a test can tell apart: all pairs at once, paired by query, clustered by product.
+"""Tests which of many teams differ: all pairs at once, paired by query, clustered by product.
 
-It is the randomisation test of `shoplens.evaluation.comparison` (two rankings' names are swapped
-product by product), with one set of swaps for all pairs. The largest standardised difference that
-any pair shows under a swap is what a real difference has to beat (the single-step max-T correction:
-Westfall and Young, Resampling-Based Multiple Testing, 1993). Of any number of teams that are
-equally good, two are so told apart at most one time in twenty; and two teams alone are judged as
-`shoplens compare` judges them.
+This is the randomisation test of `shoplens.evaluation.comparison` (it swaps the names of two
+rankings product by product), with the same swaps for all pairs. A real difference must be larger
+than the largest standardised difference of any pair under a swap (the single-step max-T correction:
+Westfall and Young, Resampling-Based Multiple Testing, 1993). Of any number of equally good teams,
+any two are told apart at most one time in twenty. Two teams alone get the result of
+`shoplens compare`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy.typing as npt
 from shoplens.evaluation.comparison import N_FLIPS
 
 SIGNIFICANT = 0.05
-"""Corrected p-values up to this tell two teams apart."""
+"""Corrected p-values up to this mean that two teams differ."""
 
 _AT_A_TIME = 512
-"""Swaps gone through at a time: bounds memory."""
+"""Number of swaps tried at a time; limits memory."""
 
 _ROUNDING = 1e-12
-"""Differences no larger than this (of values in 0..1) are the rounding of equal ones."""
+"""Smaller differences (of values in 0..1) count as rounding."""
 
 Matrix = npt.NDArray[np.float64]
 
@@ -30,16 +30,16 @@ Matrix = npt.NDArray[np.float64]
 def adjusted_p_values(
     values: Matrix, groups: npt.NDArray[np.int64], *, draws: int = N_FLIPS, seed: int = 0
 ) -> Matrix:
-    """Return how often a difference as large as that of each pair comes of chance, in any pair.
+    """Return the p-value of each pair's difference, corrected for all pairs.
 
     Args:
-        values: (n, q) float64, a row of values per query for each of n rankings, none NaN.
+        values: (n, q) float64, one row of values per query for each of n rankings, without NaN.
         groups: (q,) which product each query belongs to.
-        draws: random swaps; every possible one where there are no more than that.
-        seed: of the random generator.
+        draws: number of random swaps. If no more swaps exist, all are tried.
+        seed: seed of the random generator.
 
     Returns:
-        (n, n) float64, symmetric; 1 on the diagonal and for pairs without any difference.
+        (n, n) float64, symmetric; 1 on the diagonal and for pairs without a difference.
     """
     products = np.unique(groups, return_inverse=True)[1]
     n_products = int(products.max()) + 1
@@ -65,9 +65,9 @@ def adjusted_p_values(
 
 
 def _weights(sums: Matrix) -> Matrix:
-    """Return 1 over what the total of each pair's differences spreads by under swaps.
+    """Return 1 / the spread of each pair's total difference under swaps.
 
-    (n, products) to (n, n); 0 for pairs without any difference.
+    (n, products) to (n, n); 0 for pairs without a difference.
     """
     weights = np.zeros((len(sums), len(sums)))
     for row, of_one in enumerate(sums):

@@ -9,10 +9,10 @@ Read in this order:
   its background), `effects`, `augment`, and `sheets` (views for a person to look at);
 - pixels to vectors: `lite` (the architecture), `backbones`, `network`, `tracing` (parts of it on
   ONNX Runtime);
-- what a step learns from: `sampling` (which views share a batch), `views` (their pixels, or frozen
-  features), `teacher` (their targets), `lessons`;
+- what a step learns from: `sampling` (which views share a batch), `photo_views` (their pixels,
+  or frozen features), `teacher` (their targets), `lessons`;
 - how it learns: `losses`, `schedule`, `averaging`, `fitting`, `checkpoint`;
-- the run: `validation` and `fitted`, `curves`, `loop`;
+- the run: `validation` and `fitted`, `progress_curves`, `loop`;
 - to a model folder: `graphs`, `export`.
 """
 
