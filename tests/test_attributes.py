@@ -14,6 +14,7 @@ from PIL import Image
 
 from shoplens.attributes import NO_ATTRIBUTES, Attributes, Value, typed_column
 from shoplens.datasets.dataset import read_gallery
+from shoplens.datasets.tagged_table import NEEDED, read_tagged_table
 from shoplens.errors import DataError
 from shoplens.records import Photo, PhotoColumns, PhotoSet
 
@@ -107,6 +108,19 @@ def test_rows_without_a_usable_photo_shift_no_attribute(shop: Path) -> None:
     table = shop / "gallery.csv"
     table.write_text("seller_img_id,img_path,price\n0,none.png,1\n1,a.png,2\n")
     assert [p.attributes["price"] for p in read_gallery(shop)] == [1, 2]
+
+
+def test_tables_of_tagged_photos_have_attributes(shop: Path) -> None:
+    table = shop / "tagged.csv"
+    table.write_text(
+        "file,domain,product_id,kind,price,source\na.png,user,p,1.50,2,s\na.png,seller,p,,,s\n"
+    )
+    columns = {"img_path": "file", "category": "kind"}
+    read = read_tagged_table(table, columns, needed=(*NEEDED, "source"))
+    assert [dict(photo.attributes) for photo in read.photos] == [
+        {"category": "1.50", "price": 2, "source": "s"},  # What is named here stays text.
+        {"category": None, "price": None, "source": "s"},
+    ]
 
 
 def test_columns_keep_their_types(tmp_path: Path) -> None:

@@ -79,6 +79,17 @@ def test_damaged_photos_shift_nothing_and_are_told(
     assert "embed: 3 of 3" in err
 
 
+def test_links_that_leave_the_data_are_refused(
+    toy: type[ShoplensRanker], make_dataset: Make, tmp_path: Path
+) -> None:
+    data = make_dataset()
+    photo = data / "gallery" / "0.png"
+    photo.rename(tmp_path / "secret.png")
+    photo.symlink_to(tmp_path / "secret.png")
+    with pytest.raises(ShoplensError, match=r"'gallery/0\.png' leaves the folder through a symb"):
+        ranker(toy, data).predict_product_ranks()
+
+
 def test_a_faulty_table_ends_with_a_message_for_the_submitter(
     make_model: Make, make_dataset: Make
 ) -> None:

@@ -476,6 +476,26 @@ def test_a_test_set_of_columns(make_dataset: Callable[..., Path]) -> None:
     assert [(f.row, f.column) for f in check(root).faults] == [(2, "bbox_w")]
 
 
+def test_columns_as_tables_of_a_remote_folder(server: Server, memory: Any, tmp_path: Path) -> None:
+    pa.parquet.write_table(pa.table({"image": [b"1", b"2"], "price": [3, 4]}), tmp_path / "a")
+    data = (tmp_path / "a").read_bytes()
+    memory.pipe_file("/set/gallery.parquet", data)
+    server.files["/set/gallery.parquet"] = data
+    for url in ("memory://set", f"{server.url}/set"):
+        photos = read_gallery(url)
+        assert [read_photo(photo) for photo in photos] == [b"1", b"2"]
+        assert [photo.attributes["price"] for photo in photos] == [3, 4]
+
+
+def test_a_web_table_needs_no_parts_of_files(server: Server) -> None:
+    server.gives_ranges = False
+    server.files["/shop/gallery.csv"] = b"seller_img_id,img_path\n0,a.png\n"
+    server.files["/shop/a.png"] = PHOTOS["b.png"]
+    for url in (f"{server.url}/shop", f"{server.url}/shop/gallery.csv"):
+        [photo] = read_gallery(url)
+        assert read_photo(photo) == PHOTOS["b.png"]
+
+
 def test_an_archive_lacks_what_its_table_names(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("gallery.csv", "seller_img_id,img_path\n0,none.png\n1,../b.png\n")
