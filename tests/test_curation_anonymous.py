@@ -158,7 +158,7 @@ def test_a_key_inside_of_the_folder_is_refused(labelled: Dataset, tmp_path: Path
 
 def test_nothing_that_is_there_is_replaced(labelled: Dataset, tmp_path: Path) -> None:
     (tmp_path / "key.json").write_text("mine")
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="exists already"):
         anonymise(labelled, tmp_path / "out", tmp_path / "key.json")
     with pytest.raises(DataError, match="is there already"):
         anonymise(labelled, labelled.root, tmp_path / "other.json")

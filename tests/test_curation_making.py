@@ -206,7 +206,7 @@ def test_photos_can_stay_where_they_are(tree: Tree) -> None:
     after = content(root)
     assert set(after) - set(before) == {"gallery.csv", "queries.csv"}
     assert made.n_queries == 4
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="exists already"):
         make_dataset(root, root, how="reference")
 
 

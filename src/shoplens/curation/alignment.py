@@ -1,8 +1,9 @@
-"""How far two thumbnails differ once one is laid on the other.
+"""How much two thumbnails differ after one is aligned with the other.
 
 Trimming a photo by a few per cent, or finding its border a pixel further in, shifts and stretches
-its thumbnail by a pixel or two, after which little correlates. So shift and stretch along both axes
-are estimated from the gradients (Lucas & Kanade, 1981), a few rounds over, and taken back.
+its thumbnail by a pixel or two, and then two thumbnails hardly correlate. So the shift and the
+stretch along both axes are estimated from the gradients (Lucas & Kanade, 1981) in a few rounds, and
+undone.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ _Floats = npt.NDArray[np.float32]
 
 _ROUNDS = 4
 _HOPELESS = 0.8
-"""Distance from which on no small move helps; most candidates are beyond it."""
+"""From this distance on, a small move does not help. Most candidates are farther apart."""
 _BLOCK = 128
-"""Pairs moved at once: what is computed of them fits a processor's cache."""
+"""Pairs that are aligned at once: the arrays fit into a processor's cache."""
 _EDGE = 2
 """Pixels on each side that are not compared."""
 _MOST = 0.1

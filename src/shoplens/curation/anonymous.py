@@ -1,8 +1,8 @@
 """A test set without labels, to hand to participants, and the key that maps their answers back.
 
-Names, numbers and order are drawn from a secret seed, so that none of them tells which photos show
-one product; tables keep paths and boxes only; files keep no metadata and one time stamp. What the
-pictures themselves give away stays: a photo that is public elsewhere can be recognised.
+Names, numbers and order are drawn from a secret seed, so they do not reveal which photos show the
+same product. Tables keep only paths and boxes. Files have no metadata and all the same time stamp.
+The pictures themselves are unchanged: a photo that is public elsewhere can be recognised.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ Ids = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Key:
-    """What the numbers of an anonymised set mean: the secret of who made it."""
+    """The key to an anonymised set: what its ids mean. Whoever made the set keeps it secret."""
 
     seed: str
     gallery: Ids
-    """(n,) int32: the original id of each row of the anonymised gallery, whose id is the row."""
+    """(n,) int32: the original id of each row of the anonymised gallery. Its own id is its row."""
     queries: Ids
     """(q,) int32: the same of the queries."""
     original_queries: Ids
@@ -76,13 +76,14 @@ class Key:
         """Return an answer to the anonymised set as one to the original.
 
         Args:
-            answer: of the anonymised set: rows in the order of its queries, its ids.
+            answer: an answer to the anonymised set: rows in the order of its queries, with its ids.
 
         Raises:
-            RankingError: it is of other queries, or names an id the anonymised gallery has not.
+            RankingError: it is for other queries, or contains an id that is not in the anonymised
+                gallery.
         """
         if not np.array_equal(answer.query_ids, np.arange(len(self.queries))):
-            raise RankingError("the answer is of other queries than the anonymised set's")
+            raise RankingError("the answer is for other queries than those of the anonymised set")
         unknown = (answer.ids < 0) | (answer.ids >= len(self.gallery))
         known = np.where(unknown, 0, answer.ids)
         if answer.blank is not None:
@@ -90,9 +91,9 @@ class Key:
         if unknown.any():
             row, column = (int(i) for i in np.argwhere(unknown)[0])
             raise RankingError(
-                f"{int(unknown.sum())} ids of the answer are of no photo of the anonymised "
-                f"gallery, the first {answer.ids[row, column]} in row {row}, column {column} "
-                "(from 0); is the key that of another export?"
+                f"{int(unknown.sum())} ids of the answer are not in the anonymised gallery; "
+                f"the first is {answer.ids[row, column]} in row {row}, column {column} (from 0). "
+                "Does the key belong to another export?"
             )
         row_of = {query: row for row, query in enumerate(self.queries.tolist())}
         rows = np.array([row_of[query] for query in self.original_queries.tolist()], dtype=np.int64)
@@ -116,7 +117,8 @@ class Anonymised:
     n_bytes_removed: int
     """Bytes of metadata cut out of photos that were not converted."""
     converted: Mapping[str, int]
-    """Photos that became PNG, for metadata cannot be cut out of their format, by that format."""
+    """Photos that were converted to PNG, by format: formats from which metadata cannot be cut
+    out."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the values as `shoplens dataset anonymise --json` writes them."""
@@ -142,8 +144,8 @@ def anonymise(
     """Write a test set without labels, and the key to it.
 
     Photos get random names and rows a random order; the id is the row. Metadata is cut out without
-    encoding anything again (see `shoplens.curation.metadata`), and every photo is decoded before
-    and after to see that it looks the same.
+    encoding the photo again (see `shoplens.curation.metadata`). Every photo is decoded before and
+    after, to verify that it looks the same.
 
     Args:
         dataset: the test set; labels are not needed.
@@ -196,8 +198,8 @@ def anonymise(
             sides[domain] = upright
         if faults:
             raise DataError(
-                f"{dataset.root}: {counted(len(faults), 'photo')} that cannot be used, so nothing "
-                "was written; remove their rows (see `shoplens check`)",
+                f"{dataset.root}: {counted(len(faults), 'photo')} cannot be used, so nothing was "
+                "written. Remove their rows (see `shoplens check`)",
                 faults,
             )
         write_tables(made, sides, names, labels=False)
@@ -232,11 +234,11 @@ def _require_apart(folder: Path, key: Path) -> None:
         raise DataError(f"the key {key} would be handed out with {folder}; put it elsewhere")
     require_folder(key)
     if key.exists():
-        raise DataError(f"{key} is there already; a key that is replaced is lost")
+        raise DataError(f"{key} exists already; replacing a key would lose it")
 
 
 def _code(seed: str, photo: Photo) -> str:
-    """Return what a photo is called and sorted by; without the seed it could be any other's."""
+    """Return the code that a photo is named and sorted by; it depends on the secret seed."""
     text = f"{photo.domain} {photo.id}"
     return hmac.new(seed.encode(), text.encode(), hashlib.sha256).hexdigest()
 

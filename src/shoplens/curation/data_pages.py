@@ -25,10 +25,10 @@ MOST_PAIRS = 60
 
 _BINS = 24
 _LOG = frozenset({"kilobytes", "sharpness", "aspect", "box_aspect"})
-"""Quantities that spread over factors rather than over differences."""
+"""Quantities that are shown on a logarithmic axis."""
 _HINTS = {
-    "brightness": "mean grey of the box, or of the whole photo where there is none",
-    "sharpness": "variance of the Laplacian of the same region; low is blurred, or plain",
+    "brightness": "mean grey of the box, or of the whole photo without a box",
+    "sharpness": "variance of the Laplacian of the same region; low for blurred and plain photos",
     "box_share": "share of the photo's area",
 }
 
@@ -118,14 +118,14 @@ def _facts(found: Statistics) -> list[tuple[str, str]]:
     if found.n_products is not None:
         facts += [
             ("products", f"{found.n_products:,}"),
-            ("of them without a user photo", f"{found.n_distractor_products:,}"),
+            ("products without a user photo", f"{found.n_distractor_products:,}"),
             ("queries without a seller photo", f"{found.n_without_positive:,}"),
         ]
     facts.append(("near-duplicate pairs", f"{len(found.alike):,}"))
     if found.alike:
         facts += [
-            ("of them user with seller", f"{found.n_crossing:,}"),
-            ("of them of two products", f"{found.n_contradicting:,}"),
+            ("of a user's and a seller's photo", f"{found.n_crossing:,}"),
+            ("of two products", f"{found.n_contradicting:,}"),
         ]
     return facts
 

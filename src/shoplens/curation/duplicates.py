@@ -1,11 +1,11 @@
 """Photos that show the same picture: the same bytes, the same pixels, or nearly.
 
-Near-duplicates are one photo that was scaled, encoded again, brightened a little, framed, or
-trimmed by a few per cent, not two photos of one product. They are found in two steps: hashes that
-differ in few bits name candidates (`hamming`), and a comparison of thumbnails decides. There one
-thumbnail is first laid on the other by a small shift and stretch, and brightness and contrast are
-set aside; what remains different is the distance. Colours are looked at last: a picture that is
-the same in grey and not in colour is called recoloured.
+Near-duplicates are copies of one photo that were scaled, encoded again, brightened a little,
+framed, or trimmed by a few per cent. Two different photos of one product are not near-duplicates.
+They are found in two steps: photos whose hashes differ in few bits are candidates (`hamming`), and
+a comparison of thumbnails decides. One thumbnail is first aligned with the other by a small shift
+and stretch; brightness and contrast are ignored; the remaining difference is the distance. Colours
+are compared last: a pair that is the same in grey but not in colour is called recoloured.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ THRESHOLD = 0.03
 other does not explain."""
 
 Kind = Literal["bytes", "pixels", "near", "recoloured", "mirrored"]
-"""How two photos are the same: to the byte; to the pixel, once decoded; nearly; nearly but for
-their colours; nearly, as in a mirror."""
+"""How two photos are the same: same bytes; same pixels; nearly the same; nearly the same except for
+colours; nearly the same when one is mirrored."""
 
 _KINDS = get_args(Kind)
 _ASPECT = 1.3
-"""How much wider one view may be than the other in proportion to its height."""
+"""The largest ratio of the aspect ratios of two views."""
 _COLOUR = 17.0
-"""Difference of colours (Cb, Cr, as 0..255) that a warmer light does not reach."""
+"""A difference of colours (Cb, Cr, as 0..255) that is larger than what warmer light causes."""
 _COLOURED = 0.6
-"""The same as a part of the stronger colour: a paler picture keeps more of it."""
+"""The same as a share of the stronger colour: a paler copy differs less."""
 _MAY_BE_PIXELS = 0.002
 """Largest distance of thumbnails of equal pixels: decoders may scale them differently."""
 _BLOCK = 2048
@@ -89,7 +89,7 @@ def sketch_photo(photo: Photo) -> Sketch:
 
 
 def sketch_decoded(photo: Photo, data: bytes, decoded: Decoded) -> Sketch:
-    """Sketch a photo of which bytes and pixels (decoded towards `TARGET` or more) are at hand."""
+    """Sketch a photo from its bytes and its pixels, decoded towards `TARGET` or more."""
     return Sketch(photo, hashlib.sha256(data).digest(), decoded.size, sketch(decoded))
 
 
@@ -103,7 +103,8 @@ def sketch_photos(
     """Sketch photos on all cores.
 
     Returns:
-        The sketches of those that can be used, in order, and the others with what is wrong.
+        The sketches of the photos that can be used, in order, and the other photos with their
+        errors.
     """
     sketches: list[Sketch] = []
     failed: list[tuple[Photo, PhotoError]] = []
@@ -132,8 +133,8 @@ def find_duplicates(
         progress: told how many candidates are compared.
 
     Returns:
-        Each pair once, `first` < `second`; photos with the same bytes are each paired with the
-        earliest of them, which stands for all.
+        Each pair once, with `first` < `second`. Photos with the same bytes are each paired with the
+        first of them, which represents all of them.
     """
     return find_shared(
         sketches, sketches, threshold=threshold, mirrored=mirrored, progress=progress
@@ -150,8 +151,8 @@ def find_shared(
 ) -> list[Duplicate]:
     """Return the pairs of a photo of each list that show the same picture, closest first.
 
-    Of two photos only the closest pair of views counts. Of several photos with the same bytes in
-    `first`, the earliest stands for all. Arguments as for `find_duplicates`.
+    Only the closest pair of views of two photos counts. If several photos in `first` have the same
+    bytes, the first of them represents all of them. Arguments as for `find_duplicates`.
     """
     ours = _distinct(first)
     theirs = ours if first is second else _distinct(second)
@@ -201,12 +202,12 @@ def _equal_bytes(first: Sequence[Sketch], second: Sequence[Sketch]) -> Iterator[
 
 
 def _closer(pair: Duplicate, known: Duplicate) -> bool:
-    """Whether a pair of views says more than another one of the same photos."""
+    """Whether a pair of views is closer than another pair of the same photos."""
     return (pair.kind == "mirrored", pair.distance) < (known.kind == "mirrored", known.distance)
 
 
 def _settled(pair: Duplicate, first: Sequence[Sketch], second: Sequence[Sketch]) -> Duplicate:
-    """Look at all pixels of a pair that may be the same to the pixel."""
+    """Compare all pixels of a pair whose pixels may be equal."""
     a, b = first[pair.first], second[pair.second]
     may_be = pair.kind == "near" and pair.parts[0] == pair.parts[1] and a.size == b.size
     if may_be and pair.distance < _MAY_BE_PIXELS and _pixels(a.photo) == _pixels(b.photo):
@@ -256,8 +257,8 @@ def _near(
 def _recoloured(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> bool:
     """Whether two thumbnails of colours, (2, 4, 4) uint8, differ by more than light or paleness.
 
-    The quarter of them that differs most decides: a plain ground around the product, which differs
-    little, says nothing.
+    The quarter that differs most decides, because a plain background around the product differs
+    little.
     """
     a, b = (colours.reshape(2, -1).astype(np.float32) - 128 for colours in (first, second))
     differences = np.hypot(*(a - b))

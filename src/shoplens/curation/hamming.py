@@ -1,4 +1,4 @@
-"""Which 64-bit hashes differ in few bits, without comparing all with all.
+"""Finding 64-bit hashes that differ in few bits, without comparing all pairs.
 
 Multi-index hashing (Norouzi, Punjani & Fleet, *Fast Search in Hamming Space with Multi-Index
 Hashing*, CVPR 2012): a hash is cut into four bands of 16 bits. Of two hashes at most r bits apart

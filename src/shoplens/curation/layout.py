@@ -1,4 +1,4 @@
-"""What a test set folder looks like that these tools write: tables, and photos in two folders."""
+"""The layout of the test sets that these tools write: two tables, and photos in two folders."""
 
 from __future__ import annotations
 
@@ -58,6 +58,6 @@ def _box_fields(photo: Photo) -> list[str]:
 
 
 def _number(side: float) -> str:
-    """Return a coordinate without the dust that adding and subtracting leaves."""
+    """Return a coordinate as text, without rounding errors of additions."""
     side = round(side, 6)
     return str(int(side)) if side == int(side) else repr(side)

@@ -1,4 +1,4 @@
-"""What a training set and a test set share, and should not: photos and products."""
+"""Leaks: photos and products that a training set and a test set have in common."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class LeakReport:
     leaks: tuple[Leak, ...]
     """Closest first."""
     shared_products: tuple[str, ...] | None
-    """Product ids in both; None where a set's products are not known, or it was not asked."""
+    """Product ids in both sets; None if a set's products are not known, or were not to be
+    compared."""
     failures: tuple[tuple[Photo, PhotoError], ...]
     """Photos that could not be compared."""
 
@@ -62,7 +63,7 @@ class LeakReport:
 
     @property
     def n_contradicting(self) -> int | None:
-        """Pairs that show one picture under two products; None where products do not compare."""
+        """Pairs that show one picture under two products; None where products were not compared."""
         if self.shared_products is None:
             return None
         return sum(leak.contradicts for leak in self.leaks)
@@ -125,8 +126,8 @@ def find_leaks(
     Args:
         train: photos that a model learns from.
         test: photos that it is scored on.
-        products: whether to compare product ids; of two catalogues that number alike, equal ids
-            mean nothing.
+        products: whether to compare product ids. Equal ids mean nothing if two catalogues each
+            count their products from 1.
         threshold: largest distance of near-duplicates.
         mirrored: whether to look for mirror images as well.
         workers: threads that decode; None takes one for each usable core.

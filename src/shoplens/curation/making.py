@@ -26,11 +26,12 @@ from shoplens.records import Box, BoxFrame, Domain, Photo
 from shoplens.report.counts import counted
 
 How = Literal["copy", "link", "reference"]
-"""What becomes of the photos: copied; hard-linked (one file under two names, as long as neither is
-written to); or left where they are, the tables put above them."""
+"""How photos get into the test set. `copy` copies them. `link` makes hard links: one file under two
+names, so writing to one changes both. `reference` leaves them where they are, and writes the tables
+into a folder above them."""
 
 _PROBE = 64
-"""Size in pixels that photos are decoded towards: only their soundness matters."""
+"""Size in pixels that photos are decoded towards: it only matters whether they can be decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class LeftOut:
     name: str
     """Its path, as the source has it."""
     row: int | None
-    """The row of the table that names it, the header being row 1; None of a folder tree."""
+    """Its row in the table, where the header is row 1; None for a folder tree."""
     reason: str
     """A key of `shoplens.records.REASONS`."""
     detail: str
@@ -58,19 +59,19 @@ class Made:
     n_queries: int
     n_products: int
     n_distractor_products: int
-    """Products without a user photo: their seller photos are in the gallery, to be told apart."""
+    """Products without a user photo: their seller photos are distractors in the gallery."""
     n_user_only_products: int
-    """Products without a seller photo, which no query can find."""
+    """Products without a seller photo: no query can find them."""
     n_user_only_photos: int
-    """Their photos, left out unless they were to be kept."""
+    """Their photos, which are left out unless `keep_user_only` is set."""
     n_over_limit: int
-    """User photos left out because their product has enough."""
+    """User photos left out because of `max_queries_per_product`."""
     n_whole: int
-    """Queries without a box: theirs is the whole photo."""
+    """Queries without a box: the whole photo is searched for."""
     n_repeated: int
-    """Rows of the source that say what another says."""
+    """Rows of the source that repeat another row."""
     strays: tuple[str, ...]
-    """Images outside of the tree's layout, left out."""
+    """Images outside the expected folders, left out."""
     failures: tuple[LeftOut, ...]
     """Photos that cannot be used, left out."""
 
@@ -114,17 +115,18 @@ def make_dataset(
     """Build a test set: `gallery.csv`, `queries.csv` and photos, ready for `shoplens check`.
 
     Every photo is decoded; those that cannot be used are left out and counted. Rows are shuffled,
-    so that neighbours say nothing, and numbered from 0: the id is the row. The same source and seed
+    so that their order reveals nothing, and numbered from 0: the id is the row. The same source and
+    seed
     give the same set.
 
     Args:
         source: as for `shoplens.curation.tagged.read_tagged`; so are `columns` and `box_frame`.
-        folder: where to; must be new. With `how="reference"` an existing folder that holds the
-            photos and no tables, for a table names photos below its own folder only.
+        folder: where to; must be new. With `how="reference"`, an existing folder above the photos
+            that has no tables yet, because a table can only name photos below its own folder.
         how: what becomes of the photos.
         max_queries_per_product: at most so many user photos of a product, chosen by the seed.
-        keep_user_only: keep user photos of products without a seller photo; they are queries that
-            find nothing, and no metric counts them.
+        keep_user_only: keep user photos of products without a seller photo. These queries find
+            nothing, and no metric counts them.
         seed: decides on order and choice.
         workers: threads that decode; None takes one for each usable core.
         progress: told how many photos are done.
@@ -145,7 +147,7 @@ def make_dataset(
     if not chosen.gallery or not chosen.queries:
         side = "seller" if not chosen.gallery else "user"
         raise DataError(
-            f"{source}: no {side} photo is left to make a test set of "
+            f"{source}: no {side} photo is left for a test set "
             f"({counted(len(tagged.photos), 'photo')}, unusable {len(failures):,})"
         )
     categories = any(CATEGORY in photo.attributes for photo in tagged.photos)
@@ -185,7 +187,7 @@ def make_dataset(
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """What of the usable photos becomes the test set, in its order."""
+    """The usable photos that become the test set, in its order."""
 
     gallery: Sequence[Photo]
     queries: Sequence[Photo]
@@ -199,7 +201,7 @@ def _usable(
 ) -> tuple[list[Photo], set[int], tuple[LeftOut, ...]]:
     """Return the photos that can be decoded, user photos with upright boxes.
 
-    Beside them the ids of those user photos that came without a box, and the photos that failed.
+    Also return the ids of the user photos that had no box, and the photos that failed.
     """
     usable: list[Photo] = []
     boxless: set[int] = set()
@@ -281,8 +283,8 @@ def _put(source: Path, target: Path, how: How) -> None:
         if error.errno not in (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK):
             raise
         raise ShoplensError(
-            f"cannot link {source}: {error.strerror}. Hard links need one disk that knows them for "
-            "both folders; copy the photos instead"
+            f"cannot link {source}: {error.strerror}. Hard links need both folders on one "
+            "disk that supports them; copy the photos instead"
         ) from error
 
 
@@ -299,16 +301,16 @@ def _require_above(folder: Path, tagged: TaggedPhotos) -> None:
     root = tagged.root.resolve()
     if not root.is_relative_to(folder.resolve()) or not folder.is_dir():
         raise DataError(
-            f"{folder} is not above the photos in {tagged.root}: a table names photos below its "
-            f"own folder only. Put it into {tagged.root}, or copy or link the photos"
+            f"{folder} is not above the photos in {tagged.root}: a table can only name photos "
+            f"below its own folder. Name {tagged.root}, or copy or link the photos"
         )
     for name in TABLE_NAMES.values():
         if (folder / name).exists():
-            raise DataError(f"{folder / name} is there already; it is not replaced")
+            raise DataError(f"{folder / name} exists already; it is not replaced")
 
 
 def _require_sound(folder: Path, workers: int | None, progress: Progress) -> None:
-    """Refuse a set that `shoplens check` would: photos may have changed meanwhile."""
+    """Refuse a set that `shoplens check` would refuse: photos may have changed meanwhile."""
     report = check(folder, workers=workers, progress=progress)
     if not report.ok:
-        raise DataError("the test set made has faults, and nothing of it was kept", report.faults)
+        raise DataError("the test set has faults, so nothing was written", report.faults)

@@ -36,7 +36,7 @@ class Measured:
     clipped: bool
     """Whether a part of the box lay outside the photo."""
     brightness: float
-    """Mean grey, 0..255, of the box or else the photo."""
+    """Mean grey, 0..255, of the box, or of the photo if there is no box."""
     sharpness: float
     """Variance of the Laplacian of the same region; NaN under 3 pixels."""
     sketch: Sketch
@@ -63,7 +63,7 @@ def measure(
     Brightness and sharpness are those of `shoplens.pixels.sharpness`.
 
     Returns:
-        Those that can be used, in order, and the others with what is wrong.
+        The photos that can be used, in order, and the others with their errors.
     """
     measured: list[Measured] = []
     failed: list[tuple[Photo, PhotoError]] = []

@@ -1,12 +1,12 @@
-"""A photo's file without what it tells beside the picture: place, time, camera, owner, texts.
+"""Removing metadata from a photo's file: place, time, camera, owner, texts.
 
-The picture itself is not encoded again: segments (JPEG), chunks (PNG, WebP) are left out and the
-rest is copied. What decides how the picture looks stays: the colour profile (ICC), Adobe's note on
-colour channels, gamma, transparency. Of EXIF one entry stays, the orientation, and only where it
-turns the photo.
+The picture is not encoded again: segments (JPEG) or chunks (PNG, WebP) are left out and the rest is
+copied. What changes the look of the picture stays: the colour profile (ICC), Adobe's segment about
+colour channels, gamma, transparency. Of EXIF only the orientation stays, and only if it turns the
+photo.
 
-Other formats carry metadata in ways that cannot be cut out; their pixels, as shoplens decodes them,
-become a PNG.
+From other formats metadata cannot be cut out. Their pixels, as shoplens decodes them, are saved as
+a PNG.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ class Stripped:
 
     data: bytes
     suffix: str
-    """What a file of it is called: `.jpg`, `.png` or `.webp`."""
+    """The suffix of its file name: `.jpg`, `.png` or `.webp`."""
     converted_from: str | None = None
-    """The format, where it was not one that metadata can be cut out of."""
+    """The original format, if metadata could not be cut out of it."""
 
 
 def strip(data: bytes) -> Stripped:
     """Leave out all metadata of a photo.
 
     Raises:
-        PhotoError: the photo cannot be decoded, or its pixels would not be the same without
+        PhotoError: the photo cannot be decoded, or its pixels would change without the metadata
             (reason `unsupported`).
     """
     before = decode(data).image
@@ -77,7 +77,7 @@ def strip(data: bytes) -> Stripped:
 
 
 def kind_and_turn(data: bytes) -> tuple[str, int]:
-    """Return a photo's format and its EXIF orientation, wherever that stands; 1 where nowhere.
+    """Return a photo's format and its EXIF orientation (1 if it has none).
 
     For a photo that `decode` takes. MPO counts as JPEG.
     """

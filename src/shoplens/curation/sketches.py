@@ -1,8 +1,8 @@
-"""What of a photo survives re-encoding, scaling and a border: small thumbnails and their hashes.
+"""Sketches: small thumbnails and hashes that survive re-encoding, scaling and an added border.
 
 A photo is sketched in up to three views: the whole photo, what is inside its plain border, and its
-box. Each view is squeezed to a grey square of 32 pixels, of which the signs of 64 low frequencies
-make the hash: the perceptual hash by the cosine transform (Zauner, *Implementation and
+box. Each view is resized to a grey square of 32 pixels. The signs of its 64 lowest frequencies are
+the hash: the perceptual hash by the cosine transform (Zauner, *Implementation and
 Benchmarking of Perceptual Image Hash Functions*, 2010).
 """
 
@@ -23,7 +23,8 @@ from shoplens.records import Box
 SIDE = 32
 """Side of a thumbnail in pixels."""
 TARGET = 128
-"""What photos are decoded towards: twice that many pixels, to which borders are found."""
+"""The size that photos are decoded towards. They keep twice that many pixels, in which borders are
+found."""
 
 Region = Literal["whole", "trimmed", "box"]
 """What a view shows of its photo."""
@@ -32,7 +33,7 @@ _COLOUR_SIDE = 4
 _LEAST_CONTRAST = 2.0
 """Standard deviation in grey levels below which a view shows nothing to compare."""
 _SAME = 0.02
-"""Share of the photo's sides by which a region must differ to be a view of its own."""
+"""A region is a separate view if it differs by this share of the photo's sides."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +54,7 @@ class SketchView:
 def sketch(photo: Decoded) -> tuple[SketchView, ...]:
     """Sketch a photo, decoded towards `TARGET` or more.
 
-    Returns the views that differ from each other; none of a view without any contrast.
+    Returns the views that differ from each other. Views without contrast are left out.
     """
     views = (_view(photo, part, region) for part, region in _regions(photo))
     return tuple(view for view in views if view is not None)
@@ -87,8 +88,8 @@ def _regions(photo: Decoded) -> Iterator[tuple[Region, Box]]:
 def _evenly(region: Box, size: tuple[int, int]) -> Box:
     """Return a region with as much on the left as on the right, and above as below.
 
-    A border that was put around a photo is even. Where the photo's own ground is as plain as the
-    border, trimming goes on into it; hardly ever on both sides.
+    A border that was added to a photo is even. If the photo's own background has the border's
+    colour, trimming continues into the photo, but hardly ever on both sides.
     """
     x = min(region.x0, size[0] - region.x1)
     y = min(region.y0, size[1] - region.y1)

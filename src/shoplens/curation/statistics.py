@@ -27,7 +27,7 @@ QUANTITIES: Mapping[str, tuple[str, Callable[[Measured], float | None]]] = {
     "box_share": ("box / photo area", lambda one: one.box_share),
     "box_aspect": ("box width / height", lambda one: one.box_aspect),
 }
-"""What is measured of every photo: its name in JSON, and for people."""
+"""What is measured of every photo, by its name in JSON: a label, and the value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ def survey(
 ) -> Statistics:
     """Look at every photo of a dataset.
 
-    Several rows may show one file with different boxes: of such rows, pairs are not listed.
+    Several rows may name one file with different boxes. Such rows are not listed as pairs.
 
     Args:
         photos: of both domains, or of one.

@@ -18,10 +18,10 @@ from shoplens.parallel import parallel_map
 from shoplens.records import Domain, Photo
 
 _BATCHES_AHEAD = 2
-"""Of prepared photos, held ready while the device works on another."""
+"""Batches of prepared photos that are held ready while the device works on another."""
 _RIDERS = 8
-"""Photos that need no inference ride in a batch; results wait for no more than this many times its
-size of them."""
+"""Photos that need no inference wait in a batch with the others: at most this many times its
+size."""
 
 
 @dataclass(slots=True)

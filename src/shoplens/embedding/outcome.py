@@ -70,7 +70,7 @@ class Tally:
 
 
 class StageClock:
-    """Measures the time this thread itself computes, so that waiting for a core does not count."""
+    """Measures the CPU time of this thread, so waiting for a core does not count."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

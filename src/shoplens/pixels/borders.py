@@ -1,7 +1,7 @@
-"""Plain borders of catalogue photos: how much of a photo is ground of one colour.
+"""Plain borders of catalogue photos: the region inside a background of one colour.
 
-Sellers' photos often show the product small on white. Cut to its surroundings, it is seen at the
-size at which shoppers' boxes show theirs.
+Sellers' photos often show the product small on white. Cut to the product, they show it at about the
+size at which shoppers' boxes do.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from shoplens.pixels.decoding import Decoded
 from shoplens.records import Box
 
 LEAST_SIDE = 0.25
-"""No side is cut to less than this share of the photo's: what is smaller may be a label or dust on
-an empty photo, and would be enlarged to a blur."""
+"""No side becomes shorter than this share of the photo's side. A smaller region may be a label, or
+dust on an empty photo, and would be enlarged to a blur."""
 
 _LOOK = 256
-"""The photo is looked at with at least this many pixels on its longer side, if it has them; an
-edge is found to one of these, which is a pixel or less of what a model sees (in JPEGs of fewer
-pixels, to what ringing adds inside a block of 8)."""
+"""The photo is examined with at least this many pixels on its longer side, if it has them. An edge
+is found to within one of these pixels, which is at most one pixel of what a model sees (in smaller
+JPEGs, to within the ringing inside a block of 8)."""
 
 _CORNER = 3
 """Side in pixels (as above) of the corners that say whether the border is plain."""
@@ -28,18 +28,18 @@ _CORNER = 3
 def without_border(photo: Decoded, tolerance: float = 12) -> Box:
     """Return the region of a photo inside its plain border.
 
-    The border is plain if its four corners agree in colour; what is cut are whole rows and columns
-    of that colour. A product may reach the edge: there, nothing is cut.
+    The border is plain if the four corners of the photo have the same colour. Whole rows and
+    columns of that colour are cut off. Where a product reaches the edge, nothing is cut.
 
     Args:
-        photo: a decoded photo; its box is not looked at.
+        photo: a decoded photo; its box is ignored.
         tolerance: grey levels in each of R, G and B by which the border may differ from its own
             colour. Averages over a few pixels are compared, so that noise and what JPEG leaves
             around edges counts little.
 
     Returns:
         The region in pixels of the upright photo at full scale, each side at least `LEAST_SIDE`
-        of the photo's; the whole photo where the border is not plain or there is nothing but
+        of the photo's; the whole photo if the border is not plain, or if there is nothing but
         border.
     """
     image = photo.image

@@ -18,7 +18,7 @@ from shoplens.records import Box
 
 Fit = Literal["pad", "squash", "crop"]
 """How a region that is not square becomes a square: `pad` adds borders, `squash` stretches it,
-`crop` cuts the longer side's ends off."""
+`crop` cuts off the ends of the longer side."""
 
 
 def crop(
@@ -58,7 +58,7 @@ def crop_views(
     zooms: Sequence[float] = (1.0,),
     flip: bool = False,
 ) -> npt.NDArray[np.uint8]:
-    """Make several squares of the photo's region: at several zooms, and each mirrored as well.
+    """Make several squares of the photo's region: one for each zoom, also mirrored if asked for.
 
     Args:
         photo: as for `crop`.
@@ -66,10 +66,10 @@ def crop_views(
         fit: as for `crop`.
         pad_colour: as for `crop`.
         interpolation: as for `crop`.
-        zooms: for each view, what the region's sides are multiplied by about its centre. Above 1
-            the surroundings come into view. What lies outside the photo is border for `pad`, so
-            that the product keeps its size and place in the square; for the others the region ends
-            where the photo does.
+        zooms: for each view, a factor by which the region grows around its centre. Above 1 the
+            surroundings come into view. With `pad`, what lies outside the photo becomes border, so
+            the product keeps its size and place in the square; otherwise the region ends where the
+            photo does.
         flip: whether each view is followed by its mirror image: that of the mirrored photo.
 
     Returns:
@@ -124,8 +124,8 @@ def _padded_views(
 ) -> list[npt.NDArray[np.uint8]]:
     """Return the square of a region between borders, and its mirror image.
 
-    `shown` is the part of the region `wanted` that lies in the photo. The mirrored photo is laid
-    out anew: borders that differ by a pixel do so on the same sides.
+    `shown` is the part of the region `wanted` that lies in the photo. The mirrored square is laid
+    out separately, so that borders that differ by a pixel do so on the same sides.
     """
     factor = size / max(wanted.width, wanted.height)
     width, height = _length(shown.width, factor), _length(shown.height, factor)
@@ -144,10 +144,10 @@ def _length(side: float, factor: float) -> int:
 
 
 def _offset(wanted: float, before: float, shown: int, factor: float, size: int) -> int:
-    """Return where on an axis of the square the part of a region begins that the photo holds.
+    """Return where, on one axis of the square, the part of a region inside the photo begins.
 
-    `wanted` is the region's length and `before` what of it lies ahead of the photo, in pixels of
-    the photo; `shown` the part's length in the square.
+    `wanted` is the region's length and `before` the length of it that lies before the photo, both
+    in pixels of the photo; `shown` is the length of the part in the square.
     """
     border = (size - _length(wanted, factor)) // 2
     return min(border + round(before * factor), size - shown)

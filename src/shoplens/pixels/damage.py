@@ -30,11 +30,11 @@ def refuse_cut_jpeg(image: JpegImagePlugin.JpegImageFile, shrink: int, data: byt
     """Refuse a JPEG whose scans end before its picture, though it looks complete to Pillow.
 
     libjpeg fills the rest with grey when an end marker comes too early, and decodes zeros left by
-    a broken copy as if they were pixels; it warns, but Pillow does not pass that on. Such files
-    are suspected by traits that cost nothing to see. One with a grey corner is decoded again with
-    noise in front of its end marker: only a picture that still lacked data changes. A progressive
-    one must have begun all its passes. One cut within the last is not told from a whole one; what
-    it lacks is mostly the finest detail.
+    a broken copy as if they were pixels; it warns, but Pillow does not pass that on. Such files are
+    suspected by signs that cost nothing to check. A file with a grey corner is decoded again with
+    noise in front of its end marker: the picture changes only if data were missing. A progressive
+    file must have begun all its passes. If it is cut within the last pass, that is not noticed;
+    mostly the finest detail is missing then.
     """
     corner = image.crop((image.width - 1, image.height - 1, image.width, image.height))
     grey = all(value in (127, 128) for value in corner.tobytes())
@@ -53,7 +53,8 @@ def refuse_cut_jpeg(image: JpegImagePlugin.JpegImageFile, shrink: int, data: byt
 
 
 def _scan_jpeg(data: bytes) -> tuple[int, int]:
-    """Return where a JPEG's end marker is (-1: nowhere), and its coefficients sent in full."""
+    """Return the position of a JPEG's end marker (-1 if there is none), and how many coefficients
+    are complete."""
     finished: set[tuple[int, int]] = set()
     position = 2
     while marker := _JPEG_MARKER.search(data, position):
@@ -74,7 +75,7 @@ def _scan_jpeg(data: bytes) -> tuple[int, int]:
 
 
 def refuse_damaged_png(data: bytes) -> None:
-    """Refuse a PNG with a wrong checksum over its pixels, which Pillow does not look at."""
+    """Refuse a PNG whose pixels do not match their checksum, which Pillow does not verify."""
     position = 8
     while position + 12 <= len(data):
         end = position + 8 + int.from_bytes(data[position : position + 4], "big")
@@ -88,7 +89,7 @@ def refuse_damaged_png(data: bytes) -> None:
 def refuse_cut_boxes(data: bytes) -> None:
     """Refuse a HEIC or AVIF that ends inside its description or its pixels.
 
-    Phones write HEIC in tiles, and libheif leaves tiles blank that were lost.
+    Phones write HEIC in tiles, and libheif leaves missing tiles blank.
     """
     position = 0
     while position + 16 <= len(data):

@@ -1,7 +1,7 @@
 """From the bytes of a photo to upright RGB pixels.
 
-Every way a real file goes wrong ends in a `PhotoError` with a reason to count by, never in a
-half-grey picture. (What no reader can tell is bytes overwritten in place where the format has no
+A damaged file raises a `PhotoError` with a reason that failures are counted by; it never gives a
+half-grey picture. (Bytes that were overwritten in place cannot be noticed where the format has no
 checksum: WebP, BMP, TIFF, HEIC, AVIF, the middle of a JPEG.)
 
 JPEGs far larger than needed are decoded at a reduced scale (libjpeg's scaled inverse DCT), which
@@ -45,8 +45,8 @@ times the pixels per side that it will be resized to; the result then differs fr
 decode by less than a grey level on average (`tests/test_images.py`)."""
 
 REDUCED_ABOVE = 2**25
-"""Photos that are not JPEGs are reduced only above this many pixels: below it, memory is no concern
-and every pixel counts."""
+"""Photos that are not JPEGs are reduced only above this many pixels. Below, they fit into memory
+easily."""
 
 _STRIP = 2**22
 """Pixels are converted to RGB so many at a time."""
@@ -171,7 +171,7 @@ def decode(
 ) -> Decoded:
     """Decode a photo and turn it upright.
 
-    For the arguments, what comes of them, and errors see `decoding`. The pixels count against the
+    For the arguments, the result and the errors see `decoding`. The pixels count against the
     budget only until this returns: many threads that keep large photos should use `decoding`.
     """
     with decoding(
@@ -186,9 +186,9 @@ def decode(
 
 
 def read_size(data: bytes, frame: BoxFrame = "upright") -> tuple[int, int]:
-    """Return the width and height in pixels of a photo, from its header where that tells its turn.
+    """Return the width and height of a photo in pixels. Only its header is read.
 
-    `frame` says whether of the photo after its EXIF turn or as stored.
+    `frame` chooses between the photo after its EXIF turn (`upright`) and the pixels as `stored`.
 
     Raises `PhotoError` as `decode` does for headers.
     """
@@ -212,8 +212,9 @@ def _turn_box(box: Box, turn: int, stored: tuple[int, int]) -> Box:
 def _shrink(room: float, turn: int, stored: tuple[int, int]) -> int:
     """Return the largest of libjpeg's scales 8, 4, 2 and 1 that is within `room` and fits.
 
-    A last column that lies partly outside the photo does no harm on the right; where the EXIF turn
-    would bring it to the left it would shift the picture, so there it must be whole. So for rows.
+    A last column that lies partly outside the photo does no harm on the right. If the EXIF turn
+    brings it to the left, it would shift the picture, so it must be complete then. The same holds
+    for rows.
     """
     axes = zip(stored, (_MIRROR_X, _MIRROR_Y), strict=True)
     mirrored = [length for length, turns in axes if turn in turns]
@@ -244,7 +245,8 @@ def _load(image: ImageFile.ImageFile, shrink: int, data: bytes) -> Image.Image:
 
 
 def _reduced(image: Image.Image, shrink: int) -> Image.Image:
-    """Return RGB at 1/`shrink` of the scale; of a large photo never more than a strip beside it."""
+    """Return RGB at 1/`shrink` of the scale. Large photos are converted in strips, to save
+    memory."""
     if shrink == 1 and (image.mode == "RGB" or image.width * image.height <= _STRIP):
         return _to_rgb(image)
     result = Image.new("RGB", (-(-image.width // shrink), -(-image.height // shrink)))

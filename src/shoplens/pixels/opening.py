@@ -20,12 +20,12 @@ MAX_PIXELS = 89_478_485
 bombs (256 MiB of RGB)."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-"""The formats that Pillow reads for us; HEIC is read besides, by pillow-heif. MPO, the JPEG of many
+"""The formats that are read with Pillow. HEIC is read with pillow-heif. MPO, the JPEG of many
 phones, is opened as a JPEG: Pillow has no opener of that name."""
 
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
-"""What the first box of a file lists as the kinds of reader it is meant for."""
+"""The brands in the first box of a file, which say what kind of file it is."""
 
 DECODE_ERRORS = (
     OSError,

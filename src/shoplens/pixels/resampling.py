@@ -1,9 +1,10 @@
-"""Shrinking and stretching pixels, antialiased: the same on every machine, by SIMD where it can be.
+"""Resizing with antialiasing: the same on every machine, with SIMD where it is available.
 
 `cykooz_resizer` (the Rust crate fast_image_resize) computes the convolutions of Pillow at a fifth
-of the cost. It is installed on every platform it has wheels for; elsewhere Pillow does it. Both are
-made to go over the rows first, then over the columns: left to themselves they choose (Pillow from
-version 13 on), and round otherwise between the two. What remains is a grey level in a pixel in some
+of the cost. It is installed on every platform that it has wheels for; elsewhere Pillow does the
+work. Both process the rows first and then the columns. By themselves they would choose an order
+(Pillow does from version 13), and the rounding in between would differ. What remains is a grey
+level in a pixel in some
 hundred (`tests/test_resampling.py`).
 """
 
@@ -50,7 +51,7 @@ _own = threading.local()
 def resample(
     image: Image.Image, region: Box, size: tuple[int, int], interpolation: Interpolation
 ) -> npt.NDArray[np.uint8]:
-    """Resize a region of an image, antialiased; pixels around the region count at its edges.
+    """Resize a region of an image, antialiased. Pixels around the region count at its edges.
 
     Args:
         image: RGB.

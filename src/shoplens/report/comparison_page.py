@@ -1,4 +1,4 @@
-"""The page that holds runs against each other: one self-contained HTML file."""
+"""The page that compares runs: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def write_comparison_page(
     categories: Mapping[str, str] | None = None,
     depth: int = 6,
 ) -> None:
-    """Write the page of a comparison. It needs nothing else.
+    """Write the page of a comparison. It is self-contained.
 
     Args:
         path: the HTML file.
@@ -115,7 +115,8 @@ def write_comparison_page(
 
 
 def _made_by(rankings: Sequence[Ranking]) -> list[str]:
-    """Return the model of each run, and of its fingerprint and chain what differs between runs."""
+    """Return the model of each run, with its fingerprint and chain where those differ between
+    runs."""
     told = [ranking.model_name or "model not known" for ranking in rankings]
     values = (
         ("fingerprint", [ranking.fingerprint or "not known" for ranking in rankings]),
@@ -173,7 +174,7 @@ def _differences(comparison: RunComparison) -> list[Figure]:
 
 
 def shown_p(p_value: float) -> str:
-    """Return a p-value as text, with as many digits as mean something."""
+    """Return a p-value as text, with a sensible number of digits."""
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
@@ -187,7 +188,7 @@ def _recall(comparison: RunComparison, studies: Sequence[Study]) -> Figure:
         series.append(Series(letter(position), points))
     return Figure(
         "Recall over rank",
-        "Share of a query's gallery photos that stand in the first k, mean over queries.",
+        "Share of a query's gallery photos that are among the first k results; mean over queries.",
         line_chart(
             "Recall over rank",
             series,

@@ -29,7 +29,7 @@ class RecallCurve:
 
 
 def recall_curve(relevant: Relevance, n_positive: Counts, groups: Counts) -> RecallCurve:
-    """Return mean recall@k for every k of the rows, and its interval at some.
+    """Return the mean recall@k for every k of the rows, with intervals for some k.
 
     Args:
         relevant: (q, k) bool.

@@ -1,9 +1,8 @@
-"""Figures as SVG, drawn for pages that may be printed in grey and read on a phone.
+"""Figures as SVG, for pages that may be printed in grey or read on a phone.
 
 Series differ by marker and dash as well as by colour (the palette of Okabe and Ito, which colour-
-blind readers tell apart), values and series are labelled where they stand, and a figure is as wide
-as a phone, so that its letters stay legible there. Each carries its content as text for those who
-cannot see it.
+blind readers tell apart), values and series are labelled directly, and a figure is as wide as a
+phone, so its text stays legible there. Each figure also has its content as text for screen readers.
 """
 
 from __future__ import annotations
@@ -42,7 +41,8 @@ class Axis:
     log: bool = False
 
     def place(self, value: float) -> float:
-        """Return where a value stands: 0 at `low`, 1 at `high`; what lies outside at the end."""
+        """Return the position of a value: 0 at `low`, 1 at `high`. Values outside are moved to the
+        end."""
         low, high = (math.log(v) if self.log else v for v in (self.low, self.high))
         at = math.log(max(value, self.low)) if self.log else value
         return min(max((at - low) / ((high - low) or 1.0), 0.0), 1.0)

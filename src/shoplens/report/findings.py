@@ -1,4 +1,4 @@
-"""What a run tells of its data: products that are taken for each other, and doubtful labels."""
+"""What a run shows about its data: products that are confused, and doubtful labels."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class SamePicture:
 def confusions(study: Study, limit: int) -> list[Confusion]:
     """Return the pairs of products most often ranked above one another.
 
-    Of each query that has a positive and could be compared, the products are counted that stand in
+    For each query that has a positive and could be compared, products are counted that appear in
     its first ten results and before its first hit. Pairs are ordered by queries concerned, both
     ways together, then by their share among the two products' queries.
     """
@@ -116,7 +116,8 @@ def confusions(study: Study, limit: int) -> list[Confusion]:
 
 
 def compared(study: Study) -> npt.NDArray[np.bool_]:
-    """Return which queries could be compared, (q,): others have the gallery in its own order."""
+    """Return which queries could be compared, (q,) bool. The rows of the others are the gallery in
+    its order."""
     scores = study.ranking.scores
     if scores is None or not scores.shape[1]:
         return np.ones(len(study.ranking), dtype=np.bool_)

@@ -1,4 +1,4 @@
-"""Templates to pages: everything escaped, and a name that is missing in one is an error."""
+"""Rendering pages from templates. Everything is escaped, and a missing name is an error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def page_templates(loader: BaseLoader) -> Environment:
-    """Return the templates that a loader finds, with what all pages keep to."""
+    """Return an environment for a loader's templates, with the settings that all pages share."""
     environment = Environment(
         loader=loader,
         autoescape=True,

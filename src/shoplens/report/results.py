@@ -54,7 +54,7 @@ def show_ranking(scores: Scores, dataset: Dataset, depth: int) -> list[Shown]:
 def write_page(
     path: str | Path, title: str, facts: Sequence[tuple[str, str]], queries: Sequence[Shown]
 ) -> None:
-    """Write a page that needs nothing else: pictures are inside, there is no script.
+    """Write a self-contained page: pictures are embedded, and there is no script.
 
     Args:
         path: the HTML file.

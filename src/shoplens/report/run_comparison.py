@@ -1,4 +1,4 @@
-"""Runs of the same test set held against each other."""
+"""Comparing runs of the same test set."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class RunComparison:
 def compare_runs(
     runs: Sequence[Run], metrics: Sequence[str], labels: Sequence[str], n_shown: int = 8
 ) -> RunComparison:
-    """Hold runs of the same test set against each other.
+    """Compare runs of the same test set.
 
     Args:
         runs: two or more, scored by `metrics`.

@@ -41,24 +41,25 @@ def run_galleries(report: RunReport, depth: int) -> list[Gallery]:
         Gallery(
             "worst",
             "Worst queries",
-            "Lowest AP@1000 first, one query of each product, perfect ones left out; among equals "
-            "those that were surest of something else.",
+            "Lowest AP@1000 first, one query of each product, without perfect ones. Among equals, "
+            "the queries with the most similar wrong result come first.",
             [_query_strip(report, row, depth) for row in report.worst],
             marked=True,
         ),
         Gallery(
             "best",
             "Best queries",
-            "Highest AP@1000 first, one query of each product; among equals those with most to "
-            "find.",
+            "Highest AP@1000 first, one query of each product. Among equals, the queries with the "
+            "most photos to find come first.",
             [_query_strip(report, row, depth) for row in report.best],
             marked=True,
         ),
         Gallery(
             "confusions",
-            "Products taken for each other",
-            "Pairs of products of which one is ranked above the right other within the first ten "
-            "results, by the number of queries concerned; with the query that has it first.",
+            "Confused products",
+            "Pairs of products where photos of one are ranked above the right ones within the "
+            "first ten results, by the number of queries. The query shown ranks the wrong photo "
+            "highest.",
             [_confusion_strip(report, c) for c in report.confusions],
             shape="cards",
         ),
@@ -66,7 +67,7 @@ def run_galleries(report: RunReport, depth: int) -> list[Gallery]:
             "labels",
             "Labels in doubt, by the ranking",
             "Queries whose first results are all of one other product, and as similar as right "
-            "results commonly are. A look tells whether the label or the model is wrong.",
+            "results usually are. Look at them to see whether the label or the model is wrong.",
             [_doubt_strip(report, doubt) for doubt in report.doubts or ()],
         ),
     ]
@@ -76,7 +77,7 @@ def run_galleries(report: RunReport, depth: int) -> list[Gallery]:
         Gallery(
             "contradictions",
             "Same pictures of different products",
-            "Two photos show the same picture, and the tables call it two products: one label is "
+            "Two photos show the same picture, but the tables name two products: one label is "
             f"wrong, or the two products are one. {_shown_of(report.contradictions)}",
             [_same_strip(pair) for pair in report.contradictions[:_N_SAME]],
             shape="pairs",
@@ -84,8 +85,8 @@ def run_galleries(report: RunReport, depth: int) -> list[Gallery]:
         Gallery(
             "duplicates",
             "Same pictures of one product",
-            "Photos that show the same picture and agree in their product: harmless as labels, but "
-            f"a query that is also in the gallery is too easy. {_shown_of(agreeing)}",
+            "Photos that show the same picture and have the same product. The labels are right, "
+            f"but a query that is also in the gallery is too easy. {_shown_of(agreeing)}",
             # Those between a query and the gallery matter most.
             [
                 _same_strip(pair)

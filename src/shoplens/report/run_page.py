@@ -42,7 +42,7 @@ class Figure:
 
 
 def write_run_page(path: str | Path, report: RunReport, *, depth: int = 8) -> None:
-    """Write the page of a run. It needs nothing else: pictures are inside, there is no script.
+    """Write the page of a run. It is self-contained: pictures are embedded, and there is no script.
 
     Args:
         path: the HTML file.
@@ -157,8 +157,8 @@ def _scores(report: RunReport) -> list[Figure]:
         ),
         Figure(
             "Recall over rank",
-            "Share of a query's gallery photos that stand in the first k, mean over queries; bars "
-            "are 95 % intervals.",
+            "Share of a query's gallery photos that are among the first k results; mean over "
+            "queries. Bars are 95 % intervals.",
             _recall_chart(report),
         ),
         Figure(

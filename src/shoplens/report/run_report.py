@@ -20,7 +20,7 @@ from shoplens.report.study import Study, study
 from shoplens.runs import Run
 
 PERFECT = 1 - 1e-12
-"""AP from which on a query has put all its photos first, but for rounding."""
+"""A query with at least this AP ranks all its photos first. (It is not 1 because of rounding.)"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

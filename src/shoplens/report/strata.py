@@ -90,22 +90,22 @@ def split(study: Study, traits: QueryTraits | None) -> list[Strata]:
                 study,
                 traits.side,
                 "box size",
-                "root of the box's area, in pixels of the photo; a quarter of the queries each",
+                "square root of the box's area in pixels; each part is a quarter of the queries",
                 " px",
             ),
             _by_quarters(
                 study,
                 traits.share * 100,
                 "box share",
-                "the box's part of the photo's area; a quarter of the queries each",
+                "share of the photo's area inside the box; each part is a quarter of the queries",
                 " %",
             ),
             _by_quarters(
                 study,
                 traits.sharpness,
                 "sharpness",
-                "variance of the Laplacian of the crop, low is blurred; a quarter of the queries "
-                "each",
+                "variance of the Laplacian of the crop, low if blurred; each part is a quarter of "
+                "the queries",
                 "",
             ),
         ]

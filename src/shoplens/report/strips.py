@@ -21,7 +21,7 @@ from shoplens.report.thumbnails import (
 )
 
 Mark = Literal["hit", "category", "miss", "plain"]
-"""The query's product, another of its category, another; or nothing to say."""
+"""The query's product, another product of its category, another product; `plain` for no mark."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Photos made small for a page: JPEGs inside the HTML, with the box's place on them."""
+"""Small pictures for a page: JPEGs embedded in the HTML, with the position of the box."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Thumbnail:
 
 
 def photo_key(photo: Photo) -> Hashable:
-    """Return what tells a photo's bytes from another's: the file that holds them."""
+    """Return a key for a photo's bytes: the file that holds them."""
     return file_of(photo)
 
 
 def boxed_key(photo: Photo) -> Hashable:
-    """Return what tells a photo with its box from another: one file may have several boxes."""
+    """Return a key for a photo with its box: one file may have several boxes."""
     return photo_key(photo), photo.box
 
 

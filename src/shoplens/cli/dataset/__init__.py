@@ -1,4 +1,4 @@
-"""`shoplens dataset`: tools for who makes test sets."""
+"""`shoplens dataset`: tools for people who make test sets."""
 
 from __future__ import annotations
 

@@ -34,12 +34,12 @@ from shoplens.report.counts import counted
     required=True,
     metavar="FILE",
     callback=writable,
-    help="The key to write: what every new name and id means. Keep it; keep it secret.",
+    help="The key to write: what every new name and id means. Keep it, and keep it secret.",
 )
 @click.option(
     "--seed",
     metavar="TEXT",
-    help="The secret that decides on names and order; by default one is drawn. It goes into the "
+    help="The secret that names and order depend on; a random one by default. It is saved in the "
     "key.",
 )
 @boxes_option
@@ -58,9 +58,9 @@ def anonymise(
 ) -> None:
     """Write a test set without labels, to hand to participants.
 
-    Photos get random names, rows new ids in a random order; products and all other columns are left
-    out; metadata is cut out of the photos without encoding them again (the EXIF turn and the colour
-    profile stay), and every file has one time stamp. OUT_DIR and the key must be new.
+    Photos get random names, and rows get new ids in a random order. Products and all other columns
+    are left out. Metadata is cut out of the photos without encoding them again; the EXIF turn and
+    the colour profile stay. All files have the same time stamp. OUT_DIR and the key must be new.
 
     \b
     Example:
@@ -78,8 +78,8 @@ def anonymise(
     )
     for kind, count in made.converted.items():
         photos = counted(count, f"{kind} photo")
-        message(f"{photos} became PNG: metadata cannot be cut out of {kind}")
-    message(f"the key is {made.key}: do not hand it out, and do not lose it")
+        message(f"{photos} converted to PNG: metadata cannot be cut out of {kind}")
+    message(f"the key is {made.key}; do not hand it out and do not lose it")
     write_json(json_file, made.to_json())
 
 
@@ -99,15 +99,15 @@ def anonymise(
     required=True,
     metavar="FILE",
     callback=writable,
-    help="The answer in the original's ids: .npy, or .npz.",
+    help="The file to write, with the original ids: .npy or .npz.",
 )
 @json_option
 def restore(answer: Path, key: Path, output: Path, json_file: str | None) -> None:
     """Turn an answer to an anonymised set into one to the original set.
 
-    ANSWER is a .npy, .npz or .csv file, checked as the challenge's documentation has it: of repeats
-    the first stays, columns past 1000 are dropped. What comes out can be scored with `shoplens
-    evaluate DATASET --ranks FILE`.
+    ANSWER is a .npy, .npz or .csv file. It is checked by the rules of the challenge's
+    documentation: repeated ids and columns past 1000 are dropped. You can score the result with
+    `shoplens evaluate DATASET --ranks FILE`.
 
     \b
     Example:
@@ -124,7 +124,7 @@ def restore(answer: Path, key: Path, output: Path, json_file: str | None) -> Non
     for finding in checked.findings:
         message(str(finding))
     if restored.blank is not None and restored.blank.any() and output.suffix != ".npz":
-        raise RankingError(f"{answer} has empty places, which only an .npz file keeps")
+        raise RankingError(f"{answer} has empty places, which only an .npz file can keep")
     restored.save(output)
     message(f"wrote {output}")
     write_json(

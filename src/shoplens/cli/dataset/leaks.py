@@ -33,14 +33,14 @@ _SHOWN = 20
     default=THRESHOLD,
     show_default=True,
     metavar="D",
-    help="Largest distance of near-duplicates; 0 takes equal pictures only.",
+    help="Largest distance of near-duplicates; 0 finds only equal pictures.",
 )
 @click.option("--mirrored", is_flag=True, help="Look for mirror images as well.")
 @click.option(
     "--products/--no-products",
     default=True,
     show_default=True,
-    help="Compare product ids. Of two catalogues that number alike, equal ids mean nothing.",
+    help="Compare product ids. Equal ids mean nothing if the sets were numbered independently.",
 )
 @click.option(
     "-o",

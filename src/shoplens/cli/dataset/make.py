@@ -24,8 +24,8 @@ from shoplens.report.counts import counted
     type=click.Choice(["copy", "link", "reference"]),
     default="copy",
     show_default=True,
-    help="copy: OUT_DIR stands alone. link: hard links, on one disk, no space taken. reference: "
-    "photos stay, only the tables are written, into a folder above the photos.",
+    help="copy: copy the photos. link: make hard links, which take no space but need one disk. "
+    "reference: leave the photos where they are, and write the tables into a folder above them.",
 )
 @click.option(
     "--max-queries-per-product",
@@ -36,14 +36,14 @@ from shoplens.report.counts import counted
 @click.option(
     "--keep-user-only",
     is_flag=True,
-    help="Keep user photos of products without a seller photo, which find nothing.",
+    help="Keep user photos of products without a seller photo. These queries find nothing.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Decides on the order of rows, and on what --max-queries-per-product takes.",
+    help="Seed for the order of rows and for the choice by --max-queries-per-product.",
 )
 @click.option(
     "--column",
@@ -72,9 +72,9 @@ def make(
 
     SOURCE is a folder with user/PRODUCT/... and seller/PRODUCT/..., or with PRODUCT/user/... and
     PRODUCT/seller/...; or a CSV table with img_path, domain (user or seller), product_id and,
-    optionally, bbox_x, bbox_y, bbox_w, bbox_h and category. Without a box a user's photo shows its
-    product as a whole. OUT_DIR must be new (but for --photos reference). Photos that cannot be used
-    are left out and counted; the result passes `shoplens check`.
+    optionally, bbox_x, bbox_y, bbox_w, bbox_h and category. Without a box, the whole user photo is
+    searched for. OUT_DIR must be new, except with --photos reference. Photos that cannot be used
+    are left out and counted. The result passes `shoplens check`.
 
     \b
     Example:
@@ -108,11 +108,13 @@ def _told(made: Made, keep_user_only: bool) -> list[str]:
     sentences = [f"read as {made.layout}"]
     if made.n_distractor_products:
         sentences.append(
-            f"{counted(made.n_distractor_products, 'product')} without a user photo, whose seller "
-            "photos are there to be told apart"
+            f"{counted(made.n_distractor_products, 'product')} without a user photo; their seller "
+            "photos are distractors"
         )
     if made.n_user_only_products:
-        fate = "kept, and count in no metric" if keep_user_only else "left out (--keep-user-only)"
+        fate = (
+            "kept, but no metric counts them" if keep_user_only else "left out (--keep-user-only)"
+        )
         sentences.append(
             f"{counted(made.n_user_only_products, 'product')} without a seller photo: "
             f"{counted(made.n_user_only_photos, 'user photo')} {fate}"
@@ -123,7 +125,7 @@ def _told(made: Made, keep_user_only: bool) -> list[str]:
         whole = counted(made.n_whole, "query")
         sentences.append(f"{whole} without a box, searched with the whole photo")
     if made.n_repeated:
-        sentences.append(f"{counted(made.n_repeated, 'row')} left out for saying what another says")
+        sentences.append(f"{counted(made.n_repeated, 'row')} left out that repeat another row")
     if made.strays:
         sentences.append(
             f"{counted(len(made.strays), 'image')} of no product left out, such as {made.strays[0]}"

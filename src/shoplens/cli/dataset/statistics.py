@@ -31,7 +31,7 @@ from shoplens.report.counts import counted
     type=click.Path(path_type=Path),
     metavar="FILE",
     callback=writable,
-    help="Also write a page (HTML) with figures, near-duplicates and a sample of photos.",
+    help="Also write an HTML page with figures, near-duplicates and a sample of photos.",
 )
 @click.option(
     "--sample",
@@ -59,7 +59,7 @@ def statistics(
     """Show what a dataset is like: counts, sizes, boxes, light, blur, near-duplicates.
 
     DATASET is a test set, a table of photos tagged user or seller, or any gallery. Every photo is
-    decoded; those that cannot be used are counted.
+    decoded; photos that cannot be used are counted.
 
     \b
     Example:
