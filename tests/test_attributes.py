@@ -146,6 +146,16 @@ def test_columns_keep_their_types(tmp_path: Path) -> None:
     ]
 
 
+def test_parts_of_different_types_have_one(tmp_path: Path) -> None:
+    for part, price, code in (("a", [1, None], [7, 8]), ("b", [2.5, 3.5], ["x", None])):
+        columns = {"image": [b"1", b"2"], "price": price, "code": code}
+        pa.parquet.write_table(pa.table(columns), tmp_path / f"{part}.parquet")
+    photos = read_gallery(tmp_path)
+    assert [p.attributes["price"] for p in photos] == [1.0, None, 2.5, 3.5]
+    assert isinstance(photos[0].attributes["price"], float)
+    assert [p.attributes["code"] for p in photos] == ["7", "8", "x", None]
+
+
 def test_a_header_of_many_columns_is_read_in_no_time(shop: Path) -> None:
     names = ",".join(f"column{number}" for number in range(16_000))
     cells = ",".join(["1"] * 16_000)

@@ -92,6 +92,18 @@ def typed_column(texts: Sequence[str]) -> list[Value]:
     return [values[text] for text in texts]
 
 
+def uniform_column(values: list[Value]) -> list[Value]:
+    """Return the values of a column with one type, where the parts of a table have several.
+
+    Whole numbers among numbers become `float`; any other mixture becomes `str`.
+    """
+    types = {type(value) for value in values} - {type(None)}
+    if len(types) < 2:
+        return values
+    kind = float if types == {int, float} else str
+    return [None if value is None else kind(value) for value in values]
+
+
 def _fits_int64(text: str) -> bool:
     # Python refuses to read thousands of digits.
     return len(text.lstrip("+-")) <= _LONGEST_INT64 and -(2**63) <= int(text) < 2**63

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from shoplens.attributes import Value, typed_column
+from shoplens.attributes import Value, typed_column, uniform_column
 from shoplens.datasets.format import (
     BOX_COLUMNS,
     COLUMNS,
@@ -243,6 +243,7 @@ class _TableReader:
             self._add(row, photo_id, values, name, cell, None)
             for column in further:
                 self._attributes[column].append(found[column])
+        self._attributes = {name: uniform_column(v) for name, v in self._attributes.items()}
 
     @property
     def _id_column(self) -> str:
