@@ -12,6 +12,12 @@ from pathlib import Path
 FOLDER = Path("/usr/share/sweethome3d/furniture")
 LIST = "PluginFurnitureCatalog.properties"
 LICENCE = re.compile(r"Creative\s+Commons\s+(?:CC-?)?(Zero|[-\w. ]*?Attribution[-\w ]*)", re.I)
+VERSION = re.compile(
+    r"creativecommons\.org/licenses/[-a-z]+/(\d\.\d)"
+    r"|Creative\s+Commons\s+[-a-z ]*(\d\.\d)",
+    re.I,
+)
+"""The version of a licence, in its address or in the words of its name."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,10 @@ def slug(text: str) -> str:
 
 
 def licence_name(text: str) -> str | None:
-    """The short name of the licence a text states, such as ``CC0`` or ``CC-BY-3.0``."""
+    """The short name of the licence a text states, such as ``CC0`` or ``CC-BY-3.0``.
+
+    Where the text states no version, the name has none.
+    """
     if re.search(r"public domain", text[:200], re.I):
         return "CC0"
     found = LICENCE.search(re.sub(r"<[^>]*>", " ", text))
@@ -96,7 +105,8 @@ def licence_name(text: str) -> str | None:
         return "CC0"
     parts = [("noncommercial", "NC"), ("sharealike", "SA"), ("noderiv", "ND")]
     marks = "".join(f"-{mark}" for word, mark in parts if word in stated)
-    return f"CC-BY{marks}-3.0"
+    version = VERSION.search(text)
+    return f"CC-BY{marks}" + (f"-{version[1] or version[2]}" if version else "")
 
 
 def licence_of(archive: Archive, model: str, whole: str) -> str:

@@ -216,6 +216,13 @@ def test_a_faulty_entry_is_counted_not_fatal(tmp_path: Path) -> None:
         ("Released under\nCreative Commons Zero (Public Domain)", "CC0"),
         ("Creative Commons 3.0 Attribution 3.0 United States license", "CC-BY-3.0"),
         ("Creative Commons Attribution-NonCommercial 3.0", "CC-BY-NC-3.0"),
+        ("Creative Commons Attribution 4.0 International", "CC-BY-4.0"),
+        ("Creative Commons 2.5 Attribution-ShareAlike licence", "CC-BY-SA-2.5"),
+        (
+            "<a href='https://creativecommons.org/licenses/by/4.0/'>Creative Commons Attribution</a>",
+            "CC-BY-4.0",
+        ),
+        ("Creative Commons Attribution licence, version of the models: 1.2", "CC-BY"),
         ("all rights reserved", None),
     ],
 )
