@@ -16,6 +16,7 @@ from importlib.metadata import distributions, version
 from pathlib import Path
 
 import shoplens
+from shoplens.models import list_models
 
 README = Path(__file__).parents[1] / "README.md"
 SAMPLE = Path(shoplens.__file__).parent / "sample"
@@ -36,6 +37,14 @@ def require_the_install_line_of_an_extra() -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 3 or "pip install 'shoplens[parquet]'" not in result.stderr:
         raise SystemExit(f"missing extra: exit code {result.returncode}, {result.stderr}")
+
+
+def require_the_credits_of_models() -> None:
+    """The licence CC-BY asks that authors are named wherever the models go."""
+    for info in list_models():
+        for file in re.findall(r"shoplens/\S+\.csv", " ".join(info.recipe.sources)):
+            if not (Path(shoplens.__file__).parents[1] / file).is_file():
+                raise SystemExit(f"model {info.recipe.name} names {file}, which was not installed")
 
 
 def commands_of(page: Path) -> list[str]:
@@ -83,6 +92,7 @@ def main() -> None:
     """Check the install, then do what the README shows."""
     require_a_light_install()
     require_the_install_line_of_an_extra()
+    require_the_credits_of_models()
     bring_what_the_readme_has_at_hand()
     os.environ["SHOPLENS_CACHE"] = str(Path("cache").absolute())
     folder = Path()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import csv
 import json
+import re
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import TOY_RECIPE, endless_graph, toy_graph
 
+import shoplens
 from shoplens import embed, load_encoder, read_gallery
 from shoplens.cores import has_byte_products
 from shoplens.errors import MissingError, ModelError, PhotoError
@@ -32,6 +35,18 @@ def test_the_built_in_model_is_listed_as_the_default() -> None:
     assert info.recipe.licence == "Apache-2.0"
     assert info.fingerprint == load_encoder().fingerprint
     assert 1 < info.megabytes < 25
+
+
+def test_the_credits_that_built_in_models_name_are_in_the_package() -> None:
+    """CC-BY asks for them wherever the weights go."""
+    package = Path(shoplens.__file__).parents[1]
+    for info in list_models():
+        (file,) = re.findall(r"shoplens/\S+\.csv", " ".join(info.recipe.sources))
+        with (package / file).open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert len(rows) > 700
+        assert {row["licence"] for row in rows} == {"CC0", "CC-BY-3.0"}
+        assert all(row["name"] and row["author"] for row in rows if row["licence"] != "CC0")
 
 
 def test_every_listed_model_loads_by_its_name() -> None:
