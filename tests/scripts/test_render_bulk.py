@@ -219,7 +219,7 @@ def test_a_faulty_entry_is_counted_not_fatal(tmp_path: Path) -> None:
         ("Creative Commons Attribution 4.0 International", "CC-BY-4.0"),
         ("Creative Commons 2.5 Attribution-ShareAlike licence", "CC-BY-SA-2.5"),
         (
-            "<a href='https://creativecommons.org/licenses/by/4.0/'>Creative Commons Attribution</a>",
+            "<a href='//creativecommons.org/licenses/by/4.0/'>Creative Commons Attribution</a>",
             "CC-BY-4.0",
         ),
         ("Creative Commons Attribution licence, version of the models: 1.2", "CC-BY"),
