@@ -460,7 +460,7 @@ def test_nothing_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     np.savez("b.npz", ids=evil)
     Path("c.npy").write_bytes(Path("a.npy").read_bytes()[128:])
     for name in ("a.npy", "b.npz", "c.npy"):
-        with pytest.raises(RankingError, match=f"{name} is no answer"):
+        with pytest.raises(RankingError, match=f"{name} is not an answer"):
             read_answer(name)
     assert not Path("pickled").exists()
 
@@ -470,10 +470,10 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     header = b"{'descr': '<i4', 'fortran_order': False, 'shape': (1000000000, 1000000), }"
     for data in (b"", b"PK\x03\x04", whole[:-40], b"text", b"\x93NUMPY\x01\x00v\x00" + header):
         (tmp_path / "a.npy").write_bytes(data)
-        with pytest.raises(RankingError, match=r"a\.npy is no answer"):
+        with pytest.raises(RankingError, match=r"a\.npy is not an answer"):
             read_answer(tmp_path / "a.npy")
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe1,2")
-    with pytest.raises(RankingError, match=r"a\.csv is no answer"):
+    with pytest.raises(RankingError, match=r"a\.csv is not an answer"):
         read_answer(tmp_path / "a.csv")
     with pytest.raises(MissingError, match="not there"):
         read_answer(tmp_path / "none.npy")

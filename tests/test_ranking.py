@@ -438,6 +438,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         {"meta": np.array("no json")},
         {"meta": np.array("{}")},
         {"meta": np.array("[]")},
+        {"meta": np.array("[" * 100_000)},
         {"scores": np.zeros((1, 3), np.float32)},
         {"scores": np.array([["a", "b"]])},
         {"ids": np.array([["a", "b"]])},

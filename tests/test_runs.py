@@ -131,8 +131,9 @@ def test_the_columns_a_test_set_was_read_with(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "is no JSON"),
-        ("[1]", "holds a list"),
+        ("{", "is not JSON"),
+        ("[1]", "Expected `object`, got `array`"),
+        ('{"label": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
         ("{}", "does not name its test set"),
         ('{"dataset": 3}', "does not name its test set"),
     ],

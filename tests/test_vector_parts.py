@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import pickle
 from pathlib import Path
 
@@ -96,7 +95,7 @@ def test_a_part_is_there_whole_or_not_at_all(folder: PartFolder, tmp_path: Path)
 def test_what_more_partitions_left_is_removed(folder: PartFolder, tmp_path: Path) -> None:
     for number in range(3):
         write(folder, number)
-    (tmp_path / "parts" / ".part-000001.parquet.0123.part").write_bytes(b"of a killed writer")
+    (tmp_path / "parts" / ".part-000001.parquet.01234567.part").write_bytes(b"of a killed writer")
     folder.begin()
     folder.finish(MANIFEST)
     left = sorted(p.relative_to(tmp_path / "parts").as_posix() for p in tmp_path.rglob("*.*"))
@@ -130,10 +129,38 @@ def test_a_missing_part_is_named(tmp_path: Path) -> None:
         Embeddings.load(tmp_path / "parts", PhotoSet([photo(0)]))
 
 
-def test_a_damaged_manifest_is_told(tmp_path: Path) -> None:
-    (tmp_path / "_manifest.json").write_text(json.dumps({"n_photos": 1}))
-    with pytest.raises(RankingError, match="is no manifest"):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"n_photos": 1}', "missing required field"),
+        ('{"model": ' + "[" * 100_000, "nested too deeply|Expected `str`"),
+        ('{"n_photos": "1"', "Expected `int`"),
+        ("{", "is not JSON"),
+    ],
+)
+def test_a_damaged_manifest_is_told(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "_manifest.json").write_text(text)
+    with pytest.raises(RankingError, match=rf"_manifest\.json.* ({said})"):
         PartFolder(tmp_path).manifest()
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"format": 1}', '{"a": ' + "[" * 100_000])
+def test_a_damaged_record_is_made_again(folder: PartFolder, tmp_path: Path, text: str) -> None:
+    write(folder, 0)
+    (record,) = tmp_path.glob("parts/_records/*.json")
+    record.write_text(text)
+    assert folder.record(0) is None
+
+
+def test_what_a_killed_writer_left_is_no_stranger(folder: PartFolder, tmp_path: Path) -> None:
+    place = tmp_path / "parts"
+    for name in (".part-000000.parquet.0123abcd.part", "._manifest.json.0123abcd.part"):
+        (place / name).touch()
+    folder.begin()
+    write(folder, 0)
+    write(folder, 1)
+    folder.finish(MANIFEST)
+    assert not list(place.glob("*.part"))
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:

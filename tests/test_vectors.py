@@ -144,6 +144,15 @@ def test_a_folder_that_is_not_there_is_missing(tmp_path: Path) -> None:
 # Vectors made elsewhere.
 
 
+def test_a_damaged_npy_is_refused_with_a_reason(tmp_path: Path) -> None:
+    # Python's parser runs out of memory on this header and says nothing at all.
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"-" * 9000 + b"1, 2), }"
+    path = tmp_path / "v.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(RankingError, match=r"is not a \.npy array: \w+"):
+        Embeddings.load(path, photo_set())
+
+
 @pytest.mark.parametrize("kind", ["float16", "float32", "float64", ">f4"])
 def test_npy_rows_are_scaled_to_unit_length(tmp_path: Path, kind: str) -> None:
     loaded = Embeddings.load(write_npy(tmp_path / "v.npy", V3, kind), photo_set())

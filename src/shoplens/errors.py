@@ -126,3 +126,8 @@ class MissingError(ShoplensError):
     """
 
     exit_code = 3
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what an exception of another library says, or what it is where it says nothing."""
+    return str(error) or type(error).__name__

@@ -61,7 +61,8 @@ def writing_folder(path: str | Path, *, replace: bool = False) -> Iterator[Path]
             except OSError:
                 earlier.rename(target)
                 raise
-            shutil.rmtree(earlier, ignore_errors=True)
+            # Removed below; a kill meanwhile leaves a part, which the next writer removes.
+            earlier.rename(made)
         else:
             require_new_folder(target)
             made.rename(target)

@@ -17,7 +17,7 @@ except ImportError:  # Windows has no such locks: there, age alone decides.
     fcntl = None  # type: ignore[assignment]
 
 _NAME = re.compile(r"\..+\.[0-9a-f]{8}\.part")
-_YOUNG_SECONDS = 60.0
+_YOUNG_SECONDS = 5.0
 """A part this young may belong to a writer that has not locked it yet."""
 _OLD_SECONDS = 86_400.0
 """Without locks, a part this old is taken to be abandoned."""
@@ -35,6 +35,11 @@ def part_beside(target: Path) -> Path:
         _swept.add(folder)
         remove_abandoned_parts(target.parent)
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+
+
+def is_part(name: str) -> bool:
+    """Say whether a name is one that `part_beside` gives."""
+    return _NAME.fullmatch(name) is not None
 
 
 @contextmanager
@@ -57,7 +62,7 @@ def remove_abandoned_parts(folder: Path) -> int:
     with suppress(OSError):
         for entry in list(os.scandir(folder)):
             part = Path(entry.path)
-            if _NAME.fullmatch(entry.name) and _is_abandoned(part):
+            if is_part(entry.name) and _is_abandoned(part):
                 if entry.is_dir(follow_symlinks=False):
                     shutil.rmtree(part, ignore_errors=True)
                 else:

@@ -21,8 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from shoplens._version import __version__
-from shoplens.errors import MissingError, RankingError
+from shoplens.errors import MissingError, RankingError, reason_of
 from shoplens.files import replacing
+from shoplens.json_text import parse_object
 from shoplens.progress import Progress, silent
 from shoplens.records import Vectors
 from shoplens.vectors.embeddings import Embeddings, check_same_model
@@ -114,7 +115,7 @@ class Ranking:
                     return cls(query_ids, _integer_ids(loaded, len(query_ids), path), None)
                 arrays = {name: loaded[name] for name in ("ids", "scores", "query_ids", "meta")}
                 blank = loaded["blank"][:, :DEPTH] if "blank" in loaded else None
-            meta = json.loads(str(arrays["meta"]))
+            meta = parse_object(str(arrays["meta"]), f"{path}, meta", RankingError)
             told = {
                 "model_name": meta["model"]["name"],
                 "fingerprint": meta["model"]["fingerprint"],
@@ -125,7 +126,9 @@ class Ranking:
         except RankingError:
             raise
         except Exception as error:  # A damaged zip or header can raise almost anything.
-            raise RankingError(f"{path} is not a ranking in .npy or .npz: {error}") from error
+            raise RankingError(
+                f"{path} is not a ranking in .npy or .npz: {reason_of(error)}"
+            ) from error
         if not np.array_equal(arrays["query_ids"], query_ids):
             raise RankingError(f"{path} ranks other queries, or the same in another order")
         scores = arrays["scores"]

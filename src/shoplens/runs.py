@@ -22,6 +22,7 @@ from shoplens.errors import DataError, MissingError, RankingError
 from shoplens.evaluation.metric_names import DEFAULT_METRICS
 from shoplens.evaluation.scores import Scores, evaluate
 from shoplens.files import read_text, write_text
+from shoplens.json_text import parse_object
 from shoplens.ranking import Ranking
 
 RECORD = "run.json"
@@ -159,13 +160,7 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / RECORD
     if not path.is_file():
         raise MissingError(f"{folder} is not a run: it has no {RECORD}")
-    try:
-        record = json.loads(read_text(path))
-    except ValueError as error:
-        raise DataError(f"{path} is no JSON: {error}") from error
-    if not isinstance(record, dict):
-        raise DataError(f"{path} holds a {type(record).__name__}, needed is an object")
-    return record
+    return parse_object(read_text(path), str(path))
 
 
 def _dataset_of(folder: Path, record: Mapping[str, Any]) -> Dataset:

@@ -41,7 +41,7 @@ from shoplens.answers.numbering import (
     close_up,
     number,
 )
-from shoplens.errors import MissingError, RankingError
+from shoplens.errors import MissingError, RankingError, reason_of
 from shoplens.lookup import find_repeats
 from shoplens.ranking import DEPTH, Ranking
 
@@ -180,7 +180,9 @@ def read_answer(
     except RankingError:
         raise
     except Exception as error:  # A damaged zip or header can raise almost anything.
-        raise RankingError(f"{path} is no answer in .npy, .npz or .csv: {error}") from error
+        raise RankingError(
+            f"{path} is not an answer in .npy, .npz or .csv: {reason_of(error)}"
+        ) from error
     if own_ids is None or query_ids is None:
         return array
     return _in_order(array, own_ids, query_ids, path)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shoplens.arrow import arrow
-from shoplens.errors import MissingError, RankingError
+from shoplens.errors import MissingError, RankingError, reason_of
 from shoplens.json_text import parse_object
 from shoplens.records import Failure, PhotoSet, Vectors
 from shoplens.vectors.lance import SUFFIX as LANCE
@@ -149,7 +149,7 @@ def _from_npy(path: Path, photos: PhotoSet) -> Embeddings:
         with path.open("rb") as stream:
             rows = np.load(stream, allow_pickle=False)
     except Exception as error:  # A damaged header can raise almost anything.
-        raise RankingError(f"{path} is not a .npy array: {error}") from error
+        raise RankingError(f"{path} is not a .npy array: {reason_of(error)}") from error
     if not isinstance(rows, np.ndarray):
         raise RankingError(f"{path} is not a .npy array but an archive of several (.npz)")
     if rows.ndim != 2 or rows.dtype.kind != "f" or len(rows) != len(photos):

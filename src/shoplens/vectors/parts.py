@@ -24,8 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from shoplens.arrow import arrow
-from shoplens.errors import RankingError, ShoplensError
+from shoplens.errors import DataError, RankingError, ShoplensError
 from shoplens.files import replacing
+from shoplens.json_text import parse_json, parse_object
+from shoplens.parts import is_part
 from shoplens.vectors.writing import VectorFileInfo, VectorWriter, writing_vectors
 
 MANIFEST = "_manifest.json"
@@ -114,7 +116,7 @@ class PartFolder:
                 for name in self._names("")
                 if name not in (MANIFEST, RECORDS)
                 and not _PART.fullmatch(name)
-                and not (name.startswith(".part-") and name.endswith(".part"))
+                and not is_part(name)
             ]
             if strangers:
                 raise ShoplensError(
@@ -128,8 +130,7 @@ class PartFolder:
         with self._told("write"):
             for name in self._names(""):
                 found = _PART.fullmatch(name)
-                of_killed_writer = name.startswith(".part-")
-                if of_killed_writer or (found and int(found[1]) >= manifest.n_parts):
+                if is_part(name) or (found and int(found[1]) >= manifest.n_parts):
                     self._remove(name)
             for name in self._names(RECORDS):
                 found = _RECORD.fullmatch(name)
@@ -141,10 +142,9 @@ class PartFolder:
         """Return the manifest; None where the folder is not complete."""
         with self._told("read"):
             data = self._read(MANIFEST)
-        try:
-            return None if data is None else Manifest(**json.loads(data))
-        except (ValueError, TypeError) as error:
-            raise RankingError(f"{self}/{MANIFEST} is no manifest: {error}") from error
+        if data is None:
+            return None
+        return parse_json(data, Manifest, f"{self}/{MANIFEST}", RankingError)
 
     def record(self, number: int) -> PartRecord | None:
         """Return what became of a partition; None where it or its part is not there, or damaged."""
@@ -153,12 +153,10 @@ class PartFolder:
             if data is None:
                 return None
             try:
-                values = json.loads(data)
-                if values.pop("format") != FORMAT:
+                if parse_object(data, RECORDS).get("format") != FORMAT:
                     return None
-                failures = tuple(FailedRow(**row) for row in values.pop("failures"))
-                record = PartRecord(**values, failures=failures)
-            except (ValueError, TypeError, KeyError, AttributeError):
+                record = parse_json(data, PartRecord, RECORDS)
+            except DataError:
                 return None
             files, root = self._files()
             info = files.get_file_info(f"{root}/{part_name(number)}")
