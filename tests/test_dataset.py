@@ -117,19 +117,20 @@ def test_photos_are_known_by_their_first_bytes(tmp_path: Path) -> None:
     (root / "notes.txt").write_text("no photo")
     (root / "clip.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(50))
     (root / "empty").touch()
+    Image.new("RGB", (8, 6)).save(root / "raw.NEF", "TIFF")
     (root / ".hidden").touch()
     gallery = read_gallery(root)
     assert [photo.name for photo in gallery] == sorted(IMAGES)
-    assert gallery.n_others == 3
+    assert gallery.n_others == 4
     report = check(root)
     assert report.ok
-    assert report.n_others == 3
+    assert report.n_others == 4
     with zipfile.ZipFile(tmp_path / "photos.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for file in root.iterdir():
             archive.write(file, file.name)
     packed = read_gallery(tmp_path / "photos.zip")
     assert [photo.name for photo in packed] == sorted(IMAGES)
-    assert packed.n_others == 3
+    assert packed.n_others == 4
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

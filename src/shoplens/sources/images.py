@@ -14,6 +14,12 @@ IMAGE_SUFFIXES = frozenset(
 """Files that count as photos by their names. Those in formats that are not read become counted
 failures: leaving them out would lose them silently."""
 
+_RAW_SUFFIXES = frozenset(
+    {".3fr", ".arw", ".cr2", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".nef", ".nrw"}
+    | {".orf", ".pef", ".rw2", ".sr2", ".srw", ".thm"}
+)
+"""Files of cameras that start as a TIFF or JPEG, and whose first picture is a thumbnail."""
+
 HEAD_BYTES = 16
 """How much of a file's beginning `is_image` looks at."""
 _STARTS = (
@@ -45,15 +51,14 @@ def photos_among(folder: Folder, names: list[str]) -> list[str]:
 
     Names that say nothing are looked into where that costs little; over a network they are not.
     """
-    return [name for name in names if _is_named_as_image(name) or _starts_as_image(folder, name)]
+    return [name for name in names if _is_photo(folder, name)]
 
 
-def _is_named_as_image(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
-
-
-def _starts_as_image(folder: Folder, name: str) -> bool:
-    if not folder.is_near:
+def _is_photo(folder: Folder, name: str) -> bool:
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return True
+    if suffix in _RAW_SUFFIXES or not folder.is_near:
         return False
     try:
         return is_image(folder.file(name).read_range(0, HEAD_BYTES))
