@@ -140,6 +140,7 @@ def furnish(folder: Path) -> None:
         shutil.copy(photo, folder / "photos")
     with Image.open(shown[0]) as photo:
         photo.resize((500, 400)).save(folder / "snapshot.jpg")
+        photo.save(folder / "other.jpg")
 
 
 Shoplens = Callable[..., object]
