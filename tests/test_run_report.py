@@ -32,7 +32,7 @@ from shoplens.report import (
     write_run_page,
 )
 from shoplens.report.curves import precision_recall, recall_curve, spread
-from shoplens.report.strata import measure
+from shoplens.report.strata import measure_queries
 from shoplens.runs import Run, save_run
 
 GALLERY = [(10, "a"), (11, "a"), (12, "b"), (13, "b"), (14, "c"), (15, "d")]
@@ -174,7 +174,7 @@ def test_what_is_measured_of_a_query(tmp_path: Path) -> None:
     ]
     photos.append(Photo(9, "sharp.png", tmp_path / "sharp.png", "user"))
     calls: list[tuple[str, int, int]] = []
-    views = measure(photos, lambda *told: calls.append(told))
+    views = measure_queries(photos, lambda *told: calls.append(told))
     assert views.side[:3] == pytest.approx([(150 * 90) ** 0.5] * 3)
     assert views.share == pytest.approx([0.225] * 3 + [np.nan, 1.0], nan_ok=True)
     assert views.sharpness[0] > 2 * views.sharpness[1] > 0

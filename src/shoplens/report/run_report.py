@@ -15,7 +15,7 @@ from shoplens.progress import Progress, silent
 from shoplens.records import Photo
 from shoplens.report.curves import LEVELS, RecallCurve, precision_recall, recall_curve, spread
 from shoplens.report.findings import Confusion, Doubt, SamePicture, confusions, doubts
-from shoplens.report.strata import Strata, measure, split
+from shoplens.report.strata import Strata, measure_queries, split
 from shoplens.report.study import Study, study
 from shoplens.runs import Run
 
@@ -156,7 +156,7 @@ def report_run(
     found = study(run, categories)
     scored = found.scored
     relevant, n_positive = found.judged.relevant[scored], found.judged.n_positive[scored]
-    traits = measure(run.dataset.queries, progress) if look else None
+    traits = measure_queries(run.dataset.queries, progress) if look else None
     edges, counts = spread(found.precision[scored])
     return RunReport(
         study=found,

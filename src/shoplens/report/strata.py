@@ -58,7 +58,7 @@ class QueryTraits:
     """(q,) variance of the Laplacian of the crop."""
 
 
-def measure(queries: Sequence[Photo], progress: Progress = silent) -> QueryTraits:
+def measure_queries(queries: Sequence[Photo], progress: Progress = silent) -> QueryTraits:
     """Measure the box and the sharpness (`shoplens.pixels.sharpness`) of every query's photo."""
     found = np.full((len(queries), 3), np.nan)
     looked = look_at(queries, _measured, progress=progress, stage="look at queries")
@@ -81,7 +81,7 @@ def split(study: Study, traits: QueryTraits | None) -> list[Strata]:
 
     Args:
         study: the run.
-        traits: as `measure` returns them; None leaves out what they tell.
+        traits: as `measure_queries` returns them; None leaves out what they tell.
     """
     found = [_by_category(study)] if study.categories else []
     if traits is not None:
