@@ -41,7 +41,7 @@ def training(tmp_path: Path) -> Path:
 def test_copies_and_shared_products_are_found(training: Path) -> None:
     found = find_leaks(read_photos(training), read_photos(SAMPLE))
     assert not found.ok
-    assert [(leak.kind, leak.train.name, leak.test.name) for leak in found.leaks] == [
+    assert [(leak.kind, leak.first.name, leak.second.name) for leak in found.leaks] == [
         ("bytes", "copy.jpg", f"gallery/{SHOP[0].name}"),
         ("near", "small.jpg", f"gallery/{SHOP[1].name}"),
     ]

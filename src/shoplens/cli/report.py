@@ -16,7 +16,7 @@ from shoplens.cli.options import (
     writable,
 )
 from shoplens.cli.run_options import category_option, named_dataset, open_named
-from shoplens.curation.duplicates import find_duplicates, sketch_photos
+from shoplens.curation.duplicates import find_duplicates, same_pictures, sketch_photos
 from shoplens.datasets.dataset import Dataset
 from shoplens.evaluation.metric_names import DEFAULT_METRICS
 from shoplens.progress import Progress
@@ -110,12 +110,7 @@ def report(
     write_json(json_file, {**found.to_json(), "page": str(output)})
 
 
-def _same_pictures(dataset: Dataset, progress: Progress) -> list[SamePicture]:
+def _same_pictures(dataset: Dataset, progress: Progress) -> tuple[SamePicture, ...]:
     photos = [*dataset.gallery, *dataset.queries]
     sketches, _failed = sketch_photos(photos, progress=progress, stage="look for doubles")
-    return [
-        SamePicture(
-            sketches[pair.first].photo, sketches[pair.second].photo, pair.distance, pair.kind
-        )
-        for pair in find_duplicates(sketches)
-    ]
+    return same_pictures(find_duplicates(sketches), sketches, sketches)

@@ -13,10 +13,11 @@ from markupsafe import Markup
 
 from shoplens.curation.layout import FOLDERS
 from shoplens.curation.leaks import LeakReport
-from shoplens.curation.statistics import QUANTITIES, Alike, Statistics
+from shoplens.curation.statistics import QUANTITIES, Statistics
 from shoplens.files import write_text
 from shoplens.records import Photo
 from shoplens.report.figures import Axis, histogram
+from shoplens.report.findings import SamePicture
 from shoplens.report.page import page_templates
 from shoplens.report.thumbnails import boxed_key, query_thumbnails
 
@@ -90,7 +91,7 @@ def write_leaks(path: str | Path, title: str, found: LeakReport) -> None:
         title=title,
         found=found,
         pairs=shown,
-        pictures=query_thumbnails([photo for leak in shown for photo in (leak.train, leak.test)]),
+        pictures=query_thumbnails([photo for leak in shown for photo in (leak.first, leak.second)]),
         key=boxed_key,
     )
 
@@ -170,7 +171,7 @@ def _spread(caption: str, label: str, values: Sequence[float], *, log: bool) -> 
     return histogram(caption, edges, tallied, axis, "photos", [(median, mark)])
 
 
-def _describe(one: Alike) -> str:
+def _describe(one: SamePicture) -> str:
     if one.contradicts:
         return "one picture, two products"
     return "a query that finds itself" if one.crosses else ""

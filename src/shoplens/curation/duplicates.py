@@ -26,6 +26,7 @@ from shoplens.looking import decoded_photo, look_at, photo_bytes
 from shoplens.pixels.decoding import Decoded, decoding
 from shoplens.progress import Progress, silent
 from shoplens.records import Box, Photo
+from shoplens.report.findings import SamePicture
 
 RADIUS = 11
 """Bits in which the hashes of candidates may differ."""
@@ -177,6 +178,16 @@ def find_shared(
             copies = theirs[pair.second][: 1 if first is second else None]
             found += [replace(settled, first=ours[pair.first][0], second=b) for b in copies]
     return sorted(found, key=lambda p: (p.distance, _KINDS.index(p.kind), p.first, p.second))
+
+
+def same_pictures(
+    pairs: Sequence[Duplicate], first: Sequence[Sketch], second: Sequence[Sketch]
+) -> tuple[SamePicture, ...]:
+    """Return pairs with their photos in place of positions in the lists of sketches."""
+    return tuple(
+        SamePicture(first[p.first].photo, second[p.second].photo, p.distance, p.kind, p.parts)
+        for p in pairs
+    )
 
 
 def _distinct(sketches: Sequence[Sketch]) -> list[list[int]]:

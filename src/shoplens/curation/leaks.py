@@ -7,29 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shoplens.curation.duplicates import THRESHOLD, Kind, find_shared, sketch_photos
-from shoplens.curation.sketches import Region
+from shoplens.curation.duplicates import THRESHOLD, find_shared, same_pictures, sketch_photos
 from shoplens.errors import PhotoError
 from shoplens.progress import Progress, silent
 from shoplens.records import Photo
-
-
-@dataclass(frozen=True, slots=True)
-class Leak:
-    """A picture that stands in both sets."""
-
-    train: Photo
-    test: Photo
-    kind: Kind
-    distance: float
-    """See `shoplens.curation.duplicates.Duplicate`."""
-    parts: tuple[Region, Region]
-    """What of the training photo and of the test photo shows it."""
-
-    @property
-    def contradicts(self) -> bool:
-        """Whether the labels say that the two show different products."""
-        return contradict(self.train, self.test)
+from shoplens.report.findings import SamePicture
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +20,8 @@ class LeakReport:
 
     n_train: int
     n_test: int
-    leaks: tuple[Leak, ...]
-    """Closest first."""
+    leaks: tuple[SamePicture, ...]
+    """Pairs of a training photo and a test photo, closest first."""
     shared_products: tuple[str, ...] | None
     """Product ids in both sets; None if a set's products are not known, or were not to be
     compared."""
@@ -59,7 +41,7 @@ class LeakReport:
     @property
     def n_test_photos(self) -> int:
         """How many photos of the test set the training set shows."""
-        return len({leak.test for leak in self.leaks})
+        return len({leak.second for leak in self.leaks})
 
     @property
     def n_contradicting(self) -> int | None:
@@ -82,33 +64,8 @@ class LeakReport:
             "n_shared_products": None if shared is None else len(shared),
             "shared_products": None if shared is None else list(shared),
             "failures": dict(Counter(error.reason for _, error in self.failures)),
-            "pairs": [
-                {
-                    "kind": leak.kind,
-                    "distance": round(leak.distance, 5),
-                    "train": photo_json(leak.train, leak.parts[0]),
-                    "test": photo_json(leak.test, leak.parts[1]),
-                }
-                for leak in self.leaks
-            ],
+            "pairs": [leak.to_json("train", "test") for leak in self.leaks],
         }
-
-
-def contradict(first: Photo, second: Photo) -> bool:
-    """Whether labels say that two photos show different products."""
-    known = first.product_id is not None and second.product_id is not None
-    return known and first.product_id != second.product_id
-
-
-def photo_json(photo: Photo, part: Region) -> dict[str, Any]:
-    """Return a photo of a pair as JSON names it."""
-    return {
-        "id": photo.id,
-        "path": photo.name,
-        "domain": photo.domain,
-        "product_id": photo.product_id,
-        "part": part,
-    }
 
 
 def find_leaks(
@@ -145,16 +102,7 @@ def find_leaks(
     return LeakReport(
         len(train),
         len(test),
-        tuple(
-            Leak(
-                of_train[pair.first].photo,
-                of_test[pair.second].photo,
-                pair.kind,
-                pair.distance,
-                pair.parts,
-            )
-            for pair in pairs
-        ),
+        same_pictures(pairs, of_train, of_test),
         _shared_products(train, test) if products else None,
         (*train_failed, *test_failed),
     )

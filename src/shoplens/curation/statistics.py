@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from shoplens.curation.duplicates import Duplicate, find_duplicates
+from shoplens.curation.duplicates import find_duplicates, same_pictures
 from shoplens.curation.layout import FOLDERS
-from shoplens.curation.leaks import contradict, photo_json
 from shoplens.curation.measuring import Measured, measure
 from shoplens.errors import PhotoError
 from shoplens.progress import Progress, silent
 from shoplens.records import Domain, Photo
+from shoplens.report.findings import SamePicture
 from shoplens.sources import file_of
 
 QUANTITIES: Mapping[str, tuple[str, Callable[[Measured], float | None]]] = {
@@ -117,25 +117,6 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Alike:
-    """Two photos of the dataset that show the same picture."""
-
-    first: Photo
-    second: Photo
-    pair: Duplicate
-
-    @property
-    def contradicts(self) -> bool:
-        """Whether the labels say that the two show different products."""
-        return contradict(self.first, self.second)
-
-    @property
-    def crosses(self) -> bool:
-        """Whether one is a user's photo and the other a seller's."""
-        return self.first.domain != self.second.domain
-
-
-@dataclass(frozen=True, slots=True)
 class Statistics:
     """What a dataset is like."""
 
@@ -147,18 +128,18 @@ class Statistics:
     """Queries whose product has no seller photo."""
     n_distractor_products: int | None
     """Products without a user photo."""
-    alike: tuple[Alike, ...]
+    alike: tuple[SamePicture, ...]
     """Closest first."""
 
     @property
     def n_contradicting(self) -> int:
         """Pairs that show one picture under two products."""
-        return sum(alike.contradicts for alike in self.alike)
+        return sum(pair.contradicts for pair in self.alike)
 
     @property
     def n_crossing(self) -> int:
         """Pairs of a user's photo and a seller's: a query that finds itself."""
-        return sum(alike.crosses for alike in self.alike)
+        return sum(pair.crosses for pair in self.alike)
 
     def to_json(self) -> dict[str, Any]:
         """Return the values as `shoplens dataset statistics --json` writes them."""
@@ -177,18 +158,10 @@ class Statistics:
             },
             "near_duplicates": {
                 "n_pairs": len(self.alike),
-                "n_by_kind": dict(Counter(alike.pair.kind for alike in self.alike)),
+                "n_by_kind": dict(Counter(pair.kind for pair in self.alike)),
                 "n_crossing": self.n_crossing,
                 "n_contradicting": self.n_contradicting,
-                "pairs": [
-                    {
-                        "kind": alike.pair.kind,
-                        "distance": round(alike.pair.distance, 5),
-                        "first": photo_json(alike.first, alike.pair.parts[0]),
-                        "second": photo_json(alike.second, alike.pair.parts[1]),
-                    }
-                    for alike in self.alike
-                ],
+                "pairs": [pair.to_json() for pair in self.alike],
             },
         }
 
@@ -214,8 +187,8 @@ def survey(
         )
         for domain in FOLDERS
     }
-    pairs = find_duplicates([one.sketch for one in measured], progress=progress)
-    found = (Alike(measured[p.first].photo, measured[p.second].photo, p) for p in pairs)
+    sketches = [one.sketch for one in measured]
+    found = same_pictures(find_duplicates(sketches, progress=progress), sketches, sketches)
     alike = tuple(one for one in found if file_of(one.first) != file_of(one.second))
     sold, searched = (
         Counter(p.product_id for p in photos if p.domain == domain) for domain in FOLDERS

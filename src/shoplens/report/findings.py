@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +52,7 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class SamePicture:
-    """Two photos of the test set that show the same picture."""
+    """Two photos that show the same picture."""
 
     first: Photo
     second: Photo
@@ -59,11 +60,34 @@ class SamePicture:
     """0 for the same bytes or pixels."""
     kind: str
     """How they are the same, in a word."""
+    parts: tuple[str, str] = ("whole", "whole")
+    """What of each photo shows the picture: `whole`, `trimmed` (inside its border) or `box`."""
 
     @property
-    def is_contradiction(self) -> bool:
-        """Whether the tables call them different products."""
-        return self.first.product_id != self.second.product_id
+    def contradicts(self) -> bool:
+        """Whether the labels say that the two show different products."""
+        products = {self.first.product_id, self.second.product_id}
+        return len(products) == 2 and None not in products
+
+    @property
+    def crosses(self) -> bool:
+        """Whether one is a user's photo and the other a seller's."""
+        return self.first.domain != self.second.domain
+
+    def to_json(self, first: str = "first", second: str = "second") -> dict[str, Any]:
+        """Return the pair as the data tools' JSON has it, the photos by these keys."""
+        value: dict[str, Any] = {"kind": self.kind, "distance": round(self.distance, 5)}
+        for key, photo, part in zip(
+            (first, second), (self.first, self.second), self.parts, strict=True
+        ):
+            value[key] = {
+                "id": photo.id,
+                "path": photo.name,
+                "domain": photo.domain,
+                "product_id": photo.product_id,
+                "part": part,
+            }
+        return value
 
 
 def confusions(study: Study, limit: int) -> list[Confusion]:

@@ -72,7 +72,7 @@ def run_galleries(report: RunReport, depth: int) -> list[Gallery]:
         ),
     ]
     same = report.same_pictures or ()
-    agreeing = [pair for pair in same if not pair.is_contradiction]
+    agreeing = [pair for pair in same if not pair.contradicts]
     galleries += [
         Gallery(
             "contradictions",
@@ -88,10 +88,7 @@ def run_galleries(report: RunReport, depth: int) -> list[Gallery]:
             "Photos that show the same picture and have the same product. The labels are right, "
             f"but a query that is also in the gallery is too easy. {_shown_of(agreeing)}",
             # Those between a query and the gallery matter most.
-            [
-                _same_strip(pair)
-                for pair in sorted(agreeing, key=lambda p: p.first.domain == p.second.domain)
-            ][:_N_SAME],
+            [_same_strip(pair) for pair in sorted(agreeing, key=lambda p: not p.crosses)][:_N_SAME],
             shape="pairs",
         ),
     ]

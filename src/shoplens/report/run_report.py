@@ -53,7 +53,7 @@ class RunReport:
     @property
     def contradictions(self) -> list[SamePicture]:
         """Same pictures that the tables call different products."""
-        return [same for same in self.same_pictures or () if same.is_contradiction]
+        return [same for same in self.same_pictures or () if same.contradicts]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as `shoplens report --json` writes it."""

@@ -92,7 +92,7 @@ def leaks(
     results.table(
         ("kind", "distance", "training photo", "test photo"),
         (
-            (leak.kind, f"{leak.distance:.4f}", leak.train.name, leak.test.name)
+            (leak.kind, f"{leak.distance:.4f}", leak.first.name, leak.second.name)
             for leak in found.leaks[:n_shown]
         ),
         numbers=("distance",),
