@@ -14,6 +14,7 @@
     python3 make.py choice       measure networks and sizes that could be built in (--tables FOLDER)
     python3 make.py reach        measure what more photos would give it (--tables FOLDER)
     python3 make.py bench        measure and write docs/benchmarks.md
+    python3 make.py figures      fill the figures in README and docs from the measurements
 
 Each sets up the environment it needs, in a folder beside this file, and uses it again next time.
 What stands after the command's name is handed on: `python3 make.py test -k box`.
@@ -191,6 +192,11 @@ def bench(arguments: list[str]) -> None:
     run(environment(".venv-bench", ("bench",)), "bench/run.py", *arguments)
 
 
+def figures(arguments: list[str]) -> None:
+    """Fill the figures in README and docs from the measurements there are."""
+    run(environment(".venv", ("dev",)), "bench/figures.py", *arguments)
+
+
 COMMANDS = {
     f.__name__: f
     for f in (
@@ -207,6 +213,7 @@ COMMANDS = {
         choice,
         reach,
         bench,
+        figures,
     )
 }
 

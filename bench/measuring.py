@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine in words, peak memory, tables, JSON."""
+"""What the benchmarks share: the machine in words, peak memory, tables, results as JSON."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,12 @@ SAMPLE = ROOT / "examples" / "furniture"
 LOAD_BEFORE = round(os.getloadavg()[0], 2)
 """How busy the machine was when the benchmark began."""
 
+WITH_BUILT_IN = (
+    "end_to_end", "startup", "starter_kit_way", "limit", "precision", "threads", "memory",
+    "caching", "distributed", "engines", "submissions",
+)  # fmt: skip
+"""Results that measure the built-in model: those of an earlier one are not published."""
+
 
 def machine() -> dict[str, Any]:
     """Describe the machine, and how busy it was before the benchmark."""
@@ -35,13 +42,55 @@ def machine() -> dict[str, Any]:
         model += f" ({widest})"
     return {
         "processor": model,
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": cores(),
         "python": platform.python_version(),
         "load_before": LOAD_BEFORE,
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def commit() -> str | None:
+    """Return the commit that is checked out, with a + where files differ; None without git."""
+    try:
+        found, changed = (
+            subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True)
+            for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "-uno"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip() + ("+" if changed.stdout else "")
+
+
+def built_in_model() -> dict[str, str]:
+    """Return name and fingerprint of the model that is used when none is named."""
+    from shoplens.models import list_models  # noqa: PLC0415
+
+    (model,) = (info for info in list_models() if info.default)
+    return {"name": model.recipe.name, "fingerprint": model.fingerprint}
+
+
+def too_busy(load: float, n_cores: int) -> bool:
+    """Tell whether other work took more of a machine than a measurement can bear."""
+    return load > n_cores
+
+
+def why_not_published(values: dict[str, Any]) -> str | None:
+    """Return why a result must not be shown in docs, or None where it may."""
+    on = values["machine"]
+    if too_busy(on["load_before"], on["cores"]):
+        return (
+            f"the machine was busy with other work: load {on['load_before']}, {on['cores']} cores"
+        )
+    if values["name"] in WITH_BUILT_IN and values.get("model") != built_in_model():
+        return "it was measured with an earlier built-in model"
+    return None
 
 
 def peak_mb(who: int = resource.RUSAGE_SELF) -> float:
@@ -82,8 +131,19 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def finish(name: str, command: str, values: dict[str, Any], text: str) -> None:
-    """Print a benchmark's table and write its JSON, from which the docs show it."""
+    """Print a benchmark's table and write its JSON, which the docs are filled from.
+
+    Nothing is written where other work was going on when the benchmark began.
+    """
     print(text, flush=True)
+    on = machine()
+    load, n_cores = on["load_before"], on["cores"]
+    if too_busy(load, n_cores):
+        raise SystemExit(
+            f"not written: the load was {load} on {n_cores} cores when {name} began; "
+            "run it again on a machine that does nothing else"
+        )
     RESULTS.mkdir(exist_ok=True)
-    values = {"name": name, "command": command, "machine": machine(), "table": text, **values}
+    head = {"name": name, "command": command, "commit": commit(), "machine": on}
+    values = {**head, "model": built_in_model(), "table": text, **values}
     (RESULTS / f"{name}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-from measuring import RESULTS, ROOT
+from figures import fill_pages
+from measuring import RESULTS, ROOT, cores, too_busy, why_not_published
 
 SECTIONS = {
     "end_to_end": (
@@ -127,7 +130,10 @@ SECTIONS = {
 """Heading and words of each section of docs/benchmarks.md."""
 
 EXPERIMENTS = ("steps", "choice", "reach")
-"""Results that docs/experiments.md shows between its markers."""
+"""Results that docs/experiments.md shows between its markers: a record of scores, and of core time,
+which counts no other work."""
+QUIET = 0.5
+"""How far below its number of cores the load should be before a benchmark begins."""
 
 ELSEWHERE = {
     "steps": "make.py steps",
@@ -157,40 +163,49 @@ def result(name: str) -> str | None:
     if not file.is_file():
         return None
     values = json.loads(file.read_text(encoding="utf-8"))
+    reason = None if name in EXPERIMENTS else why_not_published(values)
+    if reason is not None:
+        return f"Not shown: {reason}. Measure it again with `{values['command']}`.\n"
     on = values["machine"]
+    at = f" of commit {values['commit']}" if values.get("commit") else ""
     return (
         f"{values['table']}\n\n"
-        f"`{values['command']}`, {on['date']}, {on['cores']} cores of {on['processor']}, "
+        f"`{values['command']}`{at}, {on['date']}, {on['cores']} cores of {on['processor']}, "
         f"Python {on['python']}, load before {on['load_before']}.\n"
     )
 
 
-def write_benchmarks() -> None:
-    """Write docs/benchmarks.md from all results there are."""
+def benchmarks_page() -> str:
+    """Return docs/benchmarks.md, made from all results there are."""
     parts = [
         "# Benchmarks\n\n`python3 make.py bench` writes this page; do not edit it. Timings vary "
         "between runs, so compare figures within one table only. The results are in "
-        "`bench/results/` as JSON.\n\n"
-        "The built-in model changed on 2026-11-29 from `lite2-products` (EfficientNet-Lite2) to "
-        "`lite0-products` (EfficientNet-Lite0). Sections with an earlier date that do not name "
-        "their model were measured with `lite2-products`.\n"
+        "`bench/results/` as JSON, with the commit and the fingerprint of the built-in model. A "
+        "section shows nothing where other work kept the machine busy, or where the built-in model "
+        "was an earlier one.\n"
     ]
     for name, (title, words) in SECTIONS.items():
         if shown := result(name):
             parts.append(f"## {title}\n\n{words}\n\n{shown}")
-    (ROOT / "docs" / "benchmarks.md").write_text("\n".join(parts), encoding="utf-8")
+    return "\n".join(parts)
 
 
-def write_experiments() -> None:
-    """Put the results of experiments between the markers of docs/experiments.md."""
-    page = ROOT / "docs" / "experiments.md"
-    text = page.read_text(encoding="utf-8")
+def with_experiments(text: str) -> str:
+    """Return docs/experiments.md with the results of experiments between its markers."""
     for name in EXPERIMENTS:
         between = re.compile(rf"(<!-- results: {name} -->\n).*?(<!-- end of results -->)", re.S)
         shown = result(name)
         if shown and between.search(text):
             text = between.sub(lambda m, shown=shown: f"{m[1]}\n{shown}\n{m[2]}", text)
-    page.write_text(text, encoding="utf-8")
+    return text
+
+
+def wait_until_quiet() -> None:
+    """Wait, at most ten minutes, until the machine has done what came before."""
+    for _ in range(60):
+        if not too_busy(os.getloadavg()[0] + QUIET, cores()):
+            return
+        time.sleep(10)
 
 
 def main() -> None:
@@ -201,9 +216,14 @@ def main() -> None:
         if name not in measured_here:
             known = ", ".join([*measured_here, *(f"`{word}`" for word in ELSEWHERE.values())])
             raise SystemExit(f"no benchmark {name!r}; there are {known}")
+        wait_until_quiet()
         subprocess.run([interpreter(name), Path(__file__).parent / f"{name}.py"], check=True)
-    write_benchmarks()
-    write_experiments()
+    docs = ROOT / "docs"
+    (docs / "benchmarks.md").write_text(benchmarks_page(), encoding="utf-8")
+    experiments = docs / "experiments.md"
+    text = experiments.read_text(encoding="utf-8")
+    experiments.write_text(with_experiments(text), encoding="utf-8")
+    fill_pages()
 
 
 if __name__ == "__main__":
