@@ -79,7 +79,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path, run: Run) -
     (tmp_path / "full" / ".hidden").write_text("mine")
     result = run("challenge", "new", tmp_path / "full")
     assert result.code == 1
-    assert "is there and not empty" in result.err
+    assert "exists and is not empty" in result.err
     assert [path.name for path in tmp_path.rglob("*")] == ["full", ".hidden"]
     (tmp_path / "file").write_text("mine")
     assert run("challenge", "new", tmp_path / "file").code == 1

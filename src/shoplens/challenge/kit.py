@@ -1,17 +1,17 @@
-"""Writing a new submission: a folder that runs as it is, to be changed from there.
+"""Writing a new submission: a folder that runs as it is, and is changed from there.
 
-What it is made of lies in `starter_kit/`, as plain files.
+Its parts are the plain files in `starter_kit/`.
 """
 
 from __future__ import annotations
 
 import json
-import secrets
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
 from shoplens.errors import ShoplensError
+from shoplens.folders import writing_folder
 
 Ranker = Literal["shoplens", "random"]
 RANKERS: tuple[Ranker, ...] = get_args(Ranker)
@@ -22,20 +22,20 @@ _CHOSEN = ("shoplens_ranker", "MyShoplensRanker")
 """Module and class that the kit's `user_config.py` names."""
 _RANDOM = ("random_ranker", "RandomRanker")
 _RENAMED = {"gitignore.txt": ".gitignore"}
-"""Files that would have an effect where they lie in the package."""
+"""Files that would have an effect in the package under their own names."""
 
 
 def write_submission(folder: Path, *, name: str | None = None, ranker: Ranker) -> tuple[str, ...]:
     """Write a working submission.
 
     Args:
-        folder: where; it is made, with the folders above it, and must hold nothing.
-        name: stands in its README and in the description of its `aicrowd.json`; None takes the
-            folder's.
+        folder: where to write it; it is made, with the folders above it, and must be empty.
+        name: the title of its README and the description in its `aicrowd.json`; None takes the
+            folder's name.
         ranker: which of the kit's rankers is `My_Ranker`.
 
     Returns:
-        The files written, relative to the folder, in order.
+        The files written, relative to the folder, sorted.
 
     Raises:
         ShoplensError: the folder holds something, or cannot be written.
@@ -45,7 +45,7 @@ def write_submission(folder: Path, *, name: str | None = None, ranker: Ranker) -
     if not name.strip() or not name.isprintable():
         raise ShoplensError(f"name {name!r} must be one line of text")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise ShoplensError(f"{folder} is there and not empty: name a new folder")
+        raise ShoplensError(f"{folder} exists and is not empty: name a new folder")
     files = _kit_files()
     files["README.md"] = files["README.md"].replace("# My submission", f"# {name}", 1)
     config = {**json.loads(files["aicrowd.json"]), "description": name}
@@ -53,21 +53,15 @@ def write_submission(folder: Path, *, name: str | None = None, ranker: Ranker) -
     if ranker == "random":
         for kit, random in zip(_CHOSEN, _RANDOM, strict=True):
             files[_CONFIG] = files[_CONFIG].replace(kit, random)
-    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
     try:
-        for path, text in files.items():
-            target = temporary / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
-        if folder.exists():  # Perhaps it is where someone's shell stands: it stays.
-            for entry in temporary.iterdir():
-                entry.rename(folder / entry.name)
+        if folder.exists():  # Somebody's shell may be in it, so it stays where it is.
+            _write(files, folder)
         else:
-            temporary.rename(folder)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with writing_folder(folder) as part:
+                _write(files, part)
     except OSError as error:
         raise ShoplensError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return tuple(sorted(files))
 
 
@@ -84,3 +78,10 @@ def _kit_files() -> dict[str, str]:
             path = file.relative_to(_KIT).with_name(_RENAMED.get(file.name, file.name))
             files[path.as_posix()] = file.read_text(encoding="utf-8")
     return files
+
+
+def _write(files: Mapping[str, str], folder: Path) -> None:
+    for path, text in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")

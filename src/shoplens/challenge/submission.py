@@ -1,19 +1,21 @@
-"""A submission's folder: what it says about itself, and the packages it asks for."""
+"""A submission's folder: what it says about itself, and which packages it asks for."""
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from shoplens.challenge.contents import require_bounded
 from shoplens.challenge.environment import Environment, make_environment
 from shoplens.challenge.requirements import Requirements, read_requirements
 from shoplens.errors import DataError, MissingError, ShoplensError
 from shoplens.files import read_text
+from shoplens.json_text import parse_object
 from shoplens.progress import Progress, silent
 from shoplens.records import Fault
 
@@ -38,24 +40,24 @@ class AICrowdConfig:
     """Whether it asks for a graphics processor."""
     description: str = ""
     others: Mapping[str, Any] = field(default_factory=dict)
-    """Keys that shoplens knows nothing of, with their values."""
+    """Keys that shoplens does not know, with their values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A folder that can be run: `my_submission/user_config.py` is there, `aicrowd.json` sound."""
+    """A folder that can be run: `my_submission/user_config.py` exists, `aicrowd.json` is valid."""
 
     folder: Path
     """Absolute, links resolved."""
     config: AICrowdConfig
     requirements: Path | None = None
-    """Its `requirements.txt`; None where there is none, or it names nothing."""
+    """Its `requirements.txt`; None if there is none, or it names nothing."""
     apt_packages: tuple[str, ...] = ()
-    """Debian packages that its `apt.txt` asks for; shoplens installs none."""
+    """Debian packages that its `apt.txt` asks for; shoplens does not install them."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What it asks for and does not get, a sentence each."""
+        """What it asks for and does not get, one sentence each."""
         if not self.apt_packages:
             return ()
         names = ", ".join(self.apt_packages)
@@ -63,16 +65,16 @@ class Submission:
 
 
 def read_submission(folder: str | Path) -> Submission:
-    """Read a submission's folder; nothing in it is run.
+    """Read a submission's folder without running anything in it.
 
-    Links that lead out of the folder are refused: what they lead to is not the submitter's.
+    Links that leave the folder are refused: what they lead to does not belong to the team.
 
     Raises:
         MissingError: there is no such folder, no `aicrowd.json` or no
             `my_submission/user_config.py`.
         DataError: files are faulty; every fault is in its `faults`. Or the folder is too deep or
             holds too much (see `shoplens.challenge.contents`).
-        ShoplensError: a file is too large, or a link that leaves the folder.
+        ShoplensError: a file is too large, or is a link that leaves the folder.
     """
     root = Path(folder).resolve()
     if not root.is_dir():
@@ -155,47 +157,41 @@ def _words(text: str) -> Iterator[str]:
         yield from line.partition("#")[0].split()
 
 
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-_KEYS: Mapping[str, tuple[Any, Callable[[Any], bool], str]] = {
-    "challenge_id": (None, _is_name, "must be a text, and not empty"),
+_Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
+_KEYS: Mapping[str, tuple[Any, str]] = {
+    "challenge_id": (_Text, "must be a text that is not empty"),
     "authors": (
-        None,
-        lambda value: isinstance(value, list) and bool(value) and all(map(_is_name, value)),
-        "must be a list of names, at least one",
+        Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1)],
+        "must be a list of at least one name",
     ),
-    "gpu": (False, lambda value: isinstance(value, bool), "must be true or false"),
-    "description": ("", lambda value: isinstance(value, str), "must be a text"),
+    "gpu": (bool, "must be true or false"),
+    "description": (str, "must be a text"),
 }
-"""The keys of `aicrowd.json`: what holds where one is not there, what it must be, in words."""
+"""The keys of `aicrowd.json`: their types, and what they must be, in words."""
 
 
 def _read_config(root: Path) -> tuple[AICrowdConfig, list[Fault]]:
     """Return what `aicrowd.json` says; of no use where there are faults."""
-    nothing = AICrowdConfig("", ())
     file = _file(root, CONFIG)
     if file is None:
         raise MissingError(
             f'{root} has no {CONFIG}; it holds {{"challenge_id": "...", "authors": ["..."], '
             '"gpu": false, "description": "..."}'
         )
+    known: dict[str, Any] = {"challenge_id": None, "authors": None}
     try:
-        values = json.loads(read_text(file))
-    except (ValueError, RecursionError) as error:
-        row = error.lineno if isinstance(error, json.JSONDecodeError) else 0
-        return nothing, [Fault(CONFIG, row, "", "", f"is not JSON: {error}")]
-    if not isinstance(values, dict):
-        return nothing, [Fault(CONFIG, 0, "", "", "must hold one object: {...}")]
+        values = parse_object(read_text(file), "the file")
+    except DataError as error:
+        return AICrowdConfig("", ()), [Fault(CONFIG, 0, "", "", str(error))]
+    known |= {key: values.pop(key) for key in _KEYS if key in values}
     faults = []
-    known: dict[str, Any] = {}
-    for key, (default, is_sound, problem) in _KEYS.items():
-        known[key] = values.pop(key, default)
-        if not is_sound(known[key]):
-            shown = "" if known[key] is None else json.dumps(known[key])[:_SHOWN]
+    for key, value in known.items():
+        kind, problem = _KEYS[key]
+        try:
+            known[key] = msgspec.convert(value, kind)
+        except msgspec.ValidationError:
+            shown = "" if value is None else msgspec.json.encode(value).decode()[:_SHOWN]
             faults.append(Fault(CONFIG, 0, key, shown, problem))
     if faults:
-        return nothing, faults
-    known["authors"] = tuple(known["authors"])
+        return AICrowdConfig("", ()), faults
     return AICrowdConfig(**known, others=values), []
