@@ -5,6 +5,9 @@
 >>> dataset = shoplens.read_dataset("examples/furniture")  # doctest: +SKIP
 
 Nothing heavy is imported before it is used: `import shoplens` takes milliseconds.
+
+What the modules in `PUBLIC_MODULES` list in their `__all__` is public. It changes only with a
+deprecation first. All other modules may change with any version.
 """
 
 from __future__ import annotations
@@ -19,19 +22,32 @@ if TYPE_CHECKING:
     from shoplens.datasets.checking import check
     from shoplens.datasets.dataset import Dataset, read_dataset, read_gallery, read_queries
     from shoplens.embedding import embed, embed_each, embed_photo
-    from shoplens.errors import ShoplensError, ShoplensWarning
+    from shoplens.errors import (
+        DataError,
+        MissingError,
+        PhotoError,
+        ShoplensError,
+        ShoplensWarning,
+    )
     from shoplens.evaluation.scores import Scores, evaluate
-    from shoplens.models import load_encoder
+    from shoplens.models import Encoder, load_encoder
     from shoplens.ranking import Ranking, rank
     from shoplens.records import Box, Photo, PhotoSet
     from shoplens.searching import Hit, SearchResult, search, search_each
     from shoplens.vectors.embeddings import Embeddings
 
+PUBLIC_MODULES = ("shoplens", "shoplens.curation", "shoplens.errors", "shoplens.runs")
+"""The modules that you can rely on."""
+
 _HOME = {
     "Box": "records",
+    "DataError": "errors",
     "Dataset": "datasets.dataset",
     "Embeddings": "vectors.embeddings",
+    "Encoder": "models",
+    "MissingError": "errors",
     "Photo": "records",
+    "PhotoError": "errors",
     "PhotoSet": "records",
     "Ranking": "ranking",
     "Scores": "evaluation.scores",
@@ -55,11 +71,16 @@ _HOME = {
 }
 
 __all__ = [
+    "PUBLIC_MODULES",
     "Box",
+    "DataError",
     "Dataset",
     "Embeddings",
+    "Encoder",
     "Hit",
+    "MissingError",
     "Photo",
+    "PhotoError",
     "PhotoSet",
     "Ranking",
     "Scores",

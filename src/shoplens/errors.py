@@ -29,6 +29,18 @@ _MOST_CAUSES = 10
 _MOST_ALIKE = 3
 """Faults of one kind that a message names."""
 
+__all__ = [
+    "ChallengeError",
+    "DataError",
+    "FailureLimitError",
+    "MissingError",
+    "ModelError",
+    "PhotoError",
+    "RankingError",
+    "ShoplensError",
+    "ShoplensWarning",
+]
+
 
 class ShoplensError(Exception):
     """Base of every error shoplens raises on purpose. Catch it to catch them all."""

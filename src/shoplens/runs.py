@@ -25,6 +25,8 @@ from shoplens.files import read_text, write_text
 from shoplens.json_text import parse_object
 from shoplens.ranking import Ranking
 
+__all__ = ["Run", "load_run", "open_run", "read_record", "save_run"]
+
 RECORD = "run.json"
 RANKING = "ranking.npz"
 
