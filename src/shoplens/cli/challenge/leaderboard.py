@@ -1,4 +1,4 @@
-"""`shoplens challenge leaderboard`."""
+"""`shoplens challenge leaderboard`, `site` and `events`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import get_terminal_size
+from typing import Any
 
 import click
 
 from shoplens.challenge.leaderboard import Board, Standing, standings
 from shoplens.challenge.registry.instants import current
 from shoplens.challenge.registry.registry import Registry
+from shoplens.challenge.registry.trail import Event, list_events
 from shoplens.challenge.site.board_files import board_json, standings_csv
 from shoplens.challenge.site.wording import (
     duration,
@@ -20,8 +22,8 @@ from shoplens.challenge.site.wording import (
     shift_words,
     span_words,
 )
-from shoplens.cli.challenge.options import challenge_argument
-from shoplens.cli.console import Results, write_json
+from shoplens.cli.challenge.options import json_values, registry_argument, round_option
+from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.options import distinct, json_option, writable
 from shoplens.errors import ShoplensError
 from shoplens.files import write_text
@@ -32,13 +34,8 @@ _WIDE = 92
 
 
 @click.command()
-@challenge_argument
-@click.option(
-    "--round",
-    "round_name",
-    metavar="NAME",
-    help="Which round's; by default the one that is on or was last.",
-)
+@registry_argument
+@round_option
 @click.option("--private", is_flag=True, help="The final ranking, once the challenge is over.")
 @click.option(
     "--csv",
@@ -49,7 +46,7 @@ _WIDE = 92
 )
 @json_option
 def leaderboard(
-    challenge: Path,
+    registry: Registry,
     round_name: str | None,
     private: bool,
     csv_file: str | None,
@@ -67,7 +64,7 @@ def leaderboard(
     distinct(csv_file, json_file)
     if csv_file == json_file == "-":
         raise click.UsageError("--csv and --json cannot both go to standard output")
-    registry, now = Registry(challenge), current()
+    now = current()
     board = registry.board("public", now, round=round_name)
     ranking = standings(board)
     if private:
@@ -81,6 +78,105 @@ def leaderboard(
     elif csv_file is not None:
         write_text(csv_file, standings_csv(ranking))
     write_json(json_file, board_json(board, ranking))
+
+
+@click.command()
+@click.argument("challenge", metavar="[CHALLENGE_DIR]", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("out_dir", metavar="OUT_DIR", type=click.Path(path_type=Path))
+@round_option
+@click.option(
+    "--url",
+    metavar="URL",
+    help="The address at which the site will be; the feed's links then are whole addresses.",
+)
+@click.option(
+    "--reports",
+    is_flag=True,
+    help="After the end: take in the report.html of each run's folder, which shows the labels.",
+)
+@json_option
+def site(
+    challenge: tuple[Path, ...],
+    out_dir: Path,
+    round_name: str | None,
+    url: str | None,
+    reports: bool,
+    json_file: str | None,
+) -> None:
+    """Write the challenge's website, or bring it up to date: plain files for any web server.
+
+    Private scores are in none of the files before the challenge is over. Run it again whenever
+    something has changed; only files that differ are written. CHALLENGE_DIR is this folder where it
+    is left out. OUT_DIR lies outside it.
+
+    \b
+    Example:
+      shoplens challenge site autumn public_html --url https://example.org/autumn/
+    """
+    # Templates and Markdown take time to load, which no other command should spend.
+    from shoplens.challenge.site.build import build_site  # noqa: PLC0415
+
+    if len(challenge) > 1:
+        raise click.UsageError("give one challenge's folder and one of the site")
+    registry, now = Registry(*challenge or (Path(),)), current()
+    public = registry.board("public", now, round=round_name)
+    private = registry.board("private", now, round=round_name)
+    with progress_display() as progress:
+        built = build_site(
+            out_dir,
+            public,
+            private,
+            challenge=registry.folder,
+            url=url,
+            reports=reports,
+            progress=progress,
+        )
+    message(f"{built.folder}: {built.n_files:,} files, {built.n_written:,} of them new or changed")
+    message(f"open {(built.folder / 'index.html').absolute()}")
+    write_json(
+        json_file,
+        {
+            **json_values(built, "folder", "n_files", "n_written", "n_reports"),
+            "sealed": private.sealed,
+        },
+    )
+
+
+@click.command()
+@registry_argument
+@click.option("--latest", type=click.IntRange(min=1), metavar="N", help="Only so many.")
+@json_option
+def events(registry: Registry, latest: int | None, json_file: str | None) -> None:
+    """Show the trail: every change to a challenge, when, by whom and what."""
+    trail = list_events(registry.database, latest)
+    results = Results(json_file)
+    for one in trail:
+        results.line(f"{one.at:%Y-%m-%d %H:%M:%S} {one.who}: {one.what}: {_detail(one)}")
+    write_json(
+        json_file,
+        {
+            "events": [
+                {**json_values(one, "number", "at", "who", "what"), "detail": dict(one.detail)}
+                for one in trail
+            ]
+        },
+    )
+
+
+def _detail(event: Event) -> str:
+    """Say what was changed, as in `submission 3, added external data`."""
+    detail = event.detail
+    if event.what == "tags changed":
+        detail = {name: value for name, value in detail.items() if value != []}
+    return ", ".join(f"{name} {_words(value)}" for name, value in detail.items())
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " and ".join(map(str, value)) or "none"
+    return str(value)
 
 
 def print_standings(results: Results, board: Board, ranking: Sequence[Standing]) -> None:

@@ -1,23 +1,30 @@
-"""Options and arguments that the organiser's commands share."""
+"""Arguments, options and JSON that the organiser's commands share."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
-from shoplens.challenge.registry.instants import from_text
+from shoplens.challenge.registry.instants import from_text, to_text
+from shoplens.challenge.registry.registry import Registry
 from shoplens.errors import DataError
 
 LARGEST = 2**62
-"""What the file of records can hold as a number, with room to count on."""
+"""The largest number that the challenge's file can hold, with room to count on."""
 NUMBER = click.IntRange(1, LARGEST)
-"""Of a submission."""
+"""The number of a submission."""
 
-challenge_argument = click.argument(
-    "challenge", metavar="CHALLENGE_DIR", type=click.Path(path_type=Path)
+registry_argument = click.argument(
+    "registry",
+    metavar="CHALLENGE_DIR",
+    type=click.Path(path_type=Path),
+    callback=lambda _context, _parameter, folder: Registry(folder),
 )
+
+number_argument = click.argument("number", metavar="NUMBER", type=NUMBER)
 
 team_option = click.option("--team", required=True, metavar="NAME", help="The team.")
 
@@ -26,6 +33,13 @@ who_option = click.option(
     "who",
     metavar="NAME",
     help="Who does it, for the trail (`shoplens challenge events`); by default the user's name.",
+)
+
+round_option = click.option(
+    "--round",
+    "round_name",
+    metavar="NAME",
+    help="Which round; by default the current or the latest one.",
 )
 
 
@@ -47,3 +61,16 @@ class Moment(click.ParamType[datetime]):
             return from_text(value)
         except DataError as error:
             self.fail(str(error), param, ctx)
+
+
+def json_values(one: object, *names: str) -> dict[str, Any]:
+    """Return attributes of a value for JSON, by name: times as text, tuples as lists."""
+    return {name: _json_value(getattr(one, name)) for name in names}
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return to_text(value)
+    if isinstance(value, Path):
+        return str(value.absolute())
+    return list(value) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""`shoplens challenge submissions`."""
+"""`shoplens challenge submit`, `submissions`, `select`, `retry`, `note` and `tag`."""
 
 from __future__ import annotations
 
@@ -8,34 +8,186 @@ from typing import Any
 
 import click
 
-from shoplens.challenge.registry.instants import current, for_people, to_text
+from shoplens.challenge.registry import intake, queue
+from shoplens.challenge.registry.annotations import add_note, change_tags
+from shoplens.challenge.registry.annotations import select as select_final
+from shoplens.challenge.registry.instants import current, for_people
 from shoplens.challenge.registry.registry import Registry
 from shoplens.challenge.registry.submissions import SubmissionRecord, list_submissions
 from shoplens.challenge.site.published_run import published
 from shoplens.challenge.site.wording import reason_words
-from shoplens.cli.challenge.options import NUMBER, challenge_argument
-from shoplens.cli.console import Results, write_json
+from shoplens.cli.challenge.options import (
+    NUMBER,
+    json_values,
+    number_argument,
+    registry_argument,
+    team_option,
+    who_option,
+)
+from shoplens.cli.console import Results, message, write_json
 from shoplens.cli.options import json_option
 
 
 @click.command()
-@challenge_argument
+@registry_argument
+@click.argument("submission", metavar="SUBMISSION_DIR", type=click.Path(path_type=Path))
+@team_option
+@click.option("--label", metavar="TEXT", help="What to call it; by default the folder's name.")
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="TEXT",
+    help="What it uses, such as 'external data' or 'batch-side re-ranking'; repeatable.",
+)
+@who_option
+@json_option
+def submit(
+    registry: Registry,
+    submission: Path,
+    team: str,
+    label: str | None,
+    tags: tuple[str, ...],
+    who: str | None,
+    json_file: str | None,
+) -> None:
+    """Hand in a submission: keep a copy of its folder, and put it into the queue.
+
+    `shoplens challenge work` runs it.
+
+    \b
+    Example:
+      shoplens challenge submit autumn my-first --team "Red Pandas"
+    """
+    receipt = intake.submit(
+        registry, submission, team, now=current(), label=label, tags=tags, who=who
+    )
+    Results(json_file).line(
+        f"submission {receipt.id} is in the queue (round {receipt.round}); "
+        f"{receipt.left_today} more today"
+    )
+    if receipt.same_as:
+        numbers = ", ".join(str(number) for number in receipt.same_as)
+        message(f"warning: the team handed in the same before, as submission {numbers}")
+    write_json(
+        json_file,
+        {
+            "submission": receipt.id,
+            **json_values(receipt, "round", "content", "left_today", "same_as"),
+        },
+    )
+
+
+@click.command()
+@registry_argument
+@click.argument("numbers", metavar="[NUMBER]...", type=NUMBER, nargs=-1)
+@team_option
+@who_option
+@json_option
+def select(
+    registry: Registry, numbers: tuple[int, ...], team: str, who: str | None, json_file: str | None
+) -> None:
+    """Name the submissions of a team that count in the end, in place of those named before.
+
+    For a team that names none, its best on the public side count. Without a NUMBER an earlier
+    choice is taken back.
+
+    \b
+    Example:
+      shoplens challenge select autumn 3 7 --team "Red Pandas"
+    """
+    select_final(registry.database, team, numbers, now=current(), who=who)
+    chosen = sorted(set(numbers))
+    named = ", ".join(map(str, chosen)) or "the best on the public side"
+    message(f"final submissions of {team}: {named}")
+    write_json(json_file, {"team": team, "submissions": chosen})
+
+
+@click.command()
+@registry_argument
+@number_argument
+@who_option
+@json_option
+def retry(registry: Registry, number: int, who: str | None, json_file: str | None) -> None:
+    """Put the submission NUMBER back into the queue if it failed through a fault of the harness.
+
+    A submission that ended by itself, well or badly, keeps its result.
+
+    \b
+    Example:
+      shoplens challenge retry autumn 3
+    """
+    queue.retry(registry.database, number, now=current(), who=who)
+    message(f"submission {number} is in the queue again")
+    write_json(json_file, {"submission": number})
+
+
+@click.command()
+@registry_argument
+@number_argument
+@click.argument("text", metavar="TEXT")
+@who_option
+@json_option
+def note(
+    registry: Registry, number: int, text: str, who: str | None, json_file: str | None
+) -> None:
+    """Write a note to the submission NUMBER. The site shows it too.
+
+    \b
+    Example:
+      shoplens challenge note autumn 3 "two crops, averaged"
+    """
+    add_note(registry.database, number, text, now=current(), who=who)
+    message(f"added a note to submission {number}")
+    write_json(json_file, {"submission": number, "text": text})
+
+
+@click.command()
+@registry_argument
+@number_argument
+@click.option("--add", multiple=True, metavar="TAG", help="Repeatable.")
+@click.option("--remove", multiple=True, metavar="TAG", help="Repeatable.")
+@who_option
+@json_option
+def tag(
+    registry: Registry,
+    number: int,
+    add: tuple[str, ...],
+    remove: tuple[str, ...],
+    who: str | None,
+    json_file: str | None,
+) -> None:
+    """Say what the submission NUMBER uses, such as 'external data' or 'batch-side re-ranking'.
+
+    \b
+    Example:
+      shoplens challenge tag autumn 3 --add "external data"
+    """
+    if not add and not remove:
+        raise click.UsageError("give --add or --remove")
+    tags = change_tags(registry.database, number, add, remove, now=current(), who=who)
+    Results(json_file).line(f"submission {number}: {', '.join(tags) or 'no tags'}")
+    write_json(json_file, {"submission": number, "tags": list(tags)})
+
+
+@click.command()
+@registry_argument
 @click.argument("number", metavar="[NUMBER]", type=NUMBER, required=False)
 @click.option("--team", metavar="NAME", help="Only those of this team.")
 @json_option
 def submissions(
-    challenge: Path, number: int | None, team: str | None, json_file: str | None
+    registry: Registry, number: int | None, team: str | None, json_file: str | None
 ) -> None:
     """List the submissions, or show all that is known of one.
 
-    Private scores are shown when the challenge is over, not before.
+    Private scores are shown after the challenge is over, not before.
 
     \b
     Example:
       shoplens challenge submissions autumn
       shoplens challenge submissions autumn 3
     """
-    registry, now = Registry(challenge), current()
+    now = current()
     records = list_submissions(registry, now, team=team, number=number)
     results = Results(json_file)
     over = registry.terms().is_over(now)
@@ -122,28 +274,11 @@ def _score(value: float | None) -> str:
 def _json(one: SubmissionRecord) -> dict[str, Any]:
     return {
         "submission": one.id,
-        "team": one.team,
-        "round": one.round,
-        "label": one.label,
-        "content": one.content,
-        "submitted": to_text(one.submitted),
-        "state": one.state,
-        "attempt": one.attempt,
-        "worker": one.worker,
-        "finished": None if one.finished is None else to_text(one.finished),
-        "counted": one.counted,
-        "verdict": one.verdict,
-        "reason": one.reason,
+        **json_values(one, "team", "round", "label", "content", "submitted", "state", "attempt"),
+        **json_values(one, "worker", "finished", "counted", "verdict", "reason"),
         "wall_seconds": one.seconds,
-        "peak_memory_mb": one.peak_memory_mb,
-        "run": None if one.run is None else str(one.run.absolute()),
-        "selected": one.selected,
-        "tags": list(one.tags),
-        "notes": [
-            {"written": to_text(note.written), "author": note.author, "text": note.text}
-            for note in one.notes
-        ],
-        "public": one.public,
-        "private": one.private,
+        **json_values(one, "peak_memory_mb", "run", "selected", "tags"),
+        "notes": [json_values(note, "written", "author", "text") for note in one.notes],
+        **json_values(one, "public", "private"),
         "record": dict(one.record),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from pathlib import Path
 
 import click
 
@@ -14,7 +13,7 @@ from shoplens.challenge.registry.work import Finished
 from shoplens.challenge.registry.work import work as work_off
 from shoplens.challenge.sandbox.supervision import Isolation
 from shoplens.challenge.site.wording import reason_words
-from shoplens.cli.challenge.options import challenge_argument
+from shoplens.cli.challenge.options import registry_argument
 from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.options import json_option
 from shoplens.progress import Progress
@@ -24,7 +23,7 @@ _LOOK_AGAIN = 2.0
 
 
 @click.command()
-@challenge_argument
+@registry_argument
 @click.option("--once", is_flag=True, help="Run one submission, not all that wait.")
 @click.option("--watch", is_flag=True, help="Wait for more when the queue is empty, until Ctrl-C.")
 @click.option(
@@ -37,7 +36,7 @@ _LOOK_AGAIN = 2.0
 )
 @json_option
 def work(
-    challenge: Path, once: bool, watch: bool, isolation: Isolation, json_file: str | None
+    registry: Registry, once: bool, watch: bool, isolation: Isolation, json_file: str | None
 ) -> None:
     """Run the submissions that wait, each within its round's limits, and score them.
 
@@ -53,7 +52,6 @@ def work(
         raise click.UsageError("--once and --watch contradict each other")
     if watch and json_file is not None:
         raise click.UsageError("--watch never ends, so there is no --json")
-    registry = Registry(challenge)
     results = Results(json_file)
     done: list[Finished] = []
     with ExitStack() as shown:
