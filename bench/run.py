@@ -19,8 +19,8 @@ SECTIONS = {
         "`shoplens evaluate` as you run it: a new process reads, embeds, ranks and scores. "
         '"Bare inference" is the model alone on the same cores, with one call of one photo per '
         "core, measured before and after. The model was trained on other photos, but its settings "
-        "were chosen with a look at the development set ([log](devset-log.md)). Its score there is "
-        "therefore a validation score.",
+        "were chosen by their scores on the development set ([log](devset-log.md)). Its score "
+        "there is therefore a validation score.",
     ),
     "startup": (
         "One answer",

@@ -82,7 +82,7 @@ class Augmentation(_Section):
     box_jitter: Share = 0.15
     """How far the sides of a box move, as a share of its size. One box in six is much too large."""
     blur: Share = 0.3
-    """Probability that a user view has blur of focus or motion."""
+    """Probability that a user view is out of focus or has motion blur."""
     low_resolution: Share = 0.2
     """Probability that a user view is shrunk and enlarged again."""
     noise: Share = 0.3
