@@ -64,7 +64,7 @@ def test_leading_components_travel(make_model: Callable[..., Path]) -> None:
 
 def test_another_model_of_that_name_is_refused(make_model: Callable[..., Path]) -> None:
     packed, _ = pack_model(make_model())
-    with pytest.raises(ModelError, match="install the same shoplens"):
+    with pytest.raises(ModelError, match="Install the same shoplens"):
         replace(packed, fingerprint="0" * 16).load()
 
 

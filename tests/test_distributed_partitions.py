@@ -172,7 +172,7 @@ def test_a_catalogue_that_changes_under_a_run_is_refused(
     photos: PhotoSet, toy: Encoder, tmp_path: Path
 ) -> None:
     piece = replace(next(cut(photos, 3)), n_photos=4)
-    with pytest.raises(DataError, match="has 3 photos and had 4"):
+    with pytest.raises(DataError, match="has 3 photos but had 4"):
         compute(piece, toy, PartFolder(tmp_path))
 
 

@@ -64,11 +64,11 @@ def test_an_earlier_dataset_is_replaced_or_left(tmp_path: Path) -> None:
 def test_what_is_no_dataset_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "v.lance").mkdir()
     (tmp_path / "v.lance" / "letter.txt").write_text("dear")
-    with pytest.raises(ShoplensError, match="is no Lance dataset"):
+    with pytest.raises(ShoplensError, match="is not a Lance dataset"):
         write_lance(iter([batch(1)]), tmp_path / "v.lance")
     with pytest.raises(RankingError, match="is not a Lance dataset"):
         read_lance(tmp_path / "v.lance")
-    with pytest.raises(MissingError, match="is not there"):
+    with pytest.raises(MissingError, match="does not exist"):
         require_lance(tmp_path / "nowhere" / "v.lance")
 
 

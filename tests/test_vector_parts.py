@@ -45,7 +45,7 @@ def test_a_folder_is_complete_once_its_manifest_is_there(
 ) -> None:
     for number in range(2):
         write(folder, number)
-    with pytest.raises(RankingError, match="run the same command again"):
+    with pytest.raises(RankingError, match="Run the same command again"):
         folder.read_all()
     folder.finish(MANIFEST)
     assert folder.manifest() == MANIFEST
@@ -116,7 +116,7 @@ def test_parts_of_two_models_are_refused(folder: PartFolder, tmp_path: Path) -> 
     write(folder, 0)
     write(folder, 1, VectorFileInfo(2, 3, "other", "0" * 16))
     folder.finish(MANIFEST)
-    with pytest.raises(RankingError, match="by 2 models"):
+    with pytest.raises(RankingError, match="from 2 models"):
         folder.read_all()
 
 

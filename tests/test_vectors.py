@@ -132,7 +132,7 @@ def test_other_suffixes_are_refused(tmp_path: Path, suffix: str) -> None:
 
 
 def test_a_file_that_is_not_there_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match="not there"):
+    with pytest.raises(MissingError, match="do not exist"):
         Embeddings.load(tmp_path / "v.npy", photo_set())
 
 
@@ -186,13 +186,13 @@ def test_rows_without_direction_are_refused_by_name(tmp_path: Path, bad: list[fl
     "rows", [V3[:2], [*V3, [1, 1]], [1, 2, 3], np.ones((3, 2, 2)), np.empty((0, 2))]
 )
 def test_npy_of_another_shape_is_refused(tmp_path: Path, rows: npt.ArrayLike) -> None:
-    with pytest.raises(RankingError, match="needed is a float array of 3 rows"):
+    with pytest.raises(RankingError, match="it must be a float array of 3 rows"):
         Embeddings.load(write_npy(tmp_path / "v.npy", rows), photo_set())
 
 
 @pytest.mark.parametrize("kind", ["int32", "complex64", "U4", "bool"])
 def test_npy_of_another_type_is_refused(tmp_path: Path, kind: str) -> None:
-    with pytest.raises(RankingError, match="needed is a float array"):
+    with pytest.raises(RankingError, match="it must be a float array"):
         Embeddings.load(write_npy(tmp_path / "v.npy", [[1, 0]] * 3, kind), photo_set())
 
 
@@ -266,13 +266,13 @@ def test_lists_of_any_number_are_vectors(tmp_path: Path, kind: pa.DataType) -> N
     [
         ({"vector": V3}, r"columns \['photo_id'\] are missing"),
         ({"photo_id": [5, -6, 7]}, r"columns \['vector'\] are missing"),
-        ({"photo_id": [5, 7, 7], "vector": V3}, "photo_id 7 stands twice"),
-        ({"photo_id": ["5", "-6", "7"], "vector": V3}, "needed are integers"),
-        ({"photo_id": [5, -6, None], "vector": V3}, "1 nulls, needed are integers without"),
-        ({"photo_id": [5.0, -6.5, 7.0], "vector": V3}, "needed are integers"),
-        ({"photo_id": [5, -6, 7], "vector": [1.0, 2.0, 3.0]}, "needed are lists"),
-        ({"photo_id": [5, -6, 7], "vector": ["a", "b", "c"]}, "needed are lists"),
-        ({"photo_id": [5, -6, 7], "vector": [["a"], ["b"], ["c"]]}, "needed are lists of floats"),
+        ({"photo_id": [5, 7, 7], "vector": V3}, "photo_id 7 appears twice"),
+        ({"photo_id": ["5", "-6", "7"], "vector": V3}, "it must hold integers"),
+        ({"photo_id": [5, -6, None], "vector": V3}, "1 nulls; it must hold integers without"),
+        ({"photo_id": [5.0, -6.5, 7.0], "vector": V3}, "it must hold integers"),
+        ({"photo_id": [5, -6, 7], "vector": [1.0, 2.0, 3.0]}, "it must hold lists"),
+        ({"photo_id": [5, -6, 7], "vector": ["a", "b", "c"]}, "it must hold lists"),
+        ({"photo_id": [5, -6, 7], "vector": [["a"], ["b"], ["c"]]}, "it must hold lists of floats"),
         ({"photo_id": [5, -6, 7], "vector": [[1.0], [1.0, 2.0], [1.0]]}, r"lengths \[1, 2\]"),
         ({"photo_id": [5, -6, 7], "vector": [[1.0, None], *V3[1:]]}, "not finite.*photo 5"),
         ({"photo_id": [5, -6, 7], "vector": [[0.0, 0.0], *V3[1:]]}, "1 vectors are zero.*photo 5"),

@@ -1,4 +1,5 @@
-"""Catalogues that no machine lists as a whole: a folder of Parquet files, each a partition."""
+"""Catalogues that are too long to list on one machine: a folder of Parquet files, each a
+partition."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from shoplens.sources.remote import is_url
 _ID_COLUMNS = ("photo_id", "seller_img_id")
 _MOST_ROWS = 2**31
 _SIDE_BY_SIDE = 16
-"""Files whose ends are read at once: in an object store each takes a while."""
+"""Number of files whose footers are read at once; in an object store each takes a while."""
 
 
 def cut_by_file(
@@ -27,13 +28,13 @@ def cut_by_file(
 ) -> list[Partition]:
     """Return a partition for each Parquet file of a folder, in order of their paths.
 
-    Of each file only its end is read here; rows are listed where they are embedded. Ids are those
-    of the column `photo_id` (or `seller_img_id`, or what `columns` names), and must differ
-    between files as within them; where there is no such column, rows are numbered from 0 through
-    all files, as `shoplens.datasets.dataset.read_gallery` numbers those of the folder.
+    Only the footer of each file is read here; rows are listed where they are embedded. Ids come
+    from the column `photo_id` (or `seller_img_id`, or the column in `columns`), and must be unique
+    over all files. Without such a column, rows are numbered from 0 across all files, as
+    `shoplens.datasets.dataset.read_gallery` numbers them.
 
     Args:
-        source: the folder, here or behind an `s3://` or `gs://` URL; all machines must reach it.
+        source: the folder, local or at an `s3://` or `gs://` URL; all machines must have access.
         columns: as in `read_gallery`.
         remote: as in `read_gallery`.
 
@@ -43,7 +44,7 @@ def cut_by_file(
     """
     files = _files(source)
     if not files:
-        raise DataError(f"{source} holds no Parquet file; partitions by file need some")
+        raise DataError(f"{source} holds no Parquet file; partitions by file need at least one")
     chosen = (columns or {}).get("seller_img_id")
     id_columns = _ID_COLUMNS if chosen is None else (chosen,)
     partitions: list[Partition] = []
@@ -56,15 +57,17 @@ def cut_by_file(
             partitions.append(Partition(len(partitions), first_row, n_rows, photos))
             first_row += n_rows
     if first_row > _MOST_ROWS:
-        raise DataError(f"{source} has {first_row:,} rows; ids of 32 bits number {_MOST_ROWS:,}")
+        raise DataError(f"{source} has {first_row:,} rows; 32-bit ids allow {_MOST_ROWS:,}")
     return partitions
 
 
 def _files(source: str | Path) -> list[tuple[str, File]]:
-    """Return the Parquet files of a folder with what `read_gallery` finds each by."""
+    """Return the Parquet files of a folder, each with its name for `read_gallery`."""
     folder, table = open_source(source if is_url(str(source)) else Path(source).absolute())
     if table is not None or isinstance(folder, Archive):
-        raise DataError(f"{source} is not a folder; partitions by file need one of Parquet files")
+        raise DataError(
+            f"{source} is not a folder; partitions by file need a folder of Parquet files"
+        )
     names, _ = folder.listing()
     files = [folder.file(name) for name in names if _is_part(name)]
     return [(str(file), file) for file in files]

@@ -1,9 +1,9 @@
-"""Partitions spread over a Ray cluster; where Ray is imported (extra `shoplens[ray]`).
+"""Spread partitions over a Ray cluster. Only this module imports Ray (extra `shoplens[ray]`).
 
-A partition is one row of a Ray dataset, and one task of one core: it lists its photos, embeds them
-and writes its part; what comes back to the driver is a record of a few hundred bytes. A task whose
-machine dies is run again on another at once. (Of a pool of actors, the dead one's partitions wait:
-it is started anew only when another actor gives up its core, and that is when the work is done.) A
+A partition is one row of a Ray dataset, and one task for one core. It lists its photos, embeds them
+and writes its part. The driver gets back a record of a few hundred bytes. If the machine of a task
+dies, the task runs again on another machine at once. (With a pool of actors, the partitions of a
+dead actor would wait until another actor gives up its core, which is when all work is done.) A
 process runs many tasks and loads the model once.
 """
 
@@ -30,21 +30,21 @@ from shoplens.vectors.parts import Manifest, PartFolder
 
 @dataclass(slots=True)
 class Summary:
-    """What a run over all partitions came to."""
+    """The result of a run over all partitions."""
 
     n_photos: int = 0
     n_parts: int = 0
     n_kept: int = 0
-    """Photos whose vectors an earlier run had left."""
+    """Number of photos whose vectors an earlier run had written."""
     n_clipped: int = 0
     failures: list[Failure] = field(default_factory=list)
     core_seconds: Counter[str] = field(default_factory=Counter)
-    """By stage, over all machines."""
+    """Core seconds by stage, over all machines."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What every task is told."""
+    """The arguments of every task."""
 
     model: Any
     """Ray's reference to a `PackedModel`."""
@@ -68,23 +68,24 @@ def embed_on_ray(
 ) -> Summary:
     """Embed partitions on a Ray cluster, and write their parts.
 
-    Stopped at any moment and called again, it goes on: parts that are complete are not computed
-    again. A session of Ray that this process is connected to already is used and left open.
+    If it is stopped, call it again to resume: complete parts are not computed again. If this
+    process is already connected to Ray, that session is used and left open.
 
     Args:
         partitions: the pieces, see `shoplens.distributed.partitions.cut`.
-        model: what to embed with, see `shoplens.distributed.packing.pack_model`.
-        dimension: of the model's vectors.
-        folder: where parts, records and at last the manifest go; all machines must reach it.
+        model: the model, see `shoplens.distributed.packing.pack_model`.
+        dimension: length of the model's vectors.
+        folder: the folder for parts, records and finally the manifest; all machines must have
+            access.
         name: the model's name.
-        address: of the cluster, as `ray.init` takes it; None takes the one that this machine or the
-            environment (`RAY_ADDRESS`) knows, or else starts Ray on this machine alone.
-        max_tasks: how many partitions may be under way at once, one core each; None: as many as the
-            cluster has cores.
+        address: the address of the cluster, as in `ray.init`. None for the one that this machine or
+            the environment (`RAY_ADDRESS`) knows; if there is none, Ray is started on this machine.
+        max_tasks: number of partitions that are computed at once, one core each; None for one per
+            core of the cluster.
         retry_failed: see `shoplens.distributed.partitions.compute`.
-        max_failures: stop when more photos than this have failed. They are counted a partition at
-            a time, and partitions that are under way meanwhile are not counted.
-        progress: told how many photos are done, a partition at a time.
+        max_failures: stop if more photos than this have failed. They are counted after each
+            partition; partitions that are still being computed are not counted.
+        progress: called with the number of photos done, after each partition.
 
     Raises:
         MissingError: Ray is not installed.
@@ -122,7 +123,7 @@ def embed_on_ray(
 
 
 def _ray() -> Any:
-    # Ray reports the use of it to its makers unless told not to.
+    # Ray sends usage reports to its makers unless they are switched off.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray  # noqa: PLC0415
@@ -136,8 +137,8 @@ def _ray() -> Any:
 
 @contextmanager
 def _session(ray: Any, address: str | None) -> Iterator[None]:
-    """Connect to a cluster for the time of a block."""
-    # Its warnings are of settings made here; what fails is raised.
+    """Connect to a cluster for the duration of a block."""
+    # Its warnings are about settings made here; failures are raised.
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     shown = (context.enable_progress_bars, context.print_on_execution_start)
@@ -168,8 +169,8 @@ def _connect(ray: Any, address: str | None) -> None:
 def _results(
     ray: Any, rows: list[dict[str, bytes]], job: _Job, max_tasks: int | None
 ) -> Iterator[PartitionResult]:
-    """Yield what comes of each partition, as soon as it is known."""
-    # A block a row, so that a row is a task; the only thing its machine's death can cost.
+    """Yield the result of each partition, as soon as it is known."""
+    # One block per row, so that a row is a task. A dying machine then costs only its own tasks.
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
         _run, fn_kwargs={"job": job}, num_cpus=1, compute=ray.data.TaskPoolStrategy(max_tasks)
     )
@@ -197,7 +198,7 @@ def _run(row: Mapping[str, bytes], job: _Job) -> dict[str, bytes]:
 
 @functools.lru_cache(maxsize=1)
 def _encoder(fingerprint: str, model: Any) -> Encoder:
-    """Return the model, loaded once a process."""
+    """Return the model, loaded once per process."""
     packed: PackedModel = _ray().get(model)
     return packed.load()
 

@@ -1,4 +1,4 @@
-"""A model as a value: it is sent to machines that do not have its files."""
+"""A model as a value that can be sent to machines without its files."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from shoplens.models.ensemble import ENSEMBLE_FILE, read_ensemble_file
 from shoplens.models.zoo import is_hub_name
 
 _DECIDING = ("shoplens", "numpy", "onnxruntime", "PIL")
-"""Packages whose versions may change a vector."""
+"""Packages whose versions can change a vector."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackedModel:
-    """A model that can be loaded on another machine, and what it must come to there."""
+    """A model that can be loaded on another machine, with its expected fingerprint."""
 
     model: str
-    """Its name, or that of its folder or zip among the `files`."""
+    """Its name, or the name of its folder or zip among the `files`."""
     files: Mapping[str, bytes]
-    """By path; none for a model that ships."""
+    """Contents by path; empty for a built-in model."""
     dimension: int | None
     fingerprint: str
     versions: Mapping[str, str]
-    """Of the packages where it was packed."""
+    """Versions of the packages on the machine where it was packed."""
 
     def load(self) -> Encoder:
         """Load the model.
 
-        Raises `ModelError` when packages are of other versions here, or the model is another one.
+        Raises `ModelError` if packages have other versions here, or if the model differs.
         """
         here = installed_versions()
         different = [
@@ -47,8 +47,8 @@ class PackedModel:
         ]
         if different:
             raise ModelError(
-                f"on {platform.node()} there is {', '.join(different)}: vectors could differ from "
-                "those of the other machines; install the same versions on all of them"
+                f"{platform.node()} has {', '.join(different)}, so its vectors could differ from "
+                "those of other machines. Install the same versions on all machines."
             )
         with tempfile.TemporaryDirectory(prefix="shoplens") as scratch:
             for name, data in self.files.items():
@@ -60,7 +60,7 @@ class PackedModel:
         if encoder.fingerprint != self.fingerprint:
             raise ModelError(
                 f"on {platform.node()} the model {self.model} is {encoder.fingerprint}, not "
-                f"{self.fingerprint}: install the same shoplens on all machines"
+                f"{self.fingerprint}. Install the same shoplens on all machines."
             )
         return encoder
 
@@ -68,16 +68,16 @@ class PackedModel:
 def pack_model(
     model: str | Path = DEFAULT_MODEL, *, dimension: int | None = None
 ) -> tuple[PackedModel, Encoder]:
-    """Return a model as a value, and loaded.
+    """Return a model as a value, and the loaded model.
 
-    A model that ships travels by its name; the files of any other travel along, those of the
-    members of an ensemble too.
+    A built-in model is sent by name. Any other model is sent with its files, including those of the
+    members of an ensemble.
 
     Args:
-        model: as `shoplens.models.load_encoder` takes it.
-        dimension: as there.
+        model: as in `shoplens.models.load_encoder`.
+        dimension: as in `load_encoder`.
 
-    Raises as `load_encoder`.
+    Raises the errors of `load_encoder`.
     """
     encoder = load_encoder(model, dimension=dimension)
     files: dict[str, bytes] = {}
@@ -87,12 +87,12 @@ def pack_model(
 
 
 def installed_versions() -> dict[str, str]:
-    """Return the versions here of the packages that may change a vector."""
+    """Return the installed versions of the packages that can change a vector."""
     return {name: importlib.import_module(name).__version__ for name in _DECIDING}
 
 
 def _pack(model: str | Path, name: str, files: dict[str, bytes]) -> str:
-    """Put a model's files below `name`; return what it is loaded by."""
+    """Add a model's files below `name`, and return the name to load it by."""
     if isinstance(model, str):
         if model in builtin_names():
             return model

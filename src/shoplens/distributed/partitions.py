@@ -1,4 +1,4 @@
-"""The list of photos cut into partitions, each embedded whole or not at all."""
+"""The list of photos cut into partitions, each embedded completely or not at all."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from shoplens.vectors.parts import FailedRow, PartFolder, PartRecord
 from shoplens.vectors.writing import VectorFileInfo
 
 PARTITION_ROWS = 2048
-"""Photos of a partition: a minute or two of one core, which is what the death of a machine costs
-for each of its cores."""
+"""Photos per partition. One core needs a minute or two for them, so a machine that dies costs at
+most that for each of its cores."""
 
 
 class PhotoList(Protocol):
-    """The photos of a partition, or how they are listed. Can be pickled."""
+    """The photos of a partition, or a way to list them. It can be pickled."""
 
     def photos(self) -> Sequence[Photo]:
-        """Return them, in their order."""
+        """Return the photos in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Photos that are listed already."""
+    """Photos that are already listed."""
 
     rows: tuple[Photo, ...]
 
     def photos(self) -> Sequence[Photo]:
-        """Return them."""
+        """Return the photos."""
         return self.rows
 
 
@@ -49,16 +49,16 @@ class OneFile:
     """The rows of one file of a catalogue, listed where they are embedded."""
 
     source: str
-    """As `shoplens.datasets.dataset.read_gallery` takes it; an absolute path or a URL."""
+    """As in `shoplens.datasets.dataset.read_gallery`; an absolute path or a URL."""
     first_id: int | None
-    """Id of its first row, where the file has no column of ids; None where it has one."""
+    """Id of its first row if the file has no column of ids, otherwise None."""
     columns: Mapping[str, str] = field(default_factory=dict)
     remote: bool = False
 
     def photos(self) -> Sequence[Photo]:
-        """Read them.
+        """Read the photos.
 
-        Raises as `read_gallery`.
+        Raises the errors of `read_gallery`.
         """
         photos = read_gallery(self.source, columns=self.columns, remote=self.remote)
         if self.first_id is None:
@@ -71,30 +71,30 @@ class Partition:
     """A piece of the work."""
 
     number: int
-    """Its place, counted from 0."""
+    """Its position, counted from 0."""
     first_row: int
-    """Row of its first photo in the whole."""
+    """Row of its first photo in the whole list."""
     n_photos: int
     source: PhotoList
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionResult:
-    """What came of a partition."""
+    """The result of a partition."""
 
     record: PartRecord
     n_kept: int
-    """Photos whose vectors an earlier run, or a machine that died, had left."""
+    """Number of photos whose vectors an earlier run, or a machine that died, had written."""
     seconds: Mapping[str, float]
     """Core seconds by stage."""
 
 
 def cut(photos: PhotoSet, n_rows: int = PARTITION_ROWS) -> Iterator[Partition]:
-    """Yield a photo set's partitions, each of `n_rows` photos but the last; at least one.
+    """Yield the partitions of a photo set, at least one. All but the last have `n_rows` photos.
 
-    Paths should be absolute: other machines work in other folders.
+    Paths should be absolute, because other machines work in other folders.
 
-    Raises ValueError when `n_rows` is not positive.
+    Raises ValueError if `n_rows` is not positive.
     """
     if n_rows < 1:
         raise ValueError(f"partitions need at least one row, got {n_rows}")
@@ -111,34 +111,34 @@ def compute(
     retry_failed: bool = False,
     workers: int = 1,
 ) -> PartitionResult:
-    """Embed a partition and write its part, unless that is there already.
+    """Embed a partition and write its part, unless the part already exists.
 
-    A part is taken as it is when its record names the same model and the same rows of the table.
-    Photos in it that could not be read are read again, and with `retry_failed` all that failed
-    are tried again; its vectors are kept. (What is in the files is not looked at: to embed changed
-    photos under old names, write to a new folder.)
+    An existing part is kept if its record names the same model and the same rows of the table.
+    Photos in it that could not be read are tried again; with `retry_failed`, all failed photos are
+    tried again. Its vectors are kept. (The contents of files are not compared. If photos changed
+    but kept their names, write to a new folder.)
 
     Args:
-        partition: the piece.
+        partition: the partition.
         encoder: the model.
-        folder: where its part goes.
+        folder: the folder for its part.
         retry_failed: see above.
-        workers: threads; results do not depend on it.
+        workers: number of threads; results do not depend on it.
 
     Raises:
-        DataError: the rows of a file cannot be read, or are not as many as they were.
+        DataError: the rows of a file cannot be read, or their number has changed.
         ShoplensError: the folder cannot be written.
     """
     photos = partition.source.photos()
     if len(photos) != partition.n_photos:
         raise DataError(
             f"partition {partition.number} ({partition.source!r:.200}) has {len(photos)} photos "
-            f"and had {partition.n_photos} when the run began: the catalogue was changed"
+            f"but had {partition.n_photos} when the run began; the catalogue has changed"
         )
     digest = digest_of(photos)
     earlier = folder.record(partition.number)
     if earlier and (earlier.fingerprint, earlier.photos) != (encoder.fingerprint, digest):
-        # Gone before the part is replaced: it must never stand beside another part.
+        # The record goes before the part is replaced, so that it never describes another part.
         folder.drop_record(partition.number)
         earlier = None
     kept: dict[int, Embedded] = {}
@@ -178,9 +178,9 @@ def compute(
 
 
 def digest_of(photos: Sequence[Photo]) -> str:
-    """Return a hash of all that a table says of photos, so that another table is told apart.
+    """Return a hash of everything that a table says about photos, to recognise another table.
 
-    Where the table lies does not count: a folder may be moved.
+    The location of the table does not count, so a folder can be moved.
     """
     digest = hashlib.sha256()
     for photo in photos:
@@ -198,10 +198,10 @@ def digest_of(photos: Sequence[Photo]) -> str:
 
 
 def _kept(folder: PartFolder, record: PartRecord, retry_failed: bool) -> dict[int, Embedded]:
-    """Return what need not be computed again, by row."""
+    """Return the results that need not be computed again, by row."""
     failures = {failure.row: failure for failure in record.failures}
     if not failures:
-        # Nothing is looked into: it stays as it is.
+        # The part is not read; it stays unchanged.
         return dict.fromkeys(range(record.n_photos), Embedded(Computed(None)))
     table = folder.read_part(record.number)
     digests = table["sha256"].to_pylist()

@@ -1,4 +1,4 @@
-"""From photos to a folder of vectors, on many machines."""
+"""Embed photos on many machines, into a folder of vectors."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from shoplens.vectors.writing import VectorFileInfo
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """On which machines, and in what pieces."""
+    """The machines, and how the photos are split."""
 
     address: str | None = None
-    """HOST:PORT of a Ray cluster; None takes the one that this machine or RAY_ADDRESS knows, else
-    starts Ray on this machine."""
+    """HOST:PORT of a Ray cluster; None for the one that this machine or RAY_ADDRESS knows. If there
+    is none, Ray is started on this machine."""
     partition_rows: int = PARTITION_ROWS
-    """Photos that are computed as one piece."""
+    """Number of photos in a partition."""
     by_file: bool = False
-    """Whether the gallery is a folder of Parquet files, each a piece that is listed where it is
-    computed."""
+    """Whether the gallery is a folder of Parquet files. Each is a partition, and is listed where it
+    is embedded."""
 
 
 def partitions_of(
@@ -48,7 +48,7 @@ def partitions_of(
     *,
     remote: bool = False,
 ) -> list[Partition]:
-    """Cut a gallery into pieces: of photos that are listed, or each file where `photos` is None."""
+    """Cut a gallery into partitions: of listed photos, or one per file if `photos` is None."""
     if photos is None:
         return cut_by_file(source, columns, remote=remote)
     return list(cut(photos, cluster.partition_rows))
@@ -62,22 +62,22 @@ def embed_to_folder(
     *,
     progress: Progress = silent,
 ) -> VectorFile:
-    """Embed on a Ray cluster, into a folder that all its machines reach.
+    """Embed on a Ray cluster, into a folder that all its machines have access to.
 
     Args:
-        partitions: what is embedded.
-        output: the folder; where it ends in `.lance`, that of the dataset, and the parts are beside
-            it, in a folder whose name ends in `.parts`: the next run goes on from them.
-        settings: the model and what may fail; the cache is not used.
-        cluster: where.
-        progress: told how many photos are done.
+        partitions: the photos to embed.
+        output: the folder. If it ends in `.lance`, it is a Lance dataset, and the parts are beside
+            it in a folder that ends in `.parts`, from which the next run resumes.
+        settings: the model and the failure limit; the cache is not used.
+        cluster: the machines.
+        progress: called with the number of photos done.
     """
     started = time.perf_counter()
     as_lance = Path(output).suffix == LANCE
     folder = parts_of(output)
     n_photos = sum(partition.n_photos for partition in partitions)
     model, encoder = pack_model(settings.model, dimension=settings.dimension)
-    # Ray prints news of machines to standard output, where the JSON may have to stand alone.
+    # Ray prints messages to standard output, which must hold nothing but the JSON.
     with redirect_stdout(sys.stderr):
         summary = embed_on_ray(
             partitions,
@@ -100,7 +100,7 @@ def embed_to_folder(
 
 
 def parts_of(output: str) -> PartFolder:
-    """Return the folder of parts that an output is, or is made of."""
+    """Return the folder of parts of an output."""
     return PartFolder(f"{output}.parts" if Path(output).suffix == LANCE else output)
 
 

@@ -1,7 +1,7 @@
-"""From photos to vectors, in parallel, one failure at a time.
+"""Embed photos in parallel; a photo that fails does not affect the others.
 
-`outcome` says what became of a photo, `single` takes one the whole way on one thread, `batches`
-gathers prepared photos for a device that wants many at once, `run` goes through them all.
+`outcome` holds the result of a photo. `single` embeds one photo on one thread. `batches` collects
+prepared photos for a device that needs many at once. `sets` embeds many photos.
 """
 
 from __future__ import annotations

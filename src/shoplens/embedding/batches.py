@@ -1,4 +1,4 @@
-"""Photos prepared on all cores and embedded in batches, for a device that wants many at once."""
+"""Prepare photos on all cores and embed them in batches, for a device that needs many at once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ size."""
 
 @dataclass(slots=True)
 class _Waiting:
-    """A photo on its way: either computed, or prepared for the encoder."""
+    """A photo that is either computed, or prepared for the encoder."""
 
     domain: Domain
     clock: StageClock
@@ -49,7 +49,7 @@ def embed_in_batches(
     retry_failed: bool,
     workers: int | None,
 ) -> Generator[Embedded, None, None]:
-    """Yield what becomes of each photo, in order (see `shoplens.embedding.embed_each`)."""
+    """Yield the result of each photo, in order (see `shoplens.embedding.embed_each`)."""
     size = encoder.batch_size
     n_devices = encoder.concurrency
     ahead = _BATCHES_AHEAD * n_devices
@@ -97,7 +97,7 @@ def _prepared(
 
 
 def _grouped(ready: Iterable[_Waiting], size: int) -> Iterator[list[_Waiting]]:
-    """Yield runs of photos of which so many need inference."""
+    """Yield groups of photos of which `size` need inference."""
     batch: list[_Waiting] = []
     n_open = 0
     for waiting in ready:
@@ -111,7 +111,7 @@ def _grouped(ready: Iterable[_Waiting], size: int) -> Iterator[list[_Waiting]]:
 
 
 def _encode(batch: Sequence[_Waiting], encoder: Encoder, cache: VectorCache | None) -> None:
-    """Compute what is not computed yet; equal photos once."""
+    """Compute what is not computed yet, and equal photos only once."""
     first: dict[bytes, _Waiting] = {}
     for waiting in batch:
         if waiting.computed is not None:
@@ -127,7 +127,7 @@ def _encode(batch: Sequence[_Waiting], encoder: Encoder, cache: VectorCache | No
         vectors = encoder.embed([p.prepared for p in photos], [p.domain for p in photos])
         results = [Computed(row, p.clipped) for row, p in zip(vectors, photos, strict=True)]
     except PhotoError:
-        # One photo's vector has no direction: the others need not suffer.
+        # The vector of one photo has no direction; the other photos must not fail with it.
         results = [_alone(photo, encoder) for photo in photos]
     clock.lap("infer")
     for photo, computed in zip(photos, results, strict=True):

@@ -1,4 +1,4 @@
-"""Which cache a run uses."""
+"""The cache that a run uses."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from shoplens.cache import VectorCache
 from shoplens.errors import ShoplensWarning
 
 Cache = VectorCache | bool
-"""True: the user's cache for the model (see `shoplens.cache`); False: none; or one that you opened
-for the model."""
+"""True for the user's cache of the model (see `shoplens.cache`), False for no cache, or a cache
+that you opened for the model."""
 
 
 @contextmanager
 def opened(cache: Cache, fingerprint: str) -> Iterator[VectorCache | None]:
-    """Open the user's cache of a model where it is asked for, and close it at the end.
+    """Open the user's cache of a model if it is requested, and close it at the end.
 
-    Warns with `ShoplensWarning` when vectors could not be kept.
+    Warns with `ShoplensWarning` if vectors could not be saved.
     """
     if isinstance(cache, VectorCache):
         yield cache
@@ -30,5 +30,5 @@ def opened(cache: Cache, fingerprint: str) -> Iterator[VectorCache | None]:
         yield own
     if own.trouble is not None:
         warnings.warn(
-            f"vectors were not kept for the next run: {own.trouble}", ShoplensWarning, stacklevel=4
+            f"vectors could not be saved in the cache: {own.trouble}", ShoplensWarning, stacklevel=4
         )

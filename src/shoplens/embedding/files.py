@@ -1,4 +1,4 @@
-"""From photos to a file of vectors, whatever their number."""
+"""Embed any number of photos into a file of vectors."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from shoplens.vectors.writing import VectorFileInfo, writing_vectors
 
 @dataclass(frozen=True, slots=True)
 class VectorFile:
-    """A file or folder of vectors that was written, and what became of the photos."""
+    """A file or folder of vectors that was written, with the results of its photos."""
 
     info: VectorFileInfo
     n_kept: int
-    """Photos whose vectors were there before."""
+    """Number of photos whose vectors existed before."""
     n_clipped: int
     failures: list[Failure]
     seconds: dict[str, float]
@@ -53,14 +53,14 @@ def embed_to_file(
     *,
     progress: Progress = silent,
 ) -> VectorFile:
-    """Embed photos into a `.parquet`, `.lance` or `.npy`, a row at a time.
+    """Embed photos into a `.parquet`, `.lance` or `.npy` file, row by row.
 
-    Stopped at any moment, the same call goes on where it was: what was computed is in the cache.
+    If it is stopped, the same call resumes: the vectors computed so far are in the cache.
 
     Raises:
         FailureLimitError: more photos failed than the settings allow.
-        RankingError: the file has another suffix.
-        MissingError: an extra or the file's folder is not there.
+        RankingError: the suffix of the file is unknown.
+        MissingError: an extra or the file's folder is missing.
     """
     encoder = settings.load_encoder()
     info = VectorFileInfo(len(photos), encoder.dimension, encoder.name, encoder.fingerprint)

@@ -1,4 +1,4 @@
-"""What became of photos: each, and all of them counted."""
+"""The results of photos, one by one and counted."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ STAGES = ("read", "decode", "crop", "infer")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
-    """What became of one photo."""
+    """The result of one photo."""
 
     computed: Computed
     sha256: str | None = None
-    """Of its bytes, in hex; None where they could not be read."""
+    """SHA-256 of its bytes, in hex; None if they could not be read."""
     cached: bool = False
-    """Whether it had been computed before: then nothing was decoded or inferred."""
+    """Whether it came from the cache, so that nothing was decoded or computed."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Core seconds by stage."""
 
     def failure(self, row: int, photo: Photo) -> Failure | None:
-        """Return the record of a photo that failed; None of one that did not."""
+        """Return the failure record of a photo, or None if it did not fail."""
         if self.computed.vector is not None:
             return None
         return Failure(row, photo.id, photo.name, self.computed.reason, self.computed.detail)
 
 
 class Tally:
-    """Counts what becomes of photos, and stops a run in which too many fail."""
+    """Counts the results of photos, and stops a run in which too many fail."""
 
     def __init__(self, max_failures: int | None = None) -> None:
         self.failures: list[Failure] = []
@@ -48,7 +48,7 @@ class Tally:
     def add(self, row: int, photo: Photo, result: Embedded) -> None:
         """Count a photo.
 
-        Raises `FailureLimitError` when it is one failure too many.
+        Raises `FailureLimitError` if there are too many failures.
         """
         self.n_photos += 1
         self.n_clipped += result.computed.clipped
@@ -61,7 +61,7 @@ class Tally:
                 raise FailureLimitError(self.failures, self.n_photos)
 
     def by_reason(self) -> dict[str, int]:
-        """Return how many photos failed for each reason, most frequent first."""
+        """Return the number of photos that failed for each reason, most frequent first."""
         return dict(Counter(failure.reason for failure in self.failures).most_common())
 
     def seconds(self) -> dict[str, float]:
@@ -77,7 +77,7 @@ class StageClock:
         self._last = time.thread_time()
 
     def lap(self, stage: str) -> None:
-        """Put the time since the last lap down to a stage."""
+        """Assign the time since the last lap to a stage."""
         now = time.thread_time()
         self.seconds[stage] = now - self._last
         self._last = now

@@ -1,4 +1,4 @@
-"""Going through photos: all of them, and a single one."""
+"""Embed many photos, or a single one."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def embed_each(
     retry_failed: bool = False,
     workers: int | None = None,
 ) -> Generator[Embedded, None, None]:
-    """Yield what becomes of each photo, in their order, as soon as it is known.
+    """Yield the result of each photo, in order, as soon as it is known.
 
-    Memory holds a few photos a worker (and a few batches, where the encoder wants batches), however
-    many there are.
+    Memory holds a few photos per worker (and a few batches, if the encoder uses batches), however
+    many photos there are.
 
     Args:
-        photos: taken as they are needed; one with a box is cropped to it.
+        photos: read as they are needed; a photo with a box is cropped to it.
         encoder: the model.
-        cache: of this model; what it holds is not computed again.
-        retry_failed: decode and infer again what the cache says has failed. (Whether a file is
-            there and can be read is looked at each time.)
-        workers: threads that embed side by side; None takes one for each core this process may
-            use. Results do not depend on it.
+        cache: the cache of this model; vectors that it holds are not computed again.
+        retry_failed: try photos again that failed according to the cache. (Whether a file exists
+            and can be read is always checked.)
+        workers: number of threads; None for one per core that this process may use. Results do
+            not depend on it.
     """
 
     def embedded(photo: Photo) -> Embedded:
@@ -64,21 +64,21 @@ def embed(
     workers: int | None = None,
     progress: Progress = silent,
 ) -> Embeddings:
-    """Embed every photo; photos that cannot be used become failures and shift nothing.
+    """Embed every photo. Photos that cannot be used become failures and do not shift other rows.
 
     Args:
-        photos: what to embed; a photo with a box is cropped to it.
+        photos: the photos to embed; a photo with a box is cropped to it.
         encoder: the model.
-        cache: whether vectors are kept in the user's cache, and those of photos that were embedded
-            before are taken from it; or an open `VectorCache` of this model.
+        cache: whether to read vectors from the user's cache and write new vectors to it; or an open
+            `VectorCache` of this model.
         retry_failed: see `embed_each`.
-        max_failures: stop when more photos than this have failed; None never stops.
+        max_failures: stop if more photos than this have failed; None for no limit.
         workers: see `embed_each`.
-        progress: told how many photos are done.
+        progress: called with the number of photos done.
 
     Returns:
-        `Embeddings` with n = len(photos) rows: (n, dimension) float32 of unit length, zero where a
-        photo failed.
+        `Embeddings` with n = len(photos) rows: (n, dimension) float32 of unit length, and zero if
+        the photo failed.
 
     Raises:
         FailureLimitError: more than `max_failures` photos failed.
@@ -115,7 +115,7 @@ def embed(
 
 
 Picture = str | Path | bytes | Image.Image
-"""A photo as you have it: the path of a file, the bytes of one, or a picture opened by Pillow."""
+"""A photo: the path of a file, the bytes of a file, or a Pillow image."""
 
 
 def embed_photo(
@@ -125,13 +125,13 @@ def embed_photo(
     box: Box | None = None,
     domain: Domain = "user",
 ) -> Vectors:
-    """Embed one photo, by the same path as `embed`.
+    """Embed one photo, in the same way as `embed`.
 
     Args:
         source: the photo.
         encoder: the model.
-        box: region in pixels of the upright photo; None for the whole photo.
-        domain: `user` for a shopper's photo, `seller` for a catalogue's.
+        box: the region to embed, in pixels of the upright photo; None for the whole photo.
+        domain: `user` for a shopper's photo, `seller` for a photo of a catalogue.
 
     Returns:
         (dimension,) float32 of unit length.

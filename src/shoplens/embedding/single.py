@@ -1,7 +1,7 @@
-"""One photo the whole way: read, decode, crop, infer, on the thread that asks.
+"""Embed one photo on the calling thread: read, decode, crop, infer.
 
-On processor cores this beats stages that hand photos on: every core is busy from the first photo
-to the last, and memory holds no more than a few photos a core (`bench/threads.py`).
+On a processor this is faster than a pipeline of stages: every core is busy from the first photo to
+the last, and memory holds only a few photos per core (`bench/threads.py`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from shoplens.records import Photo
 def embed_one(
     photo: Photo, encoder: Encoder, cache: VectorCache | None = None, retry_failed: bool = False
 ) -> Embedded:
-    """Embed a photo, or find what it came to before."""
+    """Embed a photo, or find its earlier result in the cache."""
     clock = StageClock()
     try:
         data = photo_bytes(photo)
@@ -49,9 +49,9 @@ def embed_one(
 def prepared_from(
     data: bytes, photo: Photo, encoder: Encoder, clock: StageClock
 ) -> tuple[Prepared, bool]:
-    """Return what the encoder is shown of a photo, and whether its box was clipped.
+    """Return the input of the encoder for a photo, and whether its box was clipped.
 
-    Raises `PhotoError` when the bytes or the box cannot be used.
+    Raises `PhotoError` if the bytes or the box cannot be used.
     """
     target, side = encoder.decode_target(photo.domain)
     with decoding(
@@ -64,5 +64,5 @@ def prepared_from(
 
 
 def failed(error: PhotoError) -> Computed:
-    """Return the record of an error."""
+    """Return the result for an error."""
     return Computed(None, reason=error.reason, detail=str(error))

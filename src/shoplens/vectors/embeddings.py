@@ -1,7 +1,7 @@
-"""Vectors of a photo set, made by us or brought along, and their files.
+"""Vectors of a photo set, made by shoplens or by you, and their files.
 
-Parquet, one row a photo (needs the extra `shoplens[parquet]`), carries ids, failures and the
-model's fingerprint; a Lance dataset (`shoplens[lance]`) is the same table; a bare `.npy`, rows in
+A Parquet file (extra `shoplens[parquet]`) has one row per photo, with ids, failures and the model's
+fingerprint. A Lance dataset (`shoplens[lance]`) holds the same table. A `.npy` file, with rows in
 table order, is for vectors made elsewhere.
 """
 
@@ -27,39 +27,40 @@ from shoplens.vectors.parts import PartFolder
 from shoplens.vectors.writing import METADATA_KEY, VectorFileInfo, writing_vectors
 
 _UNIT_TOLERANCE = 1e-6
-"""Rows this near to unit length are kept bit for bit: saved and loaded again, they rank alike."""
+"""Rows this close to unit length are not changed, so loading saved vectors gives the same
+ranking."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embeddings:
-    """One vector a photo, in the order of its photo set.
+    """One vector per photo, in the order of the photo set.
 
-    Raises `RankingError` when shapes do not belong together.
+    Raises `RankingError` if the shapes do not match.
     """
 
     ids: npt.NDArray[np.int32]
     """(n,) int32, unique."""
     vectors: Vectors
-    """(n, d) float32, rows of unit length; zero where the photo failed."""
+    """(n, d) float32, rows of unit length; zero if the photo failed."""
     failures: tuple[Failure, ...] = ()
     model_name: str | None = None
     fingerprint: str | None = None
-    """Of the model that made them; None when not known."""
+    """Fingerprint of the model that made them; None if unknown."""
     sha256: tuple[str | None, ...] = ()
-    """Of each photo's file, in hex; None where it could not be read. Empty when not known."""
+    """SHA-256 of each photo's file, in hex; None if it could not be read. Empty if unknown."""
     n_clipped: int = 0
-    """Photos whose box lay partly outside and was clipped."""
+    """Number of photos whose box was partly outside and was clipped."""
     n_cached: int = 0
-    """Photos that had been computed before."""
+    """Number of photos whose vectors came from the cache."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Wall-clock seconds of the whole (`embed`) and core seconds of each stage."""
+    """Wall-clock seconds in total (`embed`), and core seconds of each stage."""
     photos: PhotoSet | None = None
-    """Whose vectors they are; None when only their ids are known."""
+    """The photos that the vectors belong to; None if only their ids are known."""
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):
             raise RankingError(
-                f"{len(self.ids)} ids need vectors of shape (n, d), got {self.vectors.shape}"
+                f"{len(self.ids)} ids need vectors of shape (n, d); got {self.vectors.shape}"
             )
 
     def __len__(self) -> int:
@@ -67,13 +68,13 @@ class Embeddings:
 
     @property
     def has_vector(self) -> npt.NDArray[np.bool_]:
-        """(n,) bool: False where the photo failed."""
+        """(n,) bool: False if the photo failed."""
         mask = np.ones(len(self.ids), dtype=np.bool_)
         mask[[failure.row for failure in self.failures]] = False
         return mask
 
     def failures_by_reason(self) -> dict[str, int]:
-        """Return how many photos failed for each reason, most frequent first."""
+        """Return the number of photos that failed for each reason, most frequent first."""
         return dict(Counter(failure.reason for failure in self.failures).most_common())
 
     @classmethod
@@ -81,27 +82,27 @@ class Embeddings:
         """Read the vectors of a photo set.
 
         Args:
-            path: a `.parquet` or `.lance` in shoplens' format, its rows in any order, matched by
-                `photo_id` (by `path` where ids only count the photos of a folder), or a folder of
-                parts that `shoplens embed --engine ray` wrote; or a
-                `.npy`, float16/32/64 (n, d), one row a photo in table order, a row of NaN for a
-                photo without a vector.
-            photos: whose vectors they are. Photos that a Parquet file does not hold are failures
-                (`no_vector`), and so are files whose content is no longer that of the row's
-                `sha256`; rows of photos not in the set are left out.
+            path: a `.parquet` or `.lance` in shoplens' format, with rows in any order, or a folder
+                of parts that `shoplens embed --engine ray` wrote. Rows are matched to photos by
+                `photo_id`, or by `path` for the photos of a folder, whose ids only count them. Or
+                a `.npy`, float16/32/64 (n, d), with one row per photo in table order, and a row of
+                NaN for a photo without a vector.
+            photos: the photos that the vectors belong to. Photos that are missing in a Parquet file
+                are failures (`no_vector`), and so are files that no longer match the row's
+                `sha256`. Rows of photos that are not in the set are ignored.
 
         Returns:
             `Embeddings` in the order of `photos`. Rows are scaled to unit length.
 
         Raises:
-            MissingError: no such file, or Parquet or Lance without its extra.
-            RankingError: the file does not fit the photo set.
+            MissingError: there is no such file, or the extra for Parquet or Lance is missing.
+            RankingError: the file does not match the photo set.
         """
         path = Path(path)
         if path.is_dir():
             return _from_table(path, photos)
         if not path.is_file():
-            raise MissingError(f"vectors {path} are not there")
+            raise MissingError(f"vectors {path} do not exist")
         if path.suffix == ".npy":
             return _from_npy(path, photos)
         if path.suffix == ".parquet":
@@ -109,13 +110,13 @@ class Embeddings:
         raise RankingError(f"{path}: vectors are read from .parquet, .lance or .npy")
 
     def save(self, path: str | Path, photos: PhotoSet) -> None:
-        """Write vectors as `.parquet`, `.lance` or `.npy` (by suffix), replacing in one step.
+        """Write vectors as `.parquet`, `.lance` or `.npy`; an earlier file is replaced in one step.
 
-        A `.npy` holds float32 (n, d) in table order, a row of NaN where the photo failed.
+        A `.npy` holds float32 (n, d) in table order, with a row of NaN if the photo failed.
 
         Raises:
-            RankingError: another suffix, or these are not the vectors of `photos`.
-            MissingError: Parquet or Lance without its extra.
+            RankingError: the suffix is unknown, or the vectors belong to other photos.
+            MissingError: the extra for Parquet or Lance is missing.
         """
         _require_ids(photos, self.ids, str(path))
         info = VectorFileInfo(len(photos), self.vectors.shape[1], self.model_name, self.fingerprint)
@@ -130,17 +131,17 @@ class Embeddings:
 def check_same_model(queries: Embeddings, gallery: Embeddings) -> None:
     """Refuse to compare vectors of different models.
 
-    Raises `RankingError` when dimensions or known fingerprints differ.
+    Raises `RankingError` if dimensions or known fingerprints differ.
     """
     if queries.vectors.shape[1] != gallery.vectors.shape[1]:
         raise RankingError(
             f"query vectors have {queries.vectors.shape[1]} dimensions, gallery vectors "
-            f"{gallery.vectors.shape[1]}: they come from different models"
+            f"{gallery.vectors.shape[1]}; they come from different models"
         )
     if queries.fingerprint and gallery.fingerprint and queries.fingerprint != gallery.fingerprint:
         raise RankingError(
             f"query vectors were made by {queries.model_name} ({queries.fingerprint}), gallery "
-            f"vectors by {gallery.model_name} ({gallery.fingerprint}): embed both with one model"
+            f"vectors by {gallery.model_name} ({gallery.fingerprint}); embed both with one model"
         )
 
 
@@ -151,11 +152,11 @@ def _from_npy(path: Path, photos: PhotoSet) -> Embeddings:
     except Exception as error:  # A damaged header can raise almost anything.
         raise RankingError(f"{path} is not a .npy array: {reason_of(error)}") from error
     if not isinstance(rows, np.ndarray):
-        raise RankingError(f"{path} is not a .npy array but an archive of several (.npz)")
+        raise RankingError(f"{path} is not a .npy array, but an archive of several (.npz)")
     if rows.ndim != 2 or rows.dtype.kind != "f" or len(rows) != len(photos):
         raise RankingError(
-            f"{path} holds {rows.dtype} {rows.shape}; needed is a float array of "
-            f"{len(photos)} rows, one a photo in table order"
+            f"{path} holds {rows.dtype} {rows.shape}; it must be a float array of "
+            f"{len(photos)} rows, one per photo in table order"
         )
     absent = np.asarray(np.isnan(rows).all(axis=1))
     return _checked(path, photos, rows, absent, None, None, {})
@@ -164,7 +165,7 @@ def _from_npy(path: Path, photos: PhotoSet) -> Embeddings:
 def _from_table(path: Path, photos: PhotoSet) -> Embeddings:
     table = _read_table(path)
     if missing := [name for name in ("photo_id", "vector") if name not in table.column_names]:
-        raise RankingError(f"{path}: columns {missing} are missing, there are {table.column_names}")
+        raise RankingError(f"{path}: columns {missing} are missing; there are {table.column_names}")
     ids = _column_ids(path, table["photo_id"])
     column = table["vector"].combine_chunks()
     present = column.is_valid().to_numpy(zero_copy_only=False)
@@ -204,7 +205,7 @@ def _from_table(path: Path, photos: PhotoSet) -> Embeddings:
 
 
 def _modified(path: Path) -> float:
-    """Return when the oldest of the files that hold the vectors was written."""
+    """Return the modification time of the oldest file that holds the vectors."""
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return min((file.stat().st_mtime for file in files), default=0.0)
 
@@ -222,28 +223,28 @@ def _column_ids(path: Path, column: Any) -> npt.NDArray[np.int64]:
     ids = column.to_numpy()
     if ids.dtype.kind not in "iu":
         raise RankingError(
-            f"{path}: photo_id holds {column.type} with {column.null_count} nulls, needed are "
-            "integers without nulls"
+            f"{path}: photo_id holds {column.type} with {column.null_count} nulls; it must "
+            "hold integers without nulls"
         )
     values, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
-        raise RankingError(f"{path}: photo_id {values[counts > 1][0]} stands twice")
+        raise RankingError(f"{path}: photo_id {values[counts > 1][0]} appears twice")
     return np.asarray(ids)
 
 
 def _column_vectors(path: Path, column: Any) -> npt.NDArray[Any]:
-    """Return a list column without nulls as (n, d) floats."""
+    """Return a list column without nulls as an (n, d) array of floats."""
     try:
         numbers = column.flatten().to_numpy(zero_copy_only=False)
         lengths = np.unique(column.value_lengths().to_numpy())
     except AttributeError:
-        raise RankingError(f"{path}: vector holds {column.type}, needed are lists") from None
+        raise RankingError(f"{path}: vector holds {column.type}; it must hold lists") from None
     if len(lengths) != 1 or not lengths[0]:
         raise RankingError(
-            f"{path}: vectors have lengths {lengths.tolist()}, all must have one and the same"
+            f"{path}: vectors have lengths {lengths.tolist()}; all must have the same length"
         )
     if numbers.dtype.kind not in "fiu":
-        raise RankingError(f"{path}: vector holds {column.type}, needed are lists of floats")
+        raise RankingError(f"{path}: vector holds {column.type}; it must hold lists of floats")
     if numbers.dtype.kind in "iu":
         numbers = numbers.astype(np.float64)
     return np.asarray(numbers.reshape(len(column), int(lengths[0])))
@@ -267,7 +268,7 @@ def _checked(
     if bad.any():
         first = photos[int(np.flatnonzero(bad)[0])]
         raise RankingError(
-            f"{path}: {int(bad.sum())} vectors are zero or not finite, the first of them of photo "
+            f"{path}: {int(bad.sum())} vectors are zero or not finite; the first is that of photo "
             f"{first.id} ({first.name})"
         )
     norms[absent | (np.abs(norms - 1) < _UNIT_TOLERANCE)] = 1

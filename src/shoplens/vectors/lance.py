@@ -1,4 +1,4 @@
-"""Lance datasets on disk, each written whole or not at all."""
+"""Read and write Lance datasets on disk. A dataset is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ SUFFIX = ".lance"
 
 
 def require_lance(path: Path) -> None:
-    """Check that a dataset can be put at `path`, before the work for it begins.
+    """Check that a dataset can be written to `path`, before the work for it begins.
 
-    Raises `MissingError` without the extra or the folder around it, `ShoplensError` where
-    something else is there or nothing may be written.
+    Raises `MissingError` if the extra or the parent folder is missing, and `ShoplensError` if
+    something else is at `path` or it cannot be written.
     """
     lance()
     if not path.parent.is_dir():
-        raise MissingError(f"cannot write {path}: the folder {path.parent} is not there")
+        raise MissingError(f"cannot write {path}: the folder {path.parent} does not exist")
     if path.exists() and not (path / "_versions").is_dir():
-        raise ShoplensError(f"cannot write {path}: it is there and is no Lance dataset")
+        raise ShoplensError(f"cannot write {path}: it exists and is not a Lance dataset")
     if not os.access(path.parent, os.W_OK):
         raise ShoplensError(f"cannot write {path}: no permission, or a read-only disk")
 
@@ -33,15 +33,15 @@ def require_lance(path: Path) -> None:
 def write_lance(batches: Iterator[Any], path: Path) -> None:
     """Write Arrow record batches as a Lance dataset, replacing an earlier one.
 
-    Rows keep their order, the schema its metadata; memory holds a batch at a time. Killed at any
-    moment, what is at `path` is whole: the new dataset or the earlier one, which for the moment
-    between two renames stands beside it as `.NAME.*.old`.
+    Rows keep their order, and the schema keeps its metadata. Memory holds one batch at a time.
+    After a kill at any moment, `path` holds the new dataset or the earlier one. For the moment
+    between two renames, the earlier one is beside it as `.NAME.*.old`.
 
     Args:
-        batches: at least one, though it may be without rows.
-        path: of the dataset, a folder.
+        batches: at least one, which may have no rows.
+        path: the folder of the dataset.
 
-    Raises as `require_lance`, and what `batches` raises.
+    Raises the errors of `require_lance`, and what `batches` raises.
     """
     require_lance(path)
     token = secrets.token_hex(4)
@@ -66,7 +66,7 @@ def write_lance(batches: Iterator[Any], path: Path) -> None:
 def read_lance(path: Path) -> Any:
     """Return a Lance dataset as an Arrow table.
 
-    Raises `MissingError` without the extra, `RankingError` when it cannot be read.
+    Raises `MissingError` if the extra is missing, and `RankingError` if it cannot be read.
     """
     module = lance()
     try:

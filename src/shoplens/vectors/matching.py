@@ -1,4 +1,4 @@
-"""Which stored row is which photo's, and whether the photo is still the same."""
+"""Match stored rows to photos, and find out whether a photo has changed."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ def find_rows(
     ids: npt.NDArray[np.int64],
     paths: Sequence[str | None],
 ) -> npt.NDArray[np.intp]:
-    """Return the row that is meant for each photo, -1 where there is none.
+    """Return the row of each photo, or -1 if there is none.
 
-    Photos with ids of their own are found by them. Where ids only count the photos of a folder
-    (`PhotoSet.numbered`), another file in it gives them other ids, so they are found by path.
+    Photos are found by their ids. If ids only count the photos of a folder (`PhotoSet.numbered`),
+    they change when files are added, so these photos are found by path.
 
     Args:
-        file: what holds the rows, for messages.
+        file: the file that holds the rows, for messages.
         photos: n photos.
-        ids: (m,) the rows' ids, each once.
-        paths: of the m rows; None where the row has none.
+        ids: (m,) the ids of the rows, unique.
+        paths: the paths of the m rows; None if a row has none.
 
     Returns:
         (n,) positions among the rows.
 
-    Raises `RankingError` when paths are needed and there are none.
+    Raises `RankingError` if paths are needed and there are none.
     """
     if not photos.numbered:
         row_of_id = {int(photo_id): row for row, photo_id in enumerate(ids)}
         return np.array([row_of_id.get(photo.id, -1) for photo in photos], dtype=np.intp)
     if len(paths) and not any(paths):
         raise RankingError(
-            f"{file} has no column path: the photos have no ids of their own, so their vectors "
-            "are found by path (shoplens embed writes it)"
+            f"{file} has no column path. The photos have no ids of their own, so their vectors are "
+            "found by path (shoplens embed writes it)."
         )
     row_of_path = {path: row for row, path in enumerate(paths)}
     return np.array([row_of_path.get(stored_name(photo.name), -1) for photo in photos], np.intp)
 
 
 def has_changed(photo: Photo, path: str | None, sha256: str | None, embedded_at: float) -> bool:
-    """Return whether a photo is known to have other bytes than those that were embedded.
+    """Return whether a photo is known to have changed since it was embedded.
 
-    Reading every file would cost more than a search, so only those are read that give a reason: a
-    file that is newer than its vector, or that had another name.
+    Reading every file would take longer than a search. So only files that are newer than their
+    vector, or that had another name, are read.
 
     Args:
-        photo: as it is now.
-        path: its name when it was embedded; None when not known.
-        sha256: of its bytes then, in hex; None when not known.
+        photo: the photo now.
+        path: its name when it was embedded; None if unknown.
+        sha256: SHA-256 of its bytes then, in hex; None if unknown.
         embedded_at: when the vectors were written, in seconds since the epoch.
     """
     if sha256 is None or photo.problem is not None:
@@ -78,5 +78,5 @@ def has_changed(photo: Photo, path: str | None, sha256: str | None, embedded_at:
 
 
 def stored_name(name: str) -> str:
-    """Return a file name as text that can be stored: on Linux one may hold any bytes."""
+    """Return a file name as text that can be stored; on Linux, a name can hold any bytes."""
     return name.encode(errors="backslashreplace").decode()

@@ -1,15 +1,15 @@
-"""A folder of vectors in parts, each written whole or not at all, perhaps by another machine.
+"""A folder of vectors in parts, which several machines can write. A part is complete or absent.
 
 ::
 
     part-000000.parquet             rows of the first partition, a table as `writing` writes
-    part-000001.parquet             and so on: the rows of a table in their order
-    _records/part-000000.json       what became of a partition; written after its part
-    _manifest.json                  of the whole; written last, so that its being there says that
-                                    every part is
+    part-000001.parquet             and so on, in the order of the table
+    _records/part-000000.json       the result of a partition; written after its part
+    _manifest.json                  describes the whole; written last, so if it exists, every part
+                                    exists
 
-Names follow from a partition's place alone: a partition that is computed twice, because a machine
-died when it had just finished, is still there once.
+Names depend only on the position of a partition. So a partition that is computed twice, because a
+machine died just after it had finished, exists only once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from shoplens.vectors.writing import VectorFileInfo, VectorWriter, writing_vecto
 MANIFEST = "_manifest.json"
 RECORDS = "_records"
 FORMAT = 1
-"""Of the manifest and the records."""
+"""Version of the manifest and the records."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PART = re.compile(r"part-([0-9]{6,})\.parquet")
@@ -50,7 +50,7 @@ class FailedRow:
     """A photo of a partition that has no vector."""
 
     row: int
-    """In its partition, from 0."""
+    """Row in its partition, counted from 0."""
     id: int
     name: str
     reason: str
@@ -59,23 +59,23 @@ class FailedRow:
 
 @dataclass(frozen=True, slots=True)
 class PartRecord:
-    """What became of a partition."""
+    """The result of a partition."""
 
     number: int
     fingerprint: str
-    """Of the model."""
+    """Fingerprint of the model."""
     photos: str
     """A hash of the rows of the table that it was made from."""
     n_photos: int
     n_bytes: int
-    """Of the part's file."""
+    """Size of the part's file."""
     n_clipped: int
     failures: tuple[FailedRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a folder of parts says of itself once it is complete."""
+    """The description of a complete folder of parts."""
 
     n_photos: int
     n_parts: int
@@ -89,11 +89,11 @@ class Manifest:
 class PartFolder:
     """A folder of parts, on a disk that all machines share or in an object store.
 
-    It can be pickled. Every method raises `ShoplensError` when the folder cannot be read or
+    It can be pickled. Every method raises `ShoplensError` if the folder cannot be read or
     written.
 
     Args:
-        location: a path, or a URL of a kind that pyarrow writes to (`s3://`, `gs://`, `file://`).
+        location: a path, or a URL that pyarrow can write to (`s3://`, `gs://`, `file://`).
     """
 
     def __init__(self, location: str | Path) -> None:
@@ -104,9 +104,9 @@ class PartFolder:
         return self._location
 
     def begin(self) -> None:
-        """Make the folder ready to be written to; from now on it is incomplete.
+        """Prepare the folder for writing; from now on it is incomplete.
 
-        Raises `ShoplensError` when it holds anything that is no part of such a folder.
+        Raises `ShoplensError` if it holds anything that does not belong in such a folder.
         """
         with self._told("write"):
             files, root = self._files()
@@ -120,13 +120,13 @@ class PartFolder:
             ]
             if strangers:
                 raise ShoplensError(
-                    f"{self} holds {strangers[0]}, which is no part of vectors; name an empty "
-                    "folder, a new one, or that of an earlier run"
+                    f"{self} holds {strangers[0]}, which does not belong to vectors; name an empty "
+                    "folder, a new folder, or the folder of an earlier run"
                 )
             self._remove(MANIFEST)
 
     def finish(self, manifest: Manifest) -> None:
-        """Remove what a run with more partitions left, and say that the folder is complete."""
+        """Remove what a run with more partitions left, and mark the folder as complete."""
         with self._told("write"):
             for name in self._names(""):
                 found = _PART.fullmatch(name)
@@ -139,7 +139,7 @@ class PartFolder:
             self._write(MANIFEST, _json(manifest))
 
     def manifest(self) -> Manifest | None:
-        """Return the manifest; None where the folder is not complete."""
+        """Return the manifest, or None if the folder is not complete."""
         with self._told("read"):
             data = self._read(MANIFEST)
         if data is None:
@@ -147,7 +147,7 @@ class PartFolder:
         return parse_json(data, Manifest, f"{self}/{MANIFEST}", RankingError)
 
     def record(self, number: int) -> PartRecord | None:
-        """Return what became of a partition; None where it or its part is not there, or damaged."""
+        """Return the record of a partition, or None if it or its part is missing or damaged."""
         with self._told("read"):
             data = self._read(_record_name(number))
             if data is None:
@@ -163,18 +163,18 @@ class PartFolder:
             return record if info.is_file and info.size == record.n_bytes else None
 
     def put_record(self, record: PartRecord) -> None:
-        """Write what became of a partition."""
+        """Write the record of a partition."""
         with self._told("write"):
             self._write(_record_name(record.number), _json(record, format=FORMAT))
 
     def drop_record(self, number: int) -> None:
-        """Forget what became of a partition."""
+        """Remove the record of a partition."""
         with self._told("write"):
             self._remove(_record_name(number))
 
     @contextmanager
     def writing_part(self, number: int, info: VectorFileInfo) -> Iterator[VectorWriter]:
-        """Write a part, which is there once it is complete; another machine may do so as well."""
+        """Write a part. It appears when it is complete, even if two machines write it at once."""
         name = part_name(number)
         if not _URL.match(self._location):
             with writing_vectors(Path(self._location, name), info) as writer:
@@ -188,7 +188,7 @@ class PartFolder:
                 self._write(name, file.read_bytes())
 
     def size_of_part(self, number: int) -> int:
-        """Return a part's length in bytes."""
+        """Return the size of a part in bytes."""
         with self._told("read"):
             files, root = self._files()
             return int(files.get_file_info(f"{root}/{part_name(number)}").size)
@@ -196,7 +196,7 @@ class PartFolder:
     def read_part(self, number: int) -> Any:
         """Return a part as an Arrow table.
 
-        Raises `RankingError` when it is not there or damaged.
+        Raises `RankingError` if it is missing or damaged.
         """
         files, root = self._files()
         try:
@@ -207,23 +207,23 @@ class PartFolder:
             raise RankingError(f"{self}/{part_name(number)} cannot be read: {error}") from error
 
     def read_all(self) -> Any:
-        """Return all parts as one Arrow table, its rows in their order.
+        """Return all parts as one Arrow table, with rows in order.
 
         Raises as `each_part`.
         """
         return arrow().concat_tables(list(self.each_part()))
 
     def each_part(self) -> Iterator[Any]:
-        """Yield the parts in their order as Arrow tables.
+        """Yield the parts in order as Arrow tables.
 
-        Raises `RankingError` when the folder is not complete, or, after the last, when it holds
-        parts of different runs.
+        Raises `RankingError` if the folder is not complete, or, after the last part, if the parts
+        come from different runs.
         """
         manifest = self.manifest()
         if manifest is None:
             raise RankingError(
-                f"{self} holds no {MANIFEST}: the run that writes it is not done yet, or was "
-                "stopped; run the same command again"
+                f"{self} has no {MANIFEST}: the run that writes it is not finished, or was "
+                "stopped. Run the same command again."
             )
         metadata = set()
         n_rows = 0
@@ -234,8 +234,8 @@ class PartFolder:
             yield table
         if len(metadata) > 1 or n_rows != manifest.n_photos:
             raise RankingError(
-                f"{self}: the parts are not those of its {MANIFEST} ({n_rows} rows of "
-                f"{manifest.n_photos}, by {len(metadata)} models); run the command again"
+                f"{self}: the parts do not match its {MANIFEST} ({n_rows} of {manifest.n_photos} "
+                f"rows, from {len(metadata)} models). Run the command again."
             )
 
     def _files(self) -> tuple[Any, str]:

@@ -1,4 +1,4 @@
-"""Writing vectors to a file, a row at a time, so that memory holds a few of them only."""
+"""Write vectors to a file row by row, so that memory holds only a few of them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from shoplens.vectors.lance import require_lance, write_lance
 from shoplens.vectors.matching import stored_name
 
 METADATA_KEY = b"shoplens"
-"""Under which a Parquet file's metadata name the model."""
+"""The metadata key of a Parquet file that holds the model."""
 _BLOCK = 2048
 """Rows of a Parquet row group."""
 
 
 @dataclass(frozen=True, slots=True)
 class VectorFileInfo:
-    """What a vector file says of all its rows."""
+    """What a vector file says about all its rows."""
 
     n_photos: int
     dimension: int
@@ -37,28 +37,28 @@ class VectorFileInfo:
 
 
 class VectorWriter(Protocol):
-    """Takes the rows of a file, in table order."""
+    """Writes the rows of a file, in table order."""
 
     def add(self, photo: Photo, vector: Vectors | None, sha256: str | None, reason: str) -> None:
         """Write a row.
 
         Args:
-            photo: whose it is.
-            vector: (dimension,) float32; None where the photo failed.
-            sha256: of the photo's bytes; None where not known.
-            reason: why it failed; empty where it did not.
+            photo: the photo of the row.
+            vector: (dimension,) float32; None if the photo failed.
+            sha256: SHA-256 of the photo's bytes; None if unknown.
+            reason: why it failed; empty if it did not.
         """
 
 
 @contextmanager
 def writing_vectors(path: str | Path, info: VectorFileInfo) -> Iterator[VectorWriter]:
-    """Write vectors as `.parquet`, `.lance` or `.npy` (by suffix), there once they are complete.
+    """Write vectors as `.parquet`, `.lance` or `.npy`. The file appears when it is complete.
 
-    A `.npy` holds float32 (n, dimension), a row of NaN where the photo failed.
+    A `.npy` holds float32 (n, dimension), with a row of NaN if the photo failed.
 
     Raises:
-        RankingError: another suffix, or fewer or more rows than announced.
-        MissingError: Parquet or Lance without its extra.
+        RankingError: the suffix is unknown, or the number of rows is not the announced one.
+        MissingError: the extra for Parquet or Lance is missing.
     """
     path = Path(path)
     require_vector_file(path)
@@ -83,7 +83,7 @@ def writing_vectors(path: str | Path, info: VectorFileInfo) -> Iterator[VectorWr
 def require_vector_file(path: Path) -> None:
     """Check that vectors can be written to a file of this name, before the work for it begins.
 
-    Raises as `writing_vectors`.
+    Raises the errors of `writing_vectors`.
     """
     if path.suffix not in (".npy", ".parquet", LANCE):
         raise RankingError(f"{path}: vectors are written as .parquet, .lance or .npy")
@@ -94,7 +94,7 @@ def require_vector_file(path: Path) -> None:
 
 
 def parquet_batches(file: Path) -> Iterator[Any]:
-    """Yield the rows of a Parquet file as record batches, the first of them without rows."""
+    """Yield the rows of a Parquet file as record batches; the first batch has no rows."""
     with arrow("pyarrow.parquet").ParquetFile(file) as parquet:
         yield arrow().RecordBatch.from_pylist([], schema=parquet.schema_arrow)
         yield from parquet.iter_batches(_BLOCK)
