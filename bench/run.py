@@ -181,8 +181,8 @@ def benchmarks_page() -> str:
         "# Benchmarks\n\n`python3 make.py bench` writes this page; do not edit it. Timings vary "
         "between runs, so compare figures within one table only. The results are in "
         "`bench/results/` as JSON, with the commit and the fingerprint of the built-in model. A "
-        "section shows nothing where other work kept the machine busy, or where the built-in model "
-        "was an earlier one.\n"
+        "section is not shown if the machine was busy with other work, or if the built-in model "
+        "has changed since.\n"
     ]
     for name, (title, words) in SECTIONS.items():
         if shown := result(name):
