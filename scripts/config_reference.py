@@ -112,6 +112,8 @@ def _kind(value: dict[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     """Write a default as YAML would have it in one line; of sections what is not their default."""
+    if value == config.Augmentation.none():
+        return "none"
     if isinstance(value, BaseModel):
         inner = value.model_dump(mode="json", exclude_defaults=True)
         return "{" + ", ".join(f"{key}: {_text(each)}" for key, each in inner.items()) + "}"

@@ -61,7 +61,7 @@ def tiny(table: Path) -> Config:
             "licence": "CC0-1.0",
             "photos": [{"table": table}],
             "holdout": {"share": 0.4},
-            "views": {"input_size": 32, "per_product": 2},
+            "views": {"input_size": 32, "per_product": 2, "augmentation": "full"},
             "batch": {"products": 3, "views": 4},
             "network": {
                 "backbone": "imagenet:lite0", "random_weights": True, "frozen_stages": 5,

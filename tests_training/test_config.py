@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from shoplens.errors import DataError, MissingError
-from shoplens.training.config import Config, read_config
+from shoplens.training.config import Augmentation, Config, read_config
 
 SMALLEST = """
 name: small
@@ -54,9 +54,14 @@ averaging: {start_share: [0, 0.3]}
     assert config.averaging.start_share == (0, 0.3)
 
 
-def test_views_without_augmentation_have_a_word(tmp_path: Path) -> None:
+def test_photos_are_taken_as_they_are_unless_augmentation_is_asked_for(tmp_path: Path) -> None:
     config = read(tmp_path, SMALLEST + "views: {augmentation: none}\n")
     assert set(config.views.augmentation.model_dump().values()) == {0}
+    assert read(tmp_path, SMALLEST).views.augmentation == config.views.augmentation
+    full = read(tmp_path, SMALLEST + "views: {augmentation: full}\n")
+    assert full.views.augmentation == Augmentation()
+    milder = read(tmp_path, SMALLEST + "views: {augmentation: {blur: 0}}\n")
+    assert milder.views.augmentation == Augmentation(blur=0)
     assert "views.augmentation" in complaint(
         tmp_path, SMALLEST + "views: {augmentation: nothing}\n"
     )

@@ -10,7 +10,7 @@ from conftest import EXPORTER_WARNINGS
 
 from shoplens.errors import PhotoError
 from shoplens.records import Box
-from shoplens.training import config, views
+from shoplens.training import config, photo_views
 from shoplens.training.augment import Augmenter
 from shoplens.training.backbones import load_backbone
 from shoplens.training.config import Config
@@ -106,7 +106,7 @@ def test_a_stopped_making_goes_on_and_ends_the_same(
     network: Network,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(views, "_CHUNK", 10)
+    monkeypatch.setattr(photo_views, "_CHUNK", 10)
     draws = ProductSampler(products, config.Batch(products=8, views=6), 0).batch(0)
     expected = stored(tmp_path / "whole", products, augmenter, network).batch(draws)
 

@@ -62,7 +62,10 @@ class Batch(_Section):
 
 
 class Augmentation(_Section):
-    """How much views differ from their photo. Probabilities are per view."""
+    """How much views differ from their photo. It is off unless `views.augmentation` says so.
+
+    Probabilities are per view.
+    """
 
     foreground_cut: Share = 0.8
     """Probability that a product is cut from its plain background and pasted on clutter."""
@@ -115,13 +118,16 @@ class Views(_Section):
     per_product: Count = 4
     """Number of views that are precomputed for each product and domain if early stages are frozen.
     Each photo gets at least one."""
-    augmentation: Augmentation = Augmentation()
-    """How much views differ from their photo; `none` uses photos as they are."""
+    augmentation: Augmentation = Augmentation.none()
+    """How much views differ from their photo: `none` uses photos as they are, `full` takes the
+    defaults of the section below, and a section changes some of them."""
 
     @field_validator("augmentation", mode="before")
     @classmethod
-    def _none_is_a_word(cls, value: object) -> object:
-        return Augmentation.none() if value == "none" else value
+    def _words(cls, value: object) -> object:
+        if value == "none":
+            return Augmentation.none()
+        return Augmentation() if value == "full" else value
 
 
 class Network(_Section):
