@@ -5,6 +5,8 @@
     python3 make.py test         set up and run the tests
     python3 make.py check        lint and types
     python3 make.py wheel        build the wheel and try it in an environment of its own
+    python3 make.py coverage     run the tests and say what they reach; fails below the floor
+    python3 make.py release      build wheel and sdist and try them on the lowest and highest Python
     python3 make.py docs         build the documentation as a site, strictly (in site/)
     python3 make.py training     test training and export (installs torch, in .venv-training)
     python3 make.py ray          test Ray, Lance and OpenVINO (installs them, in .venv-ray)
@@ -24,6 +26,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -129,6 +133,64 @@ def try_install(package: Path, python: Path, folder: Path) -> None:
     run(python, ROOT / "tests" / "clean_install.py", package, folder=folder / "elsewhere")
 
 
+def coverage(arguments: list[str]) -> None:
+    """Run the tests and say which lines they reach, in processes that they start too.
+
+    What counts and the least share that passes are in pyproject.toml.
+    """
+    python = environment(".venv-coverage", ("dev", "coverage"))
+    run(python, "-m", "coverage", "erase")
+    run(python, "-m", "coverage", "run", "-m", "pytest", *arguments)
+    run(python, "-m", "coverage", "combine", "-q")
+    run(python, "-m", "coverage", "report")
+
+
+def release(arguments: list[str]) -> None:
+    """Build the wheel and the source archive, check them and try each; upload nothing.
+
+    The packages are in dist/ then. Each is tried in an environment of its own, on the lowest and
+    the highest Python that pyproject.toml names.
+    """
+    python = environment(".venv-release", ("release",))
+    with tempfile.TemporaryDirectory() as scratch:
+        built = Path(scratch) / "dist"
+        # The wheel is built from the source archive: both hold the same.
+        run(python, "-m", "build", "--outdir", built)
+        packages = sorted(built.iterdir())
+        run(python, "-m", "twine", "check", "--strict", *packages)
+        for interpreter in lowest_and_highest():
+            for package in packages:
+                folder = Path(tempfile.mkdtemp(dir=scratch))
+                run(interpreter, "-m", "venv", folder / "environment")
+                try_install(package, python_in(folder / "environment"), folder)
+        shutil.rmtree(ROOT / "dist", ignore_errors=True)
+        shutil.copytree(built, ROOT / "dist")
+    print("\n".join(f"dist/{package.name}" for package in packages))
+
+
+def lowest_and_highest() -> list[str]:
+    """Return the interpreters to try a release on; says which of them this machine lacks."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    minors = [int(minor) for minor in re.findall(r'Python :: 3\.(\d+)"', text)]
+    found = []
+    for minor in (min(minors), max(minors)):
+        name = f"python3.{minor}"
+        command = [name, "-c", "import sys; print(sys.executable)"]
+        # A name can be there and lead to nothing, as pyenv's do.
+        answer = (
+            subprocess.run(command, capture_output=True, text=True, check=False)
+            if shutil.which(name)
+            else None
+        )
+        if answer is not None and answer.returncode == 0:
+            found.append(answer.stdout.strip())
+        else:
+            print(f"SKIPPED: {name} is not on this machine, so the release is not tried on it")
+    if not found:
+        raise SystemExit("neither the lowest nor the highest Python is here to try a release on")
+    return found
+
+
 def docs(arguments: list[str]) -> None:
     """Build the site of the documentation; a broken link or an unexplained public name stops it."""
     # Its author's advertisement of a successor.
@@ -204,6 +266,8 @@ COMMANDS = {
         test,
         check,
         wheel,
+        coverage,
+        release,
         docs,
         training,
         ray,

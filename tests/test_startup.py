@@ -83,7 +83,7 @@ def imported_by(*words: str) -> set[str]:
 def test_help_and_version_import_no_command(words: list[str]) -> None:
     imported = imported_by(*words)
     assert "click" in imported
-    assert not imported & {"numpy", "PIL", "rich", "jinja2", "msgspec", "sqlite3"}
+    assert not imported & {"numpy", "PIL", "rich", "jinja2", "msgspec"}
     assert not {name for name in imported if name.startswith("shoplens.")} - {
         "shoplens._version", "shoplens.cli", "shoplens.cli.challenge", "shoplens.cli.commands",
         "shoplens.cli.interrupts", "shoplens.cli.lazy", "shoplens.cli.library_warnings",
@@ -148,12 +148,17 @@ def test_a_reader_that_stops_early_is_no_error() -> None:
     assert result.returncode == 1
 
 
-def test_the_version_is_told_at_once() -> None:
-    command = [sys.executable, "-m", "shoplens", "--version"]
+def fastest(*words: str) -> float:
+    """Return the seconds of the fastest of a few runs of Python."""
     seconds = []
     for _ in range(5):
         started = time.perf_counter()
-        subprocess.run(command, capture_output=True, check=True)
+        subprocess.run([sys.executable, *words], capture_output=True, check=True)
         seconds.append(time.perf_counter() - started)
-    # 0.2 s on a machine that does nothing else, against 1 s with every command imported.
-    assert min(seconds) < 0.6
+    return min(seconds)
+
+
+def test_the_version_is_told_at_once() -> None:
+    # 0.2 s on a machine that does nothing else, against 1 s with every command imported. Half of it
+    # is click, which says how busy this machine is.
+    assert fastest("-m", "shoplens", "--version") < 2 * fastest("-c", "import click") + 0.1
