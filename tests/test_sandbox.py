@@ -25,7 +25,7 @@ from shoplens.challenge.sandbox.staging import (
     stage_submission,
     work_folder,
 )
-from shoplens.challenge.sandbox.supervision import Program, _Run
+from shoplens.challenge.sandbox.supervision import Program, Supervisor
 from shoplens.challenge.sandbox.view import View
 from shoplens.datasets.dataset import read_dataset
 from shoplens.errors import ShoplensError
@@ -213,7 +213,7 @@ class TestCores:
 @on_linux
 def test_what_a_program_tells_is_bounded(tmp_path: Path) -> None:
     program = Program([], {}, "/")
-    run = _Run(program, None, tmp_path / "answer", Limits(), Groups(), [0], lambda _: None)
+    run = Supervisor(program, None, tmp_path / "answer", Limits(), Groups(), [0], lambda _: None)
     reading, writing = os.pipe()
     try:
         for _ in range(300):
@@ -343,7 +343,7 @@ def test_a_launch_survives_its_json() -> None:
     assert Launch.from_json(launch.to_json()) == launch
 
 
-def test_the_entry_program_stands_alone() -> None:
+def test_the_program_inside_stands_alone() -> None:
     tree = ast.parse(Path(inside.__file__).read_text(encoding="utf-8"))
     names = {
         name.partition(".")[0]

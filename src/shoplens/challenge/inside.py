@@ -71,7 +71,7 @@ class Pipe:
 
 
 def send(answer: object) -> None:
-    """Send the answer; what is no array of plain values is told instead."""
+    """Send the answer; if it is not an array of plain values, say so instead."""
     import numpy as np  # noqa: PLC0415 - only now: importing it is the submission's time.
 
     if answer is None:
@@ -82,7 +82,7 @@ def send(answer: object) -> None:
         if array.dtype.hasobject:
             raise ValueError("it holds Python objects")
     except (ValueError, TypeError) as error:
-        tell(refused=f"{type(answer).__name__} is no array of numbers: {error}"[:SHOWN])
+        tell(refused=f"{type(answer).__name__} is not an array of numbers: {error}"[:SHOWN])
         return
     np.lib.format.write_array(Pipe(), array, allow_pickle=False)
     tell(phase="end")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import functools
 import json
 import os
@@ -13,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from numpy.lib.format import MAGIC_PREFIX
 
@@ -32,6 +31,7 @@ from shoplens.challenge.sandbox.staging import (
 from shoplens.challenge.sandbox.supervision import Isolation, Outcome, Program, supervise
 from shoplens.challenge.sandbox.view import DATA, SCRATCH, SUBMISSION, View
 from shoplens.challenge.submission import Submission, read_submission
+from shoplens.challenge.verdict import Verdict, phases_of, safe_log, verdict_of
 from shoplens.datasets.dataset import Dataset, read_dataset
 from shoplens.errors import DataError, MissingError, RankingError, ShoplensError
 from shoplens.evaluation.scores import Scores, evaluate
@@ -41,35 +41,19 @@ from shoplens.runs import RECORD, save_run
 
 __all__ = ["ChallengeRun", "Limits", "run_submission"]
 
-Verdict = Literal[
-    "ok", "time_limit", "memory_limit", "output_limit", "process_limit",
-    "invalid_answer", "crashed", "no_answer", "cannot_start",
-]  # fmt: skip
-
-PHASES = ("import", "construct", "predict", "answer")
-"""What a submission goes through, as its entry program tells."""
-
 _ENTRY = str(Path(inside.__file__).resolve())
 _BUDGET = Limits()
-_SHOWN = 500
-"""Characters of a text of the submission's that are shown outside its log."""
-_BUILT_IN = frozenset(
-    name
-    for name, value in vars(builtins).items()
-    if isinstance(value, type) and issubclass(value, BaseException)
-)
-_OWN_EXCEPTION = "an exception that is not built into Python"
 
 
 @dataclass(frozen=True, slots=True)
 class ChallengeRun:
-    """What became of a submission."""
+    """How one run of a submission ended."""
 
     verdict: Verdict
     reason: str
     """One line; empty when the verdict is ok."""
     phases: Mapping[str, float]
-    """Seconds by phase. How the submission's own time divides into its phases is its own word."""
+    """Seconds by phase. The submission itself says when its own phases begin."""
     wall_seconds: float
     """From the start of its interpreter to its end."""
     cpu_seconds: float
@@ -77,18 +61,18 @@ class ChallengeRun:
     """10^6 bytes of all its processes and of its scratch files."""
     enforced: tuple[str, ...]
     not_enforced: tuple[str, ...]
-    """Which limits were enforced, and which were not: sentences."""
+    """Which limits were enforced, and which were not, one sentence each."""
     findings: tuple[Finding, ...]
     scores: Scores | None
     """None unless the verdict is ok and the data have a ground truth."""
     log: str
     """What the submission's team may read."""
     full_log: bytes
-    """All that it printed."""
+    """Everything that it printed."""
     n_queries: int
     n_gallery: int
     private: bool = False
-    """Whether the data are private: then what could carry them out is withheld."""
+    """Whether the data are private: then what could carry them out is left out."""
     notes: tuple[str, ...] = ()
     """What the submission asked for and did not get, a sentence each."""
     relaxed_pins: tuple[RelaxedPin, ...] = ()
@@ -180,19 +164,21 @@ def run_submission(
         data: a test set; scored where it has a ground truth.
         limits: what the submission may use.
         policy: how strictly its answer is checked, see `shoplens.answers.answer`.
-        python: the interpreter of its environment; None takes this one.
+        python: the interpreter of its environment; None for the one that runs this.
         relaxed_pins: what that environment holds in another version than asked for; the record
             says so.
-        isolation: `required` refuses to run where namespaces cannot be had, `none` does without.
-        private: withhold from the record what could carry the data out: all that was printed, the
-            words of errors, values of the answer.
-        progress: told of photos made ready, and of seconds run.
+        isolation: `required` refuses to run without namespaces, `none` does not use them, `auto`
+            uses them where the machine grants them.
+        private: leave out of the record what could carry the data out: everything printed, the
+            messages of errors, and values of the answer.
+        progress: called with the number of photos made ready, and with the seconds run.
 
     Returns:
-        A `ChallengeRun`; a submission at fault is a verdict, not an exception.
+        A `ChallengeRun`. A fault of the submission is a verdict, not an exception.
 
     Raises:
-        ShoplensError: isolation is required and cannot be had; the data cannot be made ready.
+        ShoplensError: isolation is required and the machine does not grant it, or the data cannot
+            be made ready.
         DataError: the test set is faulty.
     """
     dataset = data if isinstance(data, Dataset) else read_dataset(data)
@@ -244,7 +230,7 @@ def run_submission(
             isolation,
             lambda seconds: progress("run", int(seconds), int(limits.seconds)),
         )
-        phases.update(_phases(outcome))
+        phases.update(phases_of(outcome))
         run = _judge(read, dataset, outcome, phases, work / "answer.npy", policy, private)
         notes = (*run.notes, *map(str, relaxed_pins))
         return replace(run, notes=notes, relaxed_pins=tuple(relaxed_pins))
@@ -310,21 +296,6 @@ def _not_started(reason: str, dataset: Dataset, private: bool) -> ChallengeRun:
     )  # fmt: skip
 
 
-def _phases(outcome: Outcome) -> dict[str, float]:
-    """Return the seconds of each phase, by when the entry program told of it."""
-    marks = [("start", 0.0)]
-    for seconds, message in outcome.messages:
-        name = message.get("phase")
-        if name in (*PHASES, "end") and name not in dict(marks):
-            marks.append((name, seconds))
-    ends = [seconds for _, seconds in marks[1:]] + [outcome.wall_seconds]
-    return {
-        name: end - begin
-        for (name, begin), end in zip(marks, ends, strict=True)
-        if name != "end" and end >= begin
-    }
-
-
 def _judge(
     submission: Submission,
     dataset: Dataset,
@@ -334,7 +305,7 @@ def _judge(
     policy: Policy,
     private: bool,
 ) -> ChallengeRun:
-    verdict, reason = _verdict(outcome, private)
+    verdict, reason = verdict_of(outcome, private)
     checked: CheckedAnswer | None = None
     scores: Scores | None = None
     if verdict == "ok":
@@ -351,7 +322,7 @@ def _judge(
             if private:
                 found = checked.findings if checked else ()
                 codes = [finding.code for finding in found if finding.level == "error"]
-                reason = ", ".join(codes) or "no array of numbers"
+                reason = ", ".join(codes) or "not an array of numbers"
         phases["check"] = time.monotonic() - started
     if checked is not None and checked.ranking is not None and dataset.has_products:
         started = time.monotonic()
@@ -376,7 +347,7 @@ def _judge(
         tuple(outcome.not_enforced),
         checked.findings if checked is not None else (),
         scores,
-        _safe_log(outcome) if private else outcome.log.decode(errors="replace"),
+        safe_log(outcome) if private else outcome.log.decode(errors="replace"),
         outcome.log,
         len(dataset.queries),
         len(dataset.gallery),
@@ -389,59 +360,4 @@ def _require_array(answer: Path) -> None:
     """Refuse what the entry program cannot have sent."""
     with answer.open("rb") as stream:
         if stream.read(len(MAGIC_PREFIX)) != MAGIC_PREFIX:
-            raise RankingError("what was sent is no array (.npy)")
-
-
-def _verdict(outcome: Outcome, private: bool) -> tuple[Verdict, str]:
-    """Say how a run ended, its answer not yet looked at."""
-    if outcome.failure is not None:
-        return "cannot_start", outcome.failure
-    if outcome.exceeded is not None:
-        return outcome.exceeded, outcome.detail
-    told = {key: value for _, message in outcome.messages for key, value in message.items()}
-    where = told.get("phase") if told.get("phase") in PHASES else "start"
-    if outcome.code:
-        kinds: dict[str, tuple[Verdict, str]] = {
-            "memory": ("memory_limit", "it asked for more memory than there is"),
-            "disk": ("output_limit", "it wrote more files than its scratch folder holds"),
-            "processes": ("process_limit", "it could start no more processes or threads"),
-        }
-        kind = told.get("kind")
-        if isinstance(kind, str) and kind in kinds:
-            return kinds[kind]
-        if outcome.scratch_full:
-            return kinds["disk"]
-        return "crashed", f"{where}: {_ending(outcome.code, told, private)}"
-    if "refused" in told:
-        return "invalid_answer", "no array of numbers" if private else _text(told["refused"])
-    if "no_answer" in told:
-        return "no_answer", "predict_product_ranks returned None"
-    if not outcome.answer_bytes:
-        return "no_answer", f"it ended in {where}"
-    return "ok", ""
-
-
-def _ending(code: int, told: Mapping[str, Any], private: bool) -> str:
-    if code < 0:
-        return f"killed by signal {-code}"
-    name = told.get("error")
-    if not isinstance(name, str):
-        return f"it left with exit code {code}"
-    if private:
-        # A class may be made on the spot, with a name that carries the data.
-        return name if name in _BUILT_IN else _OWN_EXCEPTION
-    text = _text(told.get("text"))
-    return f"{_text(name)}: {text}" if text else _text(name)
-
-
-def _text(value: object) -> str:
-    """Return one printable line."""
-    line = " ".join(str(value or "").split())[:_SHOWN]
-    return "".join(c if c.isprintable() else "?" for c in line)
-
-
-def _safe_log(outcome: Outcome) -> str:
-    """Return what a team may read of a run on private data: what it said to be shown, bounded."""
-    told = [_text(message["message"]) for _, message in outcome.messages if "message" in message]
-    lines = ["What was printed is withheld: the data are private."]
-    return "\n".join(lines + [f"raise_aicrowd_error: {text}" for text in told[:1]]) + "\n"
+            raise RankingError("what was sent is not an array (.npy)")

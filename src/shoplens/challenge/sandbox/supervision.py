@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from shoplens.challenge.sandbox.filter import can_filter
+from shoplens.challenge.sandbox.enforcement import LOOK_EVERY, state_enforcement
 from shoplens.challenge.sandbox.groups import Groups, make_groups
 from shoplens.challenge.sandbox.launcher import Launch
 from shoplens.challenge.sandbox.limits import Limits
@@ -36,7 +36,6 @@ Exceeded = Literal["time_limit", "memory_limit", "process_limit", "output_limit"
 
 _PACKAGES = str(Path(__file__).resolve().parents[3])
 """The folder that holds the package shoplens."""
-_LOOK_EVERY = 0.05
 _SETUP_SECONDS = 30.0
 _LINGER_SECONDS = 0.5
 """How long pipes are read after the launcher has ended: what held them has been killed."""
@@ -123,11 +122,11 @@ def _supervise(
         refusal = f"{sys.platform} has none"
     if not refusal:
         with make_groups(limits, cpus) as groups:
-            run = _Run(inside, view, answer, limits, groups, cpus, tick)
-            outcome = run.to_end()
-            refusal = run.refusal
+            supervisor = Supervisor(inside, view, answer, limits, groups, cpus, tick)
+            outcome = supervisor.to_end()
+            refusal = supervisor.refusal
         if not refusal:
-            _state(outcome, limits, groups, cpus, refusal)
+            state_enforcement(outcome.enforced, outcome.not_enforced, limits, groups, cpus, refusal)
             return outcome
     if isolation == "required":
         raise ShoplensError(
@@ -135,13 +134,13 @@ def _supervise(
             "docs/sandbox.md says what is needed"
         )
     with make_groups(limits, cpus) as groups:
-        outcome = _Run(plain(), None, answer, limits, groups, cpus, tick).to_end()
-    _state(outcome, limits, groups, cpus, refusal)
+        outcome = Supervisor(plain(), None, answer, limits, groups, cpus, tick).to_end()
+    state_enforcement(outcome.enforced, outcome.not_enforced, limits, groups, cpus, refusal)
     return outcome
 
 
-class _Run:
-    """One launcher and all that comes of it."""
+class Supervisor:
+    """Watches one launcher, with the program that it starts."""
 
     def __init__(
         self,
@@ -240,7 +239,7 @@ class _Run:
                 os.set_blocking(number, False)
                 selector.register(number, selectors.EVENT_READ, name)
             while selector.get_map():
-                for key, _ in selector.select(_LOOK_EVERY):
+                for key, _ in selector.select(LOOK_EVERY):
                     if not self._read(key.data, key.fd, sink):
                         selector.unregister(key.fd)
                 now = time.monotonic()
@@ -249,7 +248,7 @@ class _Run:
                 if self._started is None and now > setup_until:
                     self.outcome.failure = f"it was not set up within {_SETUP_SECONDS:.0f} s"
                     return
-                if self._started is not None and now - looked >= _LOOK_EVERY:
+                if self._started is not None and now - looked >= LOOK_EVERY:
                     looked = now
                     self._look(launcher.pid, now - self._started)
                 if gone_at is None and launcher.poll() is not None:
@@ -374,53 +373,3 @@ def _lines(buffer: bytearray) -> list[bytes]:
 def _close(number: int) -> None:
     with suppress(OSError):
         os.close(number)
-
-
-def _state(
-    outcome: Outcome, limits: Limits, groups: Groups, cpus: Sequence[int], refusal: str
-) -> None:
-    """Write down what was enforced, by what, and what was not."""
-    yes, no = outcome.enforced, outcome.not_enforced
-    yes.append(f"time: {limits.seconds:g} s")
-    yes.append(f"output: {limits.log_mb:,} MB printed, an answer of {limits.output_mb:,} MB")
-    if limits.memory_mb is None:
-        no.append("memory: no limit was set")
-    elif "memory" in groups.bounded:
-        yes.append(f"memory: {limits.memory_mb:,} MB (control group)")
-    else:
-        no.append(
-            f"memory: no control group could be made; {limits.memory_mb:,} MB was looked after "
-            f"every {_LOOK_EVERY} s, so a burst can pass"
-        )
-    if "processes" in groups.bounded:
-        yes.append(f"processes: {limits.processes:,} (control group)")
-    elif not refusal:
-        yes.append(f"processes: {limits.processes:,} (resource limit)")
-    else:
-        no.append(f"processes: {limits.processes:,} was looked after every {_LOOK_EVERY} s")
-    if limits.cpus is None or "cpus" in groups.bounded:
-        yes.append(f"processors: {len(cpus)}" + (" (control group)" if groups.bounded else ""))
-    else:
-        no.append(f"processors: {len(cpus)} by affinity, which a process can change")
-    if limits.cpus is not None and len(cpus) < limits.cpus:
-        no.append(f"processors: {limits.cpus} were granted, this machine has {len(cpus)}")
-    filtered = "system calls: sockets beyond files and the Internet, key rings and io_uring refused"
-    if not can_filter():
-        no.append("system calls: no filter for this processor; vsock and key rings are open")
-    elif not no or not no[0].startswith("system calls"):
-        yes.append(filtered)
-    apart = (
-        "network: none",
-        "files: its own folder, the data without labels, its Python and the system's programs",
-        f"scratch files: {limits.scratch_mb:,} MB in memory, {limits.scratch_files:,} files",
-        "processes of others are out of sight; its own end with it",
-        "privileges: none, and none to be had",
-    )
-    if not refusal:
-        yes.extend(apart)
-    else:
-        no.append(f"namespaces: {refusal}")
-        no.append("network: open")
-        no.append("files: all that its user can read and write, labels that lie there included")
-        no.append("scratch files: no limit")
-        no.append("processes: it can signal others of its user")
