@@ -76,11 +76,11 @@ def compare(
     remote: bool,
     json_file: str | None,
 ) -> None:
-    """Say whether runs differ: paired by query, tested by product, corrected for several.
+    """Test whether runs differ: paired by query, clustered by product, corrected for several tests.
 
     RUN... are two or more run folders, or rankings (.npz, .npy, .csv) together with --data. All
-    must be of the same test set. The first is the one that the others are held against in the
-    queries shown. The tests are explained in docs/reports.md.
+    must be of the same test set. The queries shown compare the others with the first run.
+    docs/reports.md explains the tests.
 
     \b
     Example:

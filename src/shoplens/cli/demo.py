@@ -42,7 +42,7 @@ from shoplens.report import show_ranking, write_page
     type=click.IntRange(min=1),
     default=8,
     show_default=True,
-    help="How many results to show a query.",
+    help="How many results to show for each query.",
 )
 @click.option(
     "--queries",

@@ -56,11 +56,10 @@ def embed(
     remote: bool,
     json_file: str | None,
 ) -> None:
-    """Turn the photos of GALLERY into vectors, in a file.
+    """Embed the photos of GALLERY into a file of vectors.
 
-    Stopped at any moment, the same command goes on where it was: photos that were embedded before,
-    under whatever name, are taken from the cache. Photos that cannot be used are counted by reason
-    and shift no row.
+    If the command is stopped, run it again to resume: photos that were embedded before come from
+    the cache. Photos that cannot be used are counted by reason and do not shift other rows.
 
     \b
     Example:

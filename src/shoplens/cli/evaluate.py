@@ -55,9 +55,9 @@ def _known_metrics(
 @click.option(
     "--policy",
     type=click.Choice(["strict", "lenient"]),
-    help="What to forgive in --ranks. strict: nothing, as the challenge's scoring code. lenient: "
-    "as its documentation, columns past 1000 and repeats are dropped. Without it, only more or "
-    "fewer columns than a full answer has.",
+    help="How to treat faults in --ranks. strict: refuse them, as the challenge's scoring code. "
+    "lenient: drop columns after the 1000th and repeats, as its documentation. By default, only "
+    "another number of columns is accepted.",
 )
 @click.option(
     "--metric",
@@ -90,7 +90,7 @@ def evaluate(
 ) -> None:
     """Score a ranking of a dataset with ground truth: mAP@1000 and more, with intervals.
 
-    Without --ranks the dataset is embedded and ranked first. Intervals are 95 % bootstrap
+    Without --ranks, the dataset is embedded and ranked first. Intervals are 95 % bootstrap
     intervals that resample products. Queries whose product has no gallery photo are left out of
     every mean and counted. The definitions are in docs/metrics.md.
 

@@ -38,7 +38,8 @@ json_option = click.option(
     "json_file",
     metavar="FILE",
     callback=writable,
-    help="Write the result as JSON to FILE; - is standard output (then nothing else goes there).",
+    help="Write the result as JSON to FILE. With - it goes to standard output, "
+    "and nothing else does.",
 )
 
 boxes_option = click.option(
@@ -47,7 +48,7 @@ boxes_option = click.option(
     type=click.Choice(["upright", "stored"]),
     default="upright",
     show_default=True,
-    help="What box pixels count: the photo after its EXIF turn, or as stored in the file.",
+    help="Whether boxes refer to the photo after its EXIF turn or to the pixels as stored.",
 )
 
 columns_option = click.option(
@@ -56,7 +57,7 @@ columns_option = click.option(
     multiple=True,
     metavar="OURS=THEIRS",
     callback=lambda c, p, v: _columns(v),
-    help="A table's own name for a column, as in img_path=file; repeatable. For ids, "
+    help="The name of a column in your table, as in img_path=file; repeatable. For ids, "
     "OURS=@row numbers the rows from 0.",
 )
 
@@ -64,27 +65,27 @@ workers_option = click.option(
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Threads that work side by side; by default one for each usable core.",
+    help="Number of threads; by default one per usable core.",
 )
 
 remote_option = click.option(
     "--remote",
     is_flag=True,
-    help="Let a table's img_path name URLs, and fetch them (extra [remote]).",
+    help="Allow URLs in the table's img_path, and fetch them (extra [remote]).",
 )
 
 gallery_vectors_option = click.option(
     "--gallery-vectors",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Take the gallery's vectors from a .parquet or .npy file instead of embedding.",
+    help="Read the gallery's vectors from a .parquet or .npy file instead of embedding.",
 )
 
 query_vectors_option = click.option(
     "--query-vectors",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Take the queries' vectors from a .parquet or .npy file instead of embedding.",
+    help="Read the queries' vectors from a .parquet or .npy file instead of embedding.",
 )
 
 
@@ -133,14 +134,14 @@ _EMBEDDING_OPTIONS = (
         default=DEFAULT_MODEL,
         metavar="NAME_OR_PATH",
         show_default=True,
-        help="A model by name (see `shoplens models`), or a folder or zip with model.onnx and "
+        help="The name of a model (see `shoplens models`), or a folder or zip with model.onnx and "
         "recipe.json.",
     ),
     click.option(
         "--dimension",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Use the leading N components of vectors, where the model was trained for it (see "
+        help="Use only the first N components of vectors, if the model was trained for it (see "
         "`shoplens models`).",
     ),
     click.option(
@@ -149,8 +150,8 @@ _EMBEDDING_OPTIONS = (
         metavar="NAME",
         show_default=True,
         help="cpu; openvino or openvino:bf16, about twice as fast on processors that have bfloat16 "
-        "(extra [openvino]); cuda, cuda:1, or several graphics processors: cuda:0,1 (needs "
-        "onnxruntime-gpu in place of onnxruntime).",
+        "(extra [openvino]); cuda, cuda:1, or several GPUs: cuda:0,1 (needs "
+        "onnxruntime-gpu instead of onnxruntime).",
     ),
     workers_option,
     click.option(
@@ -158,19 +159,18 @@ _EMBEDDING_OPTIONS = (
         "use_cache",
         default=True,
         show_default=True,
-        help="Keep vectors, and take those of photos that were embedded before (see `shoplens "
-        "cache`).",
+        help="Read vectors from the cache and write new ones to it (see `shoplens cache`).",
     ),
     click.option(
         "--retry-failed",
         is_flag=True,
-        help="Decode again the photos that the cache says cannot be used.",
+        help="Try photos again that the cache has marked as unusable.",
     ),
     click.option(
         "--max-failures",
         metavar="N|P%",
         callback=_failure_limit,
-        help="Stop when more than N photos, or P % of them, have failed.",
+        help="Stop if more than N photos, or P % of them, have failed.",
     ),
 )
 

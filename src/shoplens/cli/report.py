@@ -56,13 +56,13 @@ from shoplens.report import SamePicture, read_categories, report_run, write_run_
     type=click.IntRange(min=1, max=50),
     default=8,
     show_default=True,
-    help="How many results to show a query.",
+    help="How many results to show for each query.",
 )
 @click.option(
     "--duplicates/--no-duplicates",
     default=True,
     show_default=True,
-    help="Look for photos that show the same picture; every photo is read for it.",
+    help="Look for photos that show the same picture; this reads every photo.",
 )
 @boxes_option
 @columns_option
@@ -81,11 +81,11 @@ def report(
     remote: bool,
     json_file: str | None,
 ) -> None:
-    """Write a page about a run: scores, where it works, its best and worst queries, the data.
+    """Write a page about a run: scores, strengths, best and worst queries, data.
 
     RUN is a run folder (`shoplens challenge run --out` writes one), or a ranking (.npz, .npy, .csv)
-    together with --data. The page is one file that needs nothing else. What its figures say is
-    in docs/reports.md.
+    together with --data. The page is one self-contained file. docs/reports.md explains its
+    figures.
 
     \b
     Example:

@@ -16,7 +16,7 @@ category_option = click.option(
     "--category",
     metavar="COLUMN",
     help="The column of the gallery's or the queries' table with the products' categories; by "
-    "default `category`, where there is one.",
+    "default `category`, if it exists.",
 )
 
 
