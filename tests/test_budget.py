@@ -5,13 +5,13 @@ import threading
 import time
 
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from shoplens.errors import ShoplensError
 from shoplens.parallel import parallel_map
 from shoplens.pixels import budget as room
 from shoplens.pixels.budget import PixelBudget, pixel_budget
-from shoplens.pixels.decoding import decode, decoding
+from shoplens.pixels.decoding import decode, decoding, read_size
 
 
 class Watched:
@@ -111,8 +111,49 @@ def test_photos_are_decoded_within_the_budget(monkeypatch: pytest.MonkeyPatch) -
     decode(stream.getvalue())
 
 
+def test_no_pixels_are_decoded_while_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow decodes a PNG when it is asked for EXIF."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stream = io.BytesIO()
+    Image.new("RGB", (100, 50), "red").save(stream, "PNG", exif=exif)
+    watched = Watched(5_000)
+    monkeypatch.setattr("shoplens.pixels.decoding.pixel_budget", lambda: watched.budget)
+    loaded: list[str] = []
+    load = PngImagePlugin.PngImageFile.load
+
+    def told(image: PngImagePlugin.PngImageFile) -> object:
+        loaded.append(threading.current_thread().name)
+        return load(image)
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", told)
+    waiting = threading.Thread(target=decode, args=(stream.getvalue(),))
+    with watched.budget.hold(5_000):
+        waiting.start()
+        while not watched.budget._line:
+            time.sleep(0.001)
+        assert not loaded
+    waiting.join(20)
+    assert loaded
+
+
+def test_a_size_is_read_without_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (100, 50), "red").save(stream, "PNG")
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", None)
+    assert read_size(stream.getvalue()) == (100, 50)
+
+
+def test_threads_that_ask_at_once_share_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "usable_cores", lambda: time.sleep(0.05) or 1)
+    room._chosen_budget.cache_clear()
+    found = list(parallel_map(lambda _: pixel_budget(), range(8), workers=8))
+    room._chosen_budget.cache_clear()
+    assert len(set(map(id, found))) == 1
+
+
 def test_the_environment_sets_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = pixel_budget.__wrapped__
+    chosen = room._chosen_budget.__wrapped__
     monkeypatch.setenv(room.VARIABLE, "1000000")
     assert chosen().pixels == 1_000_000
     for wrong in ("", "0", "-1", "1e6", "many"):

@@ -83,7 +83,7 @@ def kind_and_turn(data: bytes) -> tuple[str, int]:
     """
     image = open_image(data)
     kind = "JPEG" if image.format == "MPO" else image.format or ""
-    return kind, orientation(image)
+    return kind, orientation(image, data)
 
 
 def _minimal_exif(turn: int) -> bytes:

@@ -22,6 +22,8 @@ VARIABLE = "SHOPLENS_PIXEL_BUDGET"
 _PER_CORE = 16_000_000
 """Room for a photo of a phone on every core, at full scale."""
 
+_making = threading.Lock()
+
 
 class PixelBudget:
     """A number of pixels that threads share. Who asks for more than is left waits in line."""
@@ -68,7 +70,6 @@ class PixelBudget:
                 self._changed.notify_all()
 
 
-@cache
 def pixel_budget() -> PixelBudget:
     """Return the budget of this process.
 
@@ -77,6 +78,12 @@ def pixel_budget() -> PixelBudget:
 
     Raises `ShoplensError` when the variable is not a positive whole number.
     """
+    with _making:  # Threads that ask at once must not get one each.
+        return _chosen_budget()
+
+
+@cache
+def _chosen_budget() -> PixelBudget:
     chosen = os.environ.get(VARIABLE)
     if chosen is None:
         return PixelBudget(max(MAX_PIXELS, _PER_CORE * usable_cores()))

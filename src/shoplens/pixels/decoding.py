@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -136,27 +136,33 @@ def decoding(
     """
     image = open_image(data, max_pixels)
     stored = stored_size(image)
-    turn = orientation(image)
-    size = stored if turn < 5 else (stored[1], stored[0])
-    region, clipped = None, False
-    if box is not None:
-        upright = _turn_box(box, turn, stored) if box_frame == "stored" else box
-        region, clipped = upright.clip(size), not upright.is_within(size)
-    shrink = 1
+    n_pixels = stored[0] * stored[1]
     is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
-    if target is not None and (is_jpeg or stored[0] * stored[1] > REDUCED_ABOVE):
-        sides = size if region is None else (region.width, region.height)
-        length = max(sides) if target_side == "longer" else min(sides)
-        # The shorter side of the picture must keep a pixel: a strip may be 20,000 x 4.
-        room = min(length / (target * OVERSAMPLING), *stored)
-        shrink = _shrink(room, turn, stored)
-    # libjpeg keeps all of a progressive JPEG, at whatever scale it is wanted.
-    all_at_once = not is_jpeg or "progressive" in image.info
-    n_pixels = stored[0] * stored[1] // (1 if all_at_once else shrink**2)
-    with pixel_budget().hold(n_pixels):
+    with ExitStack() as held:
+        if not is_jpeg:
+            # Before the orientation is read: for that Pillow may decode a PNG.
+            held.enter_context(pixel_budget().hold(n_pixels))
+        turn = orientation(image, data)
+        size = stored if turn < 5 else (stored[1], stored[0])
+        region, clipped = None, False
+        if box is not None:
+            upright = _turn_box(box, turn, stored) if box_frame == "stored" else box
+            region, clipped = upright.clip(size), not upright.is_within(size)
+        shrink = 1
+        if target is not None and (is_jpeg or n_pixels > REDUCED_ABOVE):
+            sides = size if region is None else (region.width, region.height)
+            length = max(sides) if target_side == "longer" else min(sides)
+            # The shorter side of the picture must keep a pixel: a strip may be 20,000 x 4.
+            room = min(length / (target * OVERSAMPLING), *stored)
+            shrink = _shrink(room, turn, stored)
+        if is_jpeg:
+            # libjpeg keeps all of a progressive JPEG, at whatever scale it is wanted.
+            share = 1 if "progressive" in image.info else shrink**2
+            held.enter_context(pixel_budget().hold(n_pixels // share))
         pixels = _load(image, shrink, data)
         if turn in _TURNS and image.format != "TIFF":  # Pillow turns TIFFs itself.
             pixels = pixels.transpose(_TURNS[turn])
+        del image  # Where it was reduced, its own pixels are not needed any more.
         yield Decoded(pixels, size, 1 / shrink, region, clipped)
 
 
@@ -194,7 +200,7 @@ def read_size(data: bytes, frame: BoxFrame = "upright") -> tuple[int, int]:
     """
     image = open_image(data)
     width, height = stored_size(image)
-    turned = frame == "upright" and orientation(image) >= 5
+    turned = frame == "upright" and orientation(image, data) >= 5
     return (height, width) if turned else (width, height)
 
 

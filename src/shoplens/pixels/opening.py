@@ -27,6 +27,9 @@ _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 _AVIF_BRANDS = {b"avif", b"avis"}
 """The brands in the first box of a file, which say what kind of file it is."""
 
+_PNG_EXIF = (b"eXIf", b"exif", b"xmp")
+"""One of these is in every PNG whose metadata may hold an orientation."""
+
 DECODE_ERRORS = (
     OSError,
     SyntaxError,
@@ -88,10 +91,17 @@ def stored_size(image: ImageFile.ImageFile) -> tuple[int, int]:
         raise PhotoError("corrupt", f"damaged header: {error}") from error
 
 
-def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation that brings the stored pixels upright: 1 to 8, 1 for none."""
+def orientation(image: Image.Image, data: bytes) -> int:
+    """Return the EXIF orientation that brings the stored pixels upright: 1 to 8, 1 for none.
+
+    Args:
+        image: a photo that was opened.
+        data: its bytes.
+    """
     if image.format == "HEIF":
         return 1  # Its decoder has turned it; the same turn in EXIF is only a copy.
+    if image.format == "PNG" and not any(mark in data for mark in _PNG_EXIF):
+        return 1  # Pillow would decode the pixels, to see whether EXIF follows them.
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except DECODE_ERRORS:
