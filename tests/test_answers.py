@@ -189,7 +189,7 @@ def test_columns_past_1000_are_dropped_before_repeats() -> None:
     queries = QUERIES[:1]
     strict = check(row[None], "strict", gallery, queries)
     assert codes(strict) == ["columns", "repeat"]
-    assert "1100 columns, a full one 1000" in strict.findings[0].text
+    assert "1100 columns, a full answer has 1000" in strict.findings[0].text
     ranking = check(row[None], "lenient", gallery, queries).require()
     assert ranking.ids.shape == (1, 1000)
     np.testing.assert_array_equal(ranking.ids[0, :999], np.delete(row[:1000], 1))
@@ -427,10 +427,10 @@ def test_rows_are_put_in_the_order_of_the_queries(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "place"), [
-    ("30,20\n5,x\n", r"line 2, column 2: 'x' is no number"),
+    ("30,20\n5,x\n", r"line 2, column 2: 'x' is not a number"),
     (",0,1\n0,30,20\n", None),
-    ("rank1,rank2\n30,20\n", r"line 1, column 1: 'rank1' is no number"),
-    ("30;20\n5;7\n", r"line 1, column 1: '30;20' is no number"),
+    ("rank1,rank2\n30,20\n", r"line 1, column 1: 'rank1' is not a number"),
+    ("30;20\n5;7\n", r"line 1, column 1: '30;20' is not a number"),
 ])  # fmt: skip
 def test_what_is_no_number_is_named_with_its_place(
     tmp_path: Path, text: str, place: str | None
@@ -475,9 +475,9 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe1,2")
     with pytest.raises(RankingError, match=r"a\.csv is not an answer"):
         read_answer(tmp_path / "a.csv")
-    with pytest.raises(MissingError, match="not there"):
+    with pytest.raises(MissingError, match="no answer file"):
         read_answer(tmp_path / "none.npy")
-    with pytest.raises(MissingError, match="not there"):
+    with pytest.raises(MissingError, match="no answer file"):
         read_answer(tmp_path)
 
 
@@ -497,7 +497,7 @@ def test_a_file_that_unpacks_to_too_much_is_refused_unread(
 @pytest.mark.skipif(sys.platform == "win32", reason="no named pipes")
 def test_a_pipe_is_no_answer(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.npy")
-    with pytest.raises(MissingError, match="not there"):
+    with pytest.raises(MissingError, match="no answer file"):
         read_answer(tmp_path / "a.npy")
 
 
@@ -545,7 +545,7 @@ def test_strict_wants_full_rows(run: Run, data: Path, tmp_path: Path) -> None:
     assert run("evaluate", data, "--ranks", tmp_path / "r.npy").code == 0
     result = run("evaluate", data, "--ranks", tmp_path / "r.npy", "--policy", "strict")
     assert result.code == 1
-    assert "has 3 columns, a full one 5" in result.err
+    assert "has 3 columns, a full answer has 5" in result.err
 
 
 def test_a_csv_scores_as_the_same_array(run: Run, data: Path, tmp_path: Path) -> None:

@@ -822,4 +822,4 @@ def test_a_narrow_answer_is_scored_with_a_warning(run: Run, data: Path, tmp_path
     np.save(tmp_path / "r.npy", np.load(tmp_path / "r.npy")[:, :2])
     result = run("evaluate", data, "--ranks", tmp_path / "r.npy")
     assert result.code == 0
-    assert "has 2 columns, a full one 5" in result.err
+    assert "has 2 columns, a full answer has 5" in result.err

@@ -184,10 +184,13 @@ def test_rounds_on_the_command_line(run: Run, tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("final", "is not NAME,START,END"),
-        ("final,soon,2026-12-01", "'soon' is no date or time"),
-        ("final,2026-11-01,2026-12-01,limits=4", "a round has no 'limits': it may say limit, cpus"),
-        ("final,2026-11-01,2026-12-01,limit=much", "'much' is no number"),
-        ("final,2026-11-01,2026-12-01,cpus=1.5", "'1.5' is no whole number"),
+        ("final,soon,2026-12-01", "'soon' is not a date or time"),
+        (
+            "final,2026-11-01,2026-12-01,limits=4",
+            "a round has no 'limits': the keys are limit, cpus",
+        ),
+        ("final,2026-11-01,2026-12-01,limit=much", "'much' is not a number"),
+        ("final,2026-11-01,2026-12-01,cpus=1.5", "'1.5' is not a whole number"),
         ("final,2026-11-01,2026-12-01,per-day=0", "must be positive"),
     ],
 )

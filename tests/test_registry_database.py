@@ -26,14 +26,14 @@ from shoplens.errors import DataError, MissingError
 
 
 def test_a_folder_without_a_challenge_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match=r"is no challenge: it holds no challenge\.db"):
+    with pytest.raises(MissingError, match=r"is not a challenge: it has no challenge\.db"):
         Registry(tmp_path).terms()
 
 
 def test_another_programs_file_is_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "challenge.db")) as connection:
         connection.execute("CREATE TABLE songs (name TEXT)")
-    with pytest.raises(DataError, match="not of a challenge"):
+    with pytest.raises(DataError, match="not a challenge"):
         Registry(tmp_path).terms()
     with pytest.raises(DataError, match="is there already"):
         create_challenge(tmp_path, SAMPLE, now=NOW)
@@ -41,14 +41,14 @@ def test_another_programs_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "challenge.db").write_bytes(b"no database at all, but long enough" * 100)
-    with pytest.raises(DataError, match=r"challenge\.db is damaged, or no SQLite file"):
+    with pytest.raises(DataError, match=r"challenge\.db is damaged, or not an SQLite file"):
         Registry(tmp_path).terms()
 
 
 def test_making_it_can_be_broken_off_and_repeated_but_not_done_twice(tmp_path: Path) -> None:
     (tmp_path / "challenge").mkdir()
     (tmp_path / "challenge" / "challenge.db").touch()  # As a kill in the middle leaves it.
-    with pytest.raises(DataError, match="broken off"):
+    with pytest.raises(DataError, match="interrupted"):
         Registry(tmp_path / "challenge").terms()
     registry = make_challenge(tmp_path)
     assert registry.terms().title == "challenge"

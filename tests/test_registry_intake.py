@@ -182,7 +182,7 @@ def test_the_day_ends_at_midnight_utc(tmp_path: Path, folder: Path) -> None:
     send(registry, folder, "Owls", first - DAY)
     send(registry, folder, "Owls", last)
     with pytest.raises(
-        ChallengeError, match=r"sent in 2 submissions on 2026-03-11.*2 a day.*03-12"
+        ChallengeError, match=r"handed in 2 submissions on 2026-03-11.*2 a day.*03-12"
     ):
         send(registry, folder, "Owls", last)
     # An hour past midnight in Berlin the day is still the same.
@@ -253,7 +253,7 @@ def test_submissions_are_taken_in_rounds_only(tmp_path: Path, folder: Path) -> N
     for moment, problem in (
         (NOW, "'warm-up' begins 2026-03-11"),
         (NOW + 2 * DAY, "'final' begins 2026-03-13"),
-        (END - DAY, "no other follows"),
+        (END - DAY, "no later round follows"),
         (END, "the challenge ended 2026-04-09"),
     ):
         with pytest.raises(ChallengeError, match=problem):
@@ -327,6 +327,6 @@ def test_final_submissions_are_named(tmp_path: Path, folder: Path) -> None:
     assert chosen() == [2, 3, 5]
     select(database, "Owls", [], now=NOW + DAY)
     assert chosen() == [2, 3]
-    with pytest.raises(ChallengeError, match="too late"):
+    with pytest.raises(ChallengeError, match="can no longer be chosen"):
         select(database, "Owls", [1], now=END)
     assert chosen() == [2, 3]

@@ -217,7 +217,7 @@ def test_a_submission_has_a_page_with_its_record(tmp_path: Path) -> None:
     build_site(tmp_path / "site", running())
     text = Page(tmp_path / "site" / "submissions" / "1.html").text
     for part in (
-        "ran through", "predict", "12 s", "812 MB", "time: 600 s", "not enforced:",
+        "completed", "predict", "12 s", "812 MB", "time: 600 s", "not enforced:",
         "this machine has 2", "ids are floats", "3 places", "external data", "graphics processor",
         "Queries by average precision", "took longer than allowed",
     ):  # fmt: skip
@@ -250,7 +250,7 @@ def test_an_answer_that_is_refused_on_private_data_is_explained(tmp_path: Path) 
     )
     text = Page(tmp_path / "site" / "submissions" / "1.html").text
     assert "error: the id (or row position) of no gallery photo (32,374 places)" in text
-    assert "its answer does not fit: the id (or row position) of no gallery photo; " in text
+    assert "gave an invalid answer: the id (or row position) of no gallery photo; " in text
     assert "unknown_id" not in text
 
 

@@ -1,5 +1,5 @@
-"""Answer arrays of a challenge: read, checked, and their numbers understood.
+"""Answer arrays of a challenge.
 
-`answer` checks an array against the rules of the challenge, `numbering` tells ids from row
-positions.
+`answer` reads an array and checks it against the rules of the challenge, `numbering` tells ids from
+row positions, and `ranking_files` reads saved rankings and answers for scoring.
 """

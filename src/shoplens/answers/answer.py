@@ -1,16 +1,16 @@
-"""Checking an answer array: everything that is wrong with it, where, at once.
+"""Checking an answer array: all of its faults at once, with their places.
 
 Two policies. `strict` is how the challenge's original code scores: exactly min(1000, gallery)
 columns, nothing repeated, anything else is refused. `lenient` is what its documentation promises:
 columns past 1000 are dropped, and of repeats the first stays. In detail, lenient does this:
 
-- Columns past 1000 are dropped first, then repeats. The row closes up over a dropped repeat: what
-  follows it moves up a rank, as in a list from which an entry is taken out.
-- An answer with fewer columns is scored as it stands; what it lacks counts as not found.
+- Columns past 1000 are dropped first, then repeats. Whatever follows a dropped repeat moves up a
+  rank, as in a list from which an entry is removed.
+- An answer with fewer columns is scored as it is. Missing ids count as not found.
 - An empty place (NaN, an empty cell of a CSV file, or -1 where no photo has that id, which search
   libraries fill short rows with) is blank: it keeps its rank and is never a hit.
-- An unknown id is refused, as in strict: neither the documentation nor the original code gives it a
-  meaning, and to score it as a miss would turn a wrong numbering into a silent 0.
+- An unknown id is refused, as in strict. Neither the documentation nor the original code gives it a
+  meaning, and scoring it as a miss would turn a wrong numbering into a silent 0.
 
 The original code reads the numbers as row positions in gallery.csv (in the official sets id and
 row are one). Here they are ids; where they are not all known ids, but fit as positions, they are
@@ -47,7 +47,7 @@ from shoplens.ranking import DEPTH, Ranking
 
 Policy = Literal["strict", "lenient"]
 SHOWN_PLACES = 20
-"""Places a finding names; it counts all of them."""
+"""How many places a finding lists; it counts all of them."""
 
 CODES = {
     "shape": "not a table of rows and columns",
@@ -61,18 +61,18 @@ CODES = {
     "fraction": "a number that is not whole",
     "blank": "-1, which no gallery photo has as its id",
     "unknown_id": "the id (or row position) of no gallery photo",
-    "repeat": "an id that stands earlier in its row",
+    "repeat": "an id that repeats an earlier one of its row",
     "positions": "the numbers are read as row positions",
     "ambiguous": "the numbers could be ids or row positions; they are read as ids",
 }
-"""The words findings are known by, and what each means."""
+"""The codes of findings, and what each means."""
 
 _FORGIVEN: dict[Policy, frozenset[str]] = {
     "strict": frozenset(),
     "lenient": frozenset({"columns", "nan", "blank", "repeat"}),
 }
 _WARNINGS = frozenset({"float_ids", "positions", "ambiguous"})
-"""What no policy refuses."""
+"""Codes that no policy refuses."""
 
 LIMIT_BYTES = 2 * 2**30
 """Largest answer that is read, unpacked; a full one for 14,000 queries takes 56 MB as int32."""
@@ -112,7 +112,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CheckedAnswer:
-    """An answer that was checked: what was found, and the ranking where it is accepted."""
+    """The result of a check: the findings, and the ranking if the answer is accepted."""
 
     ranking: Ranking | None
     """None when the answer is refused."""
@@ -147,7 +147,7 @@ def refusal(findings: Sequence[Finding]) -> RankingError:
 def read_answer(
     path: str | Path, query_ids: npt.NDArray[np.int32] | None = None
 ) -> npt.NDArray[Any]:
-    """Read an answer array as it stands, unchecked. Nothing is unpickled.
+    """Read an answer array as it is, without checking it. Nothing is unpickled.
 
     Args:
         path: `.npy`; `.npz` with an array `ids`, or a single array; or `.csv`, a row for each
@@ -165,10 +165,12 @@ def read_answer(
     """
     path = Path(path)
     if not path.is_file():
-        raise MissingError(f"answer {path} is not there")
+        raise MissingError(f"there is no answer file {path}")
     try:
         if path.stat().st_size > LIMIT_BYTES:
-            raise RankingError(f"{path} is larger than {LIMIT_BYTES >> 30} GiB: it is no answer")
+            raise RankingError(
+                f"{path} is larger than {LIMIT_BYTES >> 30} GiB: it is not an answer"
+            )
         with path.open("rb") as stream:
             if path.suffix.lower() == ".csv":
                 array, own_ids = _read_csv(path)
@@ -196,7 +198,9 @@ def _read_npz(path: Path) -> _Read:
     with zipfile.ZipFile(path) as members:
         size = sum(member.file_size for member in members.infolist())
     if size > LIMIT_BYTES:
-        raise RankingError(f"{path} unpacks to more than {LIMIT_BYTES >> 30} GiB: it is no answer")
+        raise RankingError(
+            f"{path} unpacks to more than {LIMIT_BYTES >> 30} GiB: it is not an answer"
+        )
     with np.load(path, allow_pickle=False) as arrays:
         name = "ids" if "ids" in arrays.files else arrays.files[0]
         if name != "ids" and len(arrays.files) > 1:
@@ -235,8 +239,8 @@ def _numbers(cells: list[str], line: int, path: Path) -> npt.NDArray[np.float64]
             numbers[column] = float(cell) if cell.strip() else np.nan
         except ValueError:
             raise RankingError(
-                f"{path}, line {line}, column {column + 1}: {cell[:40]!r} is no number; needed are "
-                "ids with commas between them, without a header or with one that begins with "
+                f"{path}, line {line}, column {column + 1}: {cell[:40]!r} is not a number; "
+                "expected ids separated by commas, without a header or with one that begins with "
                 "query_id"
             ) from None
     return numbers
@@ -256,7 +260,7 @@ def _in_order(
             rows[wanted] = order
             return array[rows]
     raise RankingError(
-        f"{path} has rows for other queries: needed is one row for each user_img_id of queries.csv"
+        f"{path} has rows for other queries; expected one row for each user_img_id of queries.csv"
     )
 
 
@@ -266,9 +270,9 @@ def check_answer(
     gallery_ids: npt.NDArray[np.int32],
     policy: Policy = "strict",
 ) -> CheckedAnswer:
-    """Look an answer through and, if the policy allows, make a ranking of it.
+    """Check an answer and, if the policy allows, turn it into a ranking.
 
-    Columns past 1000 are counted and otherwise not looked at.
+    Columns past 1000 are counted and not checked further.
 
     Args:
         array: (q, k) numbers, row r for query r, best first; any other array is refused.
@@ -284,28 +288,28 @@ def check_answer(
     if array.ndim != 2 or (full and not array.shape[1]):
         report.add(
             "shape",
-            f"the answer has shape {array.shape}, needed are {len(query_ids):,} rows of {full:,} "
+            f"the answer has shape {array.shape}; expected {len(query_ids):,} rows of {full:,} "
             "columns",
         )
     if array.dtype.kind not in "iuf":
-        report.add("dtype", f"the answer holds {_words(array)}, needed are integer ids")
+        report.add("dtype", f"the answer holds {_words(array)}, expected integer ids")
     if report.refused:
         return CheckedAnswer(None, report.sorted(), "ids")
     if len(array) != len(query_ids):
         report.add(
             "rows",
-            f"the answer has {len(array):,} rows, needed is one for each of the "
+            f"the answer has {len(array):,} rows; expected one row for each of the "
             f"{len(query_ids):,} queries, in the order of queries.csv",
         )
     columns = array.shape[1]
     if columns != full:
-        what = "those past it are dropped" if columns > full else "what it lacks is not found"
+        what = "the rest is dropped" if columns > full else "missing ids count as not found"
         report.add(
             "columns",
-            f"the answer has {columns} columns, a full one {full}"
+            f"the answer has {columns} columns, a full answer has {full}"
             + (f"; {what}" if policy == "lenient" else ""),
         )
-    # Rows beyond the queries are wrong as they are; to look into millions of them would take long.
+    # Rows beyond the queries are wrong anyway, and checking millions of them would take long.
     array = array[: len(query_ids), :DEPTH]
     numbering = number(array, gallery_ids)
     _report_numbering(array, numbering, report)

@@ -14,11 +14,11 @@ Reading = Literal["ids", "positions"]
 """What the numbers count: `seller_img_id`s, or rows of gallery.csv from 0."""
 
 UNKNOWN, BLANK, NAN, INFINITE, FRACTION = -1, -2, -3, -4, -5
-"""What stands in place of a gallery position where a number is of no photo: a number like any
-other, -1, NaN, infinity, a number that is not whole."""
+"""Codes in place of a gallery position where a number stands for no photo: an unknown id, -1, NaN,
+infinity, or a number that is not whole."""
 
 _BLOCK_ROWS = 512
-"""Rows that are looked at a time."""
+"""Rows that are read at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,9 +35,10 @@ class Numbering:
 
 
 def number(array: npt.NDArray[Any], gallery_ids: npt.NDArray[np.int32]) -> Numbering:
-    """Find out what the numbers are, and which photos they are of.
+    """Decide what the numbers stand for, and find their photos.
 
-    They are ids when all of them are known; otherwise whatever more of them fit, ids in a tie.
+    If all of them are known ids, they are ids. Otherwise they are whatever fits more of them, and
+    ids in a tie.
 
     Args:
         array: (q, k) integers or floats.
@@ -99,7 +100,7 @@ def _whole_numbers(
 def close_up(
     positions: npt.NDArray[np.int32], repeated: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.int32]:
-    """Return rows without their repeats: what follows moves up, blanks fill the end."""
+    """Remove repeats from rows: later entries move up, and blanks fill the end."""
     closed: npt.NDArray[np.int32] = positions.copy()
     faulty = np.flatnonzero(repeated.any(axis=1))
     for start in range(0, len(faulty), _BLOCK_ROWS):

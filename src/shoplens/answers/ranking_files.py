@@ -1,4 +1,4 @@
-"""Rankings and answers in files, whoever wrote them, ready to be scored."""
+"""Reading a saved ranking, or anybody's answer, from a file to score it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shoplens.errors import RankingError
 from shoplens.ranking import Ranking
 
 _UNFORGIVEN = frozenset({"repeat", "nan", "blank"})
-"""What lenient scoring forgives and scoring without a policy does not."""
+"""Findings that lenient scoring forgives and scoring without a policy does not."""
 
 
 def read_ranking(

@@ -1,7 +1,7 @@
-"""The leaderboard: from what teams sent in to who stands where, and how sure that is.
+"""The leaderboard: the rank of each team, and how certain it is.
 
-The registry hands out a `Board`, the scored submissions of one side of the split; `standings` turns
-it into one `Standing` a team. Who shares a rank is decided in `shoplens.evaluation.ties`.
+The registry makes a `Board`, the scored submissions of one side of the split. `standings` turns it
+into one `Standing` for each team. `shoplens.evaluation.ties` decides who shares a rank.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from shoplens.evaluation.formulas import PerQuery
 from shoplens.evaluation.ties import SIGNIFICANT, adjusted_p_values
 
 Side = Literal["public", "private"]
-"""Which part of the split: the public one is scored for all to see, the private one is sealed."""
+"""A side of the split: scores on the public side are shown at once, the private side is sealed."""
 
 FEWEST_PRODUCTS = 6
-"""With fewer on a side the test of `shoplens.evaluation.ties` tells nobody apart: of the 2^5 ways
-to swap 5 products, the 2 most extreme alone are more than 5 %."""
+"""With fewer products on a side, the test of `shoplens.evaluation.ties` cannot tell any teams
+apart: of the 2^5 ways to swap 5 products, the 2 most extreme ones alone are more than 5 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class ExternalData:
-    """Data that a team used, declared for all to see."""
+    """External data that a team declared."""
 
     about: str
     link: str
@@ -91,7 +91,7 @@ class TeamCard:
 
 @dataclass(frozen=True, slots=True)
 class Seeker:
-    """Somebody, or a team, that looks for team mates."""
+    """A person, or a team, that looks for team mates."""
 
     name: str
     contact: str
@@ -111,7 +111,7 @@ class Board:
     pages: Mapping[str, str]
     """Markdown by name: rules, dates, prizes, faq, contact; those the organiser wrote."""
     sealed: bool
-    """Whether private scores are still kept back."""
+    """Whether private scores are still secret."""
     places: int
     """How many places win a prize."""
     n_queries: int
@@ -194,16 +194,16 @@ def estimate_all(board: Board) -> dict[int, Estimate]:
 def standings(board: Board, public: Sequence[Standing] = ()) -> tuple[Standing, ...]:
     """Rank the teams of a board, best first.
 
-    Of each team its best submission counts: on the public side of all, on the private side of those
-    selected, or of all where none of the team's is. Equal scores stand in the order in which they
-    were sent in.
+    The best submission of each team counts: on the public side the best of all, on the private side
+    the best of those selected, or of all if the team selected none. Equal scores are in the order
+    in which they were handed in.
 
-    The best team has rank 1. Each next one shares it as long as the test of
-    `shoplens.evaluation.ties` cannot tell it from the first of that rank; the first that it can
-    opens a new rank, which is its place. Neighbours on either side of such a border may well be
-    indistinguishable from each other: that A is like B and B like C does not make A like C, and
-    any ranks have to cut somewhere. `Standing.span` cuts nowhere: it counts who was shown to be
-    better, and who worse.
+    The best team has rank 1. The next teams share it as long as the test of
+    `shoplens.evaluation.ties` cannot tell them from the first team of that rank. The first team
+    that it can tell apart opens a new rank, which is its place. Neighbours on either side of such a
+    border may be indistinguishable: A like B and B like C does not mean A like C, and ranks have to
+    be cut somewhere. `Standing.span` has no such cuts: it counts the teams that were shown to be
+    better, and those shown to be worse.
 
     Args:
         board: one side of the challenge.
@@ -260,7 +260,7 @@ def _counted(
     for entry in entries:
         if entry.precision is None or entry.precision.shape != groups.shape:
             raise RankingError(
-                f"submission {entry.submission_id} has not one score for each of the board's "
+                f"submission {entry.submission_id} does not have one score for each of the board's "
                 f"{len(groups):,} queries"
             )
     values = np.array([entry.precision for entry in entries], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What is said of submissions after they came in: notes, tags, and which ones are final."""
+"""Notes and tags of submissions, and which submissions are final."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def change_tags(
     now: datetime,
     who: str | None = None,
 ) -> tuple[str, ...]:
-    """Add tags to a submission and take others away; return those it has then.
+    """Add tags to a submission and remove others; return the tags it then has.
 
-    Raises `DataError` when there is no such submission, a tag is faulty, or one to be taken away is
-    not there.
+    Raises `DataError` when there is no such submission, a tag is faulty, or a tag to remove is not
+    there.
     """
     added, removed = [clean_tag(tag) for tag in add], [clean_tag(tag) for tag in remove]
     with database.change(now, who) as change:
@@ -73,7 +73,7 @@ def select(
     Args:
         database: of the challenge.
         team: whose.
-        numbers: of the submissions, all of one round; none takes back the choice for the latest
+        numbers: of the submissions, all of one round; none removes the choice for the latest
             round.
         now: the time.
         who: for the trail; None takes the user's name.
@@ -88,7 +88,8 @@ def select(
         terms = read_terms(change.connection)
         if terms.is_over(now):
             raise ChallengeError(
-                f"the challenge ended {for_people(terms.ends)}: too late to choose"
+                f"the challenge ended {for_people(terms.ends)}: final submissions "
+                "can no longer be chosen"
             )
         row = find_team(change.connection, team)
         found = [find_submission(change.connection, number) for number in chosen]

@@ -1,4 +1,4 @@
-"""The leaderboard's material: what came in, as one side of the split scored it."""
+"""What the leaderboard shows: submissions as one side of the split scored them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making a challenge from a labelled set."""
+"""Creating a challenge from a labelled set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shoplens.challenge.sandbox.limits import Limits
 from shoplens.errors import DataError, ShoplensError
 
 DURATION = timedelta(days=60)
-"""Of a challenge whose end is not given."""
+"""The length of a challenge whose end is not given."""
 
 
 def create_challenge(
@@ -43,10 +43,10 @@ def create_challenge(
     policy: Policy = "strict",
     who: str | None = None,
 ) -> Registry:
-    """Make a challenge: its folder, its file of records and its pages.
+    """Create a challenge: its folder, its file of records and its pages.
 
-    Nothing is copied of the labelled set; the hashes of its tables are kept, so that a later change
-    is found out.
+    The labelled set is not copied. The hashes of its tables are stored, so that a later change is
+    detected.
 
     Args:
         folder: of the challenge; made where it is not there. Pages in it stay as they are.

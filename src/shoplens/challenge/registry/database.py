@@ -30,7 +30,7 @@ _BUSY_TIMEOUT = 30.0
 
 
 def current_user() -> str:
-    """Return the name of who is at the keyboard, for the trail."""
+    """Return the name of the current user, for the trail."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # A user without a name, as in some containers.
@@ -39,7 +39,7 @@ def current_user() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A transaction that writes: its statements, and what the trail will say of it."""
+    """A writing transaction: its statements and its entries in the trail."""
 
     connection: sqlite3.Connection
     who: str
@@ -51,7 +51,7 @@ class Change:
         return self.connection.execute(statement, values)
 
     def record(self, what: str, **detail: Any) -> None:
-        """Add a line to the trail; it is written with the change or not at all."""
+        """Add an entry to the trail; it is written with the change or not at all."""
         self.execute(
             "INSERT INTO events (at, who, what, detail) VALUES (?, ?, ?, ?)",
             (self.at, self.who, what, json.dumps(detail)),
@@ -68,9 +68,9 @@ class Database:
     def change(self, now: datetime, who: str | None = None) -> Iterator[Change]:
         """Write in one transaction; an exception in the block undoes all of it.
 
-        Other writers wait until it is through, readers see the file as it was before. So what the
-        block reads is still true when it writes. A file of an older version is upgraded first (see
-        `upgrade`).
+        Other writers wait until it ends, and readers see the file as it was before. So whatever
+        the block reads is still true when it writes. A file of an older version is upgraded
+        first (see `upgrade`).
 
         Args:
             now: the time of the change.
@@ -78,7 +78,7 @@ class Database:
 
         Raises:
             MissingError: there is no such file.
-            DataError: the file is no challenge, or one of a newer version.
+            DataError: the file is not a challenge, or one of a newer version.
             ShoplensError: it cannot be written (locked for half a minute, full disk, permissions).
         """
         at = to_text(now)
@@ -185,7 +185,7 @@ class Database:
     def _require_file(self) -> None:
         if not self.file.is_file():
             raise MissingError(
-                f"{self.file.parent} is no challenge: it holds no {self.file.name} "
+                f"{self.file.parent} is not a challenge: it has no {self.file.name} "
                 "(`shoplens challenge create` makes one)"
             )
 
@@ -202,15 +202,15 @@ class Database:
         return connection
 
     def _version(self, connection: sqlite3.Connection) -> int:
-        """Return the version of the tables; raises `DataError` when it is none that we know."""
+        """Return the version of the tables; raises `DataError` when it is not a known one."""
         version = _pragma(connection, "user_version")
         application = _pragma(connection, "application_id")
         if application != APPLICATION:
             raise DataError(
-                f"{self.file} is an SQLite file, but not of a challenge"
+                f"{self.file} is an SQLite file, but not a challenge"
                 if _is_filled(connection)
-                else f"{self.file} is empty: making the challenge was broken off; run `shoplens "
-                "challenge create` again"
+                else f"{self.file} is empty: creating the challenge was interrupted; run "
+                "`shoplens challenge create` again"
             )
         if not FIRST <= version <= VERSION:
             what_to_do = "use a newer shoplens for it" if version > VERSION else "restore a backup"
@@ -222,7 +222,7 @@ class Database:
 
     @contextmanager
     def _plain_errors(self) -> Iterator[None]:
-        """Turn SQLite's complaints into errors that name the file."""
+        """Turn SQLite's errors into errors that name the file."""
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -236,7 +236,7 @@ class Database:
             raise
         except sqlite3.DatabaseError as error:
             raise DataError(
-                f"{self.file} is damaged, or no SQLite file: {error}; go back to a backup"
+                f"{self.file} is damaged, or not an SQLite file: {error}; restore a backup"
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""External data that teams declare, for all to see."""
+"""External data that teams declare publicly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shoplens.errors import ChallengeError, DataError
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """Data that a team says it uses."""
+    """External data that a team declared."""
 
     id: int
     team: str
@@ -24,7 +24,7 @@ class Declaration:
     about: str
     declared: datetime
     late: bool
-    """Whether the deadline had passed: the organiser decides what that means."""
+    """Whether the deadline had passed. The organiser decides what follows from that."""
 
 
 def declare(
@@ -36,10 +36,10 @@ def declare(
     now: datetime,
     who: str | None = None,
 ) -> Declaration:
-    """Put down what data a team uses; after the deadline it is marked as late.
+    """Declare data that a team uses; after the deadline it is marked as late.
 
     Raises:
-        DataError: no such team, no link of the web, an empty or overlong text, or the team has
+        DataError: no such team, not a web link, an empty or too long text, or the team has
             declared the link before.
         ChallengeError: the challenge is over.
     """
@@ -48,7 +48,7 @@ def declare(
         terms = read_terms(change.connection)
         if terms.is_over(now):
             raise ChallengeError(
-                f"the challenge ended {for_people(terms.ends)}: nothing can be declared any more"
+                f"the challenge ended {for_people(terms.ends)}: data can no longer be declared"
             )
         row = find_team(change.connection, team)
         before = change.execute(

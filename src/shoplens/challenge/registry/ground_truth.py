@@ -1,4 +1,4 @@
-"""The labelled set of a challenge: read once, and held to what it was then."""
+"""The labelled set of a challenge: read once, and checked for changes ever after."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TABLES = ("gallery.csv", "queries.csv")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroundTruth:
-    """What a challenge keeps of its labelled set; photos stay where they are."""
+    """What a challenge stores of its labelled set; photos stay where they are."""
 
     folder: Path
     """Absolute."""
@@ -81,7 +81,7 @@ def hash_tables(folder: Path) -> dict[str, str]:
 
 
 def require_unchanged(folder: Path, expected: Mapping[str, str]) -> None:
-    """Check that the tables are those the challenge was made from.
+    """Check that the tables are the ones that the challenge was made from.
 
     Raises:
         MissingError: a table is not there any more.
@@ -91,5 +91,5 @@ def require_unchanged(folder: Path, expected: Mapping[str, str]) -> None:
     if changed:
         raise DataError(
             f"the ground truth has changed since the challenge was made: {' and '.join(changed)} "
-            f"in {folder} differ from then. Put the earlier tables back, or make a new challenge"
+            f"in {folder} are different. Restore the earlier tables, or create a new challenge"
         )

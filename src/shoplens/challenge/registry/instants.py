@@ -1,4 +1,4 @@
-"""Points in time: UTC, written so that they sort as texts."""
+"""Points in time, in UTC, written so that they sort as text."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def current() -> datetime:
 
 
 def to_text(moment: datetime) -> str:
-    """Write a time as `2026-03-01T09:00:00.000000Z`: always as long, so that it sorts as text.
+    """Write a time as `2026-03-01T09:00:00.000000Z`, which sorts as text.
 
-    Raises `DataError` when the time names no zone.
+    Raises `DataError` when the time has no zone.
     """
     if moment.tzinfo is None:
-        raise DataError(f"the time {moment} names no zone: give it in UTC")
+        raise DataError(f"the time {moment} has no time zone: give it in UTC")
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def from_text(text: str) -> datetime:
-    """Read an ISO date or time; a date is its midnight, and without a zone UTC is meant.
+    """Read an ISO date or time; a date means its midnight, and a time without a zone is in UTC.
 
     Raises `DataError` when it is neither.
     """
@@ -35,19 +35,19 @@ def from_text(text: str) -> datetime:
         moment = datetime.fromisoformat(text.strip().removesuffix("Z"))
     except ValueError:
         raise DataError(
-            f"{text!r} is no date or time: write 2026-03-01, 2026-03-01T18:00 (UTC) or "
+            f"{text!r} is not a date or time: write 2026-03-01, 2026-03-01T18:00 (UTC) or "
             "2026-03-01T18:00+02:00"
         ) from None
     try:
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-        # A challenge's other times are days and weeks from those that are given.
+        # Other times of a challenge are computed from these, days and weeks away.
         return moment if 1 < moment.year < 9999 else _refuse(text)
     except OverflowError:
         return _refuse(text)
 
 
 def _refuse(text: str) -> NoReturn:
-    raise DataError(f"{text!r} lies outside of the years 2 to 9998")
+    raise DataError(f"{text!r} is outside the years 2 to 9998")
 
 
 def for_people(moment: datetime) -> str:
@@ -56,6 +56,6 @@ def for_people(moment: datetime) -> str:
 
 
 def day_of(moment: datetime) -> tuple[datetime, datetime]:
-    """Return the begin of a time's UTC day and that of the next."""
+    """Return the start of a time's UTC day and the start of the next day."""
     begin = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return begin, begin + timedelta(days=1)

@@ -1,4 +1,4 @@
-"""Taking submissions in."""
+"""Accepting submissions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shoplens.errors import ChallengeError
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a team gets for a submission."""
+    """What a team is told about its submission."""
 
     id: int
     round: str
@@ -42,7 +42,7 @@ def submit(
     tags: Sequence[str] = (),
     who: str | None = None,
 ) -> Receipt:
-    """Take a submission in: keep a copy of its folder and put it into the queue.
+    """Accept a submission: copy its folder and put it into the queue.
 
     Args:
         registry: the challenge.
@@ -54,8 +54,8 @@ def submit(
         who: for the trail; None takes the user's name.
 
     Raises:
-        ChallengeError: no round is on, or the team has used up the day's submissions.
-        DataError: no such team, or the folder is no submission.
+        ChallengeError: no round is running, or the team has used up the day's submissions.
+        DataError: no such team, or the folder is not a submission.
         MissingError: the folder, or a file that it needs, is not there.
     """
     submission = read_submission(folder)
@@ -104,7 +104,7 @@ def _admit(
             used, allowed = attempts, round.max_attempts
             with_those = " with those that could not be started"
         raise ChallengeError(
-            f"team {row['name']!r} has sent in {used} submissions{with_those} on "
+            f"team {row['name']!r} handed in {used} submissions{with_those} on "
             f"{begin:%Y-%m-%d} (UTC), and {allowed} a day are allowed: the next day begins "
             f"{for_people(end)}"
         )
@@ -120,6 +120,6 @@ def _round_on(terms: Terms, now: datetime) -> Round:
     ahead = (
         f"round {following[0].name!r} begins {for_people(following[0].starts)}"
         if following
-        else "no other follows"
+        else "no later round follows"
     )
-    raise ChallengeError(f"no round is on at {for_people(now)}: {ahead}")
+    raise ChallengeError(f"no round is running at {for_people(now)}: {ahead}")

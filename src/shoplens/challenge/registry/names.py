@@ -1,4 +1,4 @@
-"""Words that people type: names, texts, tags and links, checked before they are kept and shown."""
+"""What people type: names, texts, tags and links, checked before they are stored and shown."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def clean_name(text: str, what: str) -> str:
 
     Args:
         text: as it was typed.
-        what: it names, for the message.
+        what: the kind of name, for the message.
 
     Raises:
-        DataError: it is empty, too long, has no letter or digit, or holds characters that are not
-            seen (controls, zero widths, changes of direction).
+        DataError: it is empty, too long, has no letter or digit, or holds invisible characters
+            (controls, zero widths, changes of direction).
     """
     _refuse_unseen(text, what, allowed="")
     name = " ".join(unicodedata.normalize("NFC", text).split())
@@ -39,7 +39,7 @@ def clean_name(text: str, what: str) -> str:
 
 
 def fold(name: str) -> str:
-    """Return what two spellings of a name share: upper and lower case, wide and narrow forms."""
+    """Return one form for all spellings of a name in upper, lower, wide and narrow letters."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return " ".join(folded.split())
 
@@ -47,7 +47,7 @@ def fold(name: str) -> str:
 def clean_text(text: str, what: str) -> str:
     """Return a text of one or more lines without blanks around it.
 
-    Raises `DataError` when it is empty, too long or holds characters that are not seen.
+    Raises `DataError` when it is empty, too long or holds invisible characters.
     """
     text = unicodedata.normalize("NFC", text.replace("\r\n", "\n")).strip()
     _refuse_unseen(text, what, allowed="\n\t")
@@ -75,7 +75,7 @@ def clean_tag(text: str) -> str:
 def clean_link(text: str) -> str:
     """Return a link.
 
-    Raises `DataError` when it is no address of the web: links are shown to be followed.
+    Raises `DataError` when it is not a web address: people will follow it.
     """
     link = text.strip()
     try:
@@ -86,7 +86,7 @@ def clean_link(text: str) -> str:
     if any(c.isspace() or not c.isprintable() for c in link) or len(link) > LONGEST_TEXT:
         sound = False
     if not sound:
-        raise DataError(f"{text!r} is no link: write the whole of it, https://...")
+        raise DataError(f"{text!r} is not a link: write the whole address, https://...")
     return link
 
 
@@ -101,4 +101,4 @@ def _refuse_unseen(text: str, what: str, allowed: str) -> None:
     for c in text:
         category = unicodedata.category(c)
         if c not in allowed and (category.startswith("C") or category in ("Zl", "Zp")):
-            raise DataError(f"{what} {text!r} holds {c!r}, a character that is not seen")
+            raise DataError(f"{what} {text!r} holds {c!r}, an invisible character")

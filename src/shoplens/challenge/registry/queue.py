@@ -24,22 +24,22 @@ LEASE = timedelta(seconds=30)
 """How long a claim holds without being extended."""
 
 MAX_DEATHS = 3
-"""After so many workers died while they ran it, a submission is given up."""
+"""A submission is given up after this many workers died while they ran it."""
 
 HARNESS_FAILED = "harness_failed"
-"""The verdict on a submission that was never really run, by no fault of its own."""
+"""The verdict on a submission that was not run, through no fault of its own."""
 
 _WAITING = "(state = 'queued' OR (state = 'running' AND lease_until <= ?))"
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A submission that a worker has to itself."""
+    """A submission that one worker has taken."""
 
     number: int
     """Of the submission."""
     attempt: int
-    """The how-manieth try it is; tells this claim from an earlier one."""
+    """The number of this attempt, from 1; it tells the claim from earlier ones."""
     team: str
     label: str
     content: str
@@ -49,13 +49,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SubmissionOutcome:
-    """What came of a run."""
+    """The result of a run."""
 
     verdict: str
     """See `shoplens.challenge.running`, or `HARNESS_FAILED`."""
     reason: str
     counted: bool
-    """Whether it counts towards the day's number."""
+    """Whether it counts towards the daily limit."""
     seconds: float | None = None
     """Wall-clock time."""
     peak_memory_mb: float | None = None
@@ -89,7 +89,7 @@ class Held:
     number: int
     worker: str
     until: datetime
-    """When it is free for others, unless the worker extends its claim before."""
+    """When other workers can take it, unless the worker extends its claim."""
 
 
 def list_held(database: Database) -> tuple[Held, ...]:
@@ -102,10 +102,10 @@ def list_held(database: Database) -> tuple[Held, ...]:
 def claim(
     database: Database, worker: str, *, now: datetime, lease: timedelta = LEASE
 ) -> Claim | None:
-    """Take the submission that waited longest; None when none waits.
+    """Take the submission that has waited longest; None when none waits.
 
-    No two workers get the same one. One whose worker died is taken again, until that happened
-    `MAX_DEATHS` times: then it has failed, which does not count towards the team's number.
+    No two workers get the same one. A submission whose worker died is taken again. After
+    `MAX_DEATHS` deaths it has failed, which does not count towards the team's daily limit.
     """
     if not count_waiting(database, now):
         return None
@@ -125,7 +125,7 @@ def claim(
 
 
 def extend(database: Database, mine: Claim, *, now: datetime, lease: timedelta = LEASE) -> bool:
-    """Keep a claim for another while; False when it is lost."""
+    """Extend a claim; False when it is lost."""
     with database.change(now, mine.worker) as change:
         return (
             change.execute(
@@ -138,7 +138,7 @@ def extend(database: Database, mine: Claim, *, now: datetime, lease: timedelta =
 
 
 def finish(database: Database, mine: Claim, outcome: SubmissionOutcome, *, now: datetime) -> bool:
-    """Write down what came of a run; False, and nothing is written, when the claim is lost."""
+    """Store the result of a run; False, and nothing is stored, when the claim is lost."""
     with database.change(now, mine.worker) as change:
         if not _is_held(change, mine):
             return False
@@ -159,11 +159,11 @@ def give_back(database: Database, mine: Claim, *, now: datetime) -> None:
 
 
 def retry(database: Database, number: int, *, now: datetime, who: str | None = None) -> None:
-    """Put a submission that the harness failed with back into the queue, under its old date.
+    """Put a submission back into the queue that the harness failed to run; its date stays.
 
     Raises:
         DataError: no such submission.
-        ChallengeError: it is waiting, or its end was its own: then its result stands.
+        ChallengeError: it is waiting, or it ended by itself, so its result stands.
     """
     with database.change(now, who) as change:
         row = find_submission(change.connection, number)

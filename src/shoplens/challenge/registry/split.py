@@ -1,4 +1,4 @@
-"""The split of the queries: a public side scored for all to see, and a private one."""
+"""The split of the queries into a public side, whose scores everybody sees, and a private one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def split_products(
         DataError: the share is not between 0 and 1, or there are fewer than two products.
     """
     if not 0 < public_share < 1:
-        raise DataError(f"the public share must lie between 0 and 1, got {public_share:g}")
+        raise DataError(f"the public share must be between 0 and 1, got {public_share:g}")
     counts = np.bincount(products)
     if len(counts) < 2:
         raise DataError(

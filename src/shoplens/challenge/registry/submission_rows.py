@@ -1,4 +1,4 @@
-"""What the file keeps of a submission, piece by piece; all inside a transaction."""
+"""Reading parts of a submission from the file, inside a transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Submissions, looked up."""
+"""Looking submissions up."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from shoplens.challenge.registry.teams import find_team
 from shoplens.challenge.registry.terms import read_terms
 
 State = Literal["queued", "running", "done", "failed"]
-"""Where a submission stands: `failed` is the harness's fault, all other ends are `done`."""
+"""The state of a submission: `failed` through a fault of the harness, `done` otherwise."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SubmissionRecord:
-    """All that is known of a submission, what is sealed left out."""
+    """What is known of a submission, without what is sealed."""
 
     id: int
     team: str
@@ -45,10 +45,10 @@ class SubmissionRecord:
     attempt: int
     """How often a worker took it."""
     worker: str | None
-    """Who runs it or ran it."""
+    """The worker that runs it or ran it."""
     finished: datetime | None
     counted: bool
-    """Whether it counts towards the day's number."""
+    """Whether it counts towards the daily limit."""
     verdict: str | None
     reason: str | None
     seconds: float | None

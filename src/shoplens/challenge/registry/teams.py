@@ -1,4 +1,4 @@
-"""Teams, their members, and the board of those who look for team mates."""
+"""Teams, their members, and the list of people who look for team mates."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def add_team(
     now: datetime,
     who: str | None = None,
 ) -> None:
-    """Found a team.
+    """Add a team.
 
     Raises:
         DataError: a name is faulty, taken (upper and lower case are the same name), looks like
@@ -64,7 +64,7 @@ def add_team(
 def join_team(
     database: Database, team: str, member: str, *, now: datetime, who: str | None = None
 ) -> None:
-    """Put a person into a team; on the board of those who look for one, the person is taken off.
+    """Put a person into a team, and take them off the list of people who look for one.
 
     Raises:
         DataError: no such team, or the name is faulty.
@@ -78,7 +78,7 @@ def join_team(
 def leave_team(
     database: Database, team: str, member: str, *, now: datetime, who: str | None = None
 ) -> None:
-    """Take a person out of a team, which stays, with its submissions.
+    """Take a person out of a team. The team and its submissions stay.
 
     Raises:
         DataError: no such team, or the person is not in it.
@@ -98,7 +98,7 @@ def leave_team(
 
 
 def list_teams(database: Database) -> tuple[Team, ...]:
-    """Return the teams in the order in which they were founded."""
+    """Return the teams in the order in which they were added."""
     with database.reading() as connection:
         return read_teams(connection)
 
@@ -137,12 +137,12 @@ def seek(
     now: datetime,
     who: str | None = None,
 ) -> None:
-    """Put a person, or a team, on the board of those who look for team mates, for all to see.
+    """Put a person, or a team, on the public list of those who look for team mates.
 
-    Who is on it already is written anew.
+    An earlier entry of the same name is replaced.
 
     Raises:
-        DataError: a name or text is empty, too long or holds characters that are not seen.
+        DataError: a name or text is empty, too long or holds invisible characters.
         ChallengeError: the person is in a team, or the challenge is over.
     """
     name = clean_name(name, "name")
@@ -164,14 +164,14 @@ def seek(
 
 
 def stop_seeking(database: Database, name: str, *, now: datetime, who: str | None = None) -> None:
-    """Take somebody off the board of those who look for team mates.
+    """Take somebody off the list of those who look for team mates.
 
     Raises `DataError` when they are not on it.
     """
     with database.change(now, who) as change:
         if not _remove_seeker(change, name):
             known = [one["name"] for one in change.execute("SELECT name FROM seekers")]
-            raise DataError(f"{name!r} is not on the board{meant(name, known)}")
+            raise DataError(f"{name!r} is not on the list{meant(name, known)}")
 
 
 def list_seekers(database: Database) -> tuple[Seeker, ...]:
@@ -194,7 +194,7 @@ def _add_member(change: Change, team: str, member: str) -> None:
     other = _team_of(change, member)
     if other is not None:
         raise ChallengeError(
-            f"{member} is in team {other!r} already, and a person is in one team: "
+            f"{member} is in team {other!r} already, and a person can be in one team only: "
             "leave that one first"
         )
     change.execute(
@@ -222,4 +222,4 @@ def _remove_seeker(change: Change, name: str) -> bool:
 
 def _require_open(change: Change, now: datetime) -> None:
     if read_terms(change.connection).is_over(now):
-        raise ChallengeError("the challenge is over: teams stay as they are")
+        raise ChallengeError("the challenge is over: teams can no longer change")

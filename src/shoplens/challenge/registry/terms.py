@@ -25,7 +25,7 @@ Policy = Literal["strict", "lenient"]
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """A stretch of a challenge with limits of its own."""
+    """A part of a challenge, with its own dates and limits."""
 
     name: str
     starts: datetime
@@ -51,7 +51,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What was laid down when the challenge was made."""
+    """What was fixed when the challenge was created."""
 
     title: str
     created: datetime
@@ -66,7 +66,7 @@ class Terms:
     """The share of queries asked for on the public side."""
     starts: datetime
     ends: datetime
-    """From this moment on, private scores are shown and nothing is taken any more."""
+    """From this moment on, private scores are shown and no submission is accepted."""
     data_deadline: datetime
     """External data declared from this moment on are late."""
     selections: int
@@ -130,7 +130,7 @@ def read_terms(connection: sqlite3.Connection) -> Terms:
 def check_dates(
     starts: datetime, ends: datetime, data_deadline: datetime, rounds: Sequence[Round]
 ) -> None:
-    """Refuse dates that contradict each other.
+    """Check that dates do not contradict each other.
 
     Raises `DataError` that names the two dates.
     """
@@ -140,7 +140,7 @@ def check_dates(
         )
     if not starts <= data_deadline <= ends:
         raise DataError(
-            f"the deadline for declaring data, {for_people(data_deadline)}, lies outside the "
+            f"the deadline for declaring data, {for_people(data_deadline)}, is outside the "
             f"challenge, {for_people(starts)} to {for_people(ends)}"
         )
     if len({fold(one.name) for one in rounds}) < len(rounds):
@@ -154,7 +154,7 @@ def check_dates(
             )
         if one.starts < starts or one.ends > ends:
             raise DataError(
-                f"round {one.name!r}, {for_people(one.starts)} to {for_people(one.ends)}, lies "
+                f"round {one.name!r}, {for_people(one.starts)} to {for_people(one.ends)}, is "
                 f"outside the challenge, {for_people(starts)} to {for_people(ends)}"
             )
         if before is not None and one.starts < before.ends:
@@ -166,24 +166,24 @@ def check_dates(
 
 
 def move_end(database: Database, ends: datetime, *, now: datetime, who: str | None = None) -> Terms:
-    """Let a challenge end earlier or later.
+    """Move the end of a challenge.
 
     Rounds that would begin after the end are dropped, the last one that is left ends with the
     challenge.
 
     Raises:
         ChallengeError: the challenge is over, so private scores have been shown.
-        DataError: the new end lies in the past, or before the start.
+        DataError: the new end is in the past, or before the start.
     """
     with database.change(now, who) as change:
         terms = read_terms(change.connection)
         if terms.is_over(now):
             raise ChallengeError(
-                f"the challenge ended {for_people(terms.ends)} and private scores are open: that "
-                "cannot be taken back"
+                f"the challenge ended {for_people(terms.ends)} and private scores are public: that "
+                "cannot be undone"
             )
         if ends < now:
-            raise DataError(f"the new end, {for_people(ends)}, lies in the past")
+            raise DataError(f"the new end, {for_people(ends)}, is in the past")
         if ends <= terms.rounds[0].starts:
             raise DataError(
                 f"the new end, {for_people(ends)}, is not after the start of the first round, "

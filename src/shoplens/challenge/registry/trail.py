@@ -1,4 +1,4 @@
-"""The trail: what was changed, when and by whom. Nothing is ever taken out of it."""
+"""The trail: what was changed, when and by whom. Nothing is ever removed from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Working the queue off: each submission is run, scored and written down."""
+"""Running the submissions that wait, and storing their scores."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from shoplens.progress import Progress, silent
 SCORE = "map@1000"
 
 NOT_COUNTED = frozenset({"cannot_start"})
-"""Verdicts of runs that did not really begin: they use up nothing of the day's number."""
+"""Verdicts of runs that did not begin: they do not count towards the daily limit."""
 
 
 class Runner(Protocol):
@@ -65,7 +65,7 @@ class Runner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A submission that a worker is through with."""
+    """A submission that a worker has finished."""
 
     claim: Claim
     outcome: SubmissionOutcome
@@ -91,11 +91,11 @@ def work(
     started: Callable[[Claim], None] = lambda claim: None,
     progress: Progress = silent,
 ) -> Iterator[Finished]:
-    """Run the submissions that wait, one after the other, until none does.
+    """Run the submissions that wait, one after the other.
 
-    Several workers may do so at the same time, on one machine. A fault in one submission is its
-    outcome; the next one is taken all the same. A fault of the machine ends the work, and the
-    submission goes back into the queue.
+    Several workers can run at the same time on one machine. A fault in a submission is its outcome,
+    and the work goes on. A fault of the machine ends the work, and the submission goes back into
+    the queue.
 
     Args:
         registry: the challenge.
@@ -104,15 +104,15 @@ def work(
         runner: runs a submission.
         clock: tells the time.
         lease: how long a claim outlives its worker.
-        started: told of each submission before it is run.
-        progress: told how far its run is.
+        started: called with each submission before it is run.
+        progress: called with the progress of its run.
 
     Yields:
         Each submission when it is done.
 
     Raises:
         MissingError: the labelled set is gone.
-        DataError: the labelled set has changed since the challenge was made.
+        DataError: the labelled set has changed since the challenge was created.
         ShoplensError: the file of records cannot be written; this machine cannot keep submissions
             apart, or has no room left.
     """

@@ -22,7 +22,7 @@ REPORT = "report.html"
 
 @dataclass(frozen=True, slots=True)
 class SiteFiles:
-    """What a build came to."""
+    """The result of a build."""
 
     folder: Path
     n_files: int
@@ -44,8 +44,8 @@ def build_site(
 ) -> SiteFiles:
     """Write the site of a challenge, or bring it up to date.
 
-    The files depend on nothing but the arguments: a second build of the same boards writes none.
-    Nothing private is in any of them while the private board is sealed.
+    The files depend only on the arguments: a second build of the same boards writes nothing. No
+    file has anything private in it while the private board is sealed.
 
     Args:
         folder: of the site; made where it is not there.
@@ -55,7 +55,7 @@ def build_site(
         url: the site's address, for the feed, which readers fetch on its own.
         reports: take in each run's `report.html`, where it has one. It shows photos and products
             of both sides, so before the end this is refused.
-        progress: told of pages written.
+        progress: called with the number of pages written.
 
     Raises:
         ShoplensError: reports were asked for before the end, the folder holds files of others, or
@@ -65,7 +65,7 @@ def build_site(
     final = None if private is None or private.sealed else private
     if reports and final is None:
         raise ShoplensError(
-            "reports show the private side too: they can be published after the end"
+            "reports also show the private side: they can be published only after the end"
         )
     if challenge is not None:
         _keep_apart(Path(folder), challenge)
@@ -103,7 +103,7 @@ def build_site(
 
 
 def _keep_apart(folder: Path, challenge: Path) -> None:
-    """Refuse to put pages for all where private scores are: both would be published together."""
+    """Refuse to write the site where private scores are: they would be published with it."""
     site, private = folder.resolve(), challenge.resolve()
     if site.is_relative_to(private):
         where = "is" if site == private else "is in"

@@ -13,7 +13,7 @@ from shoplens.challenge.registry.instants import to_text
 
 FILE_NAME = "feed.xml"
 N_NEWS = 50
-"""The newest so many are in the feed."""
+"""How many entries the feed has; they are the newest."""
 
 _ATOM = "http://www.w3.org/2005/Atom"
 _UNSPEAKABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -1,7 +1,7 @@
-"""The history plot: each team's best public score over time, as an SVG without any script.
+"""The history plot: the best public score of each team over time, laid out for an SVG.
 
-Lines are named where they end, so no colour has to be matched with a legend; colours are those of
-Okabe and Ito, which colour-blind readers tell apart, and each also has its own dashes.
+Lines are labelled at their ends, so there is no legend. The colours are those of Okabe and Ito,
+which colour-blind readers can tell apart, and each has its own dashes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import count
 from shoplens.challenge.leaderboard import Best, Standing
 
 NAMED = 7
-"""Teams with a colour and a name; those behind them are grey."""
+"""How many teams have a colour and a name; the others are grey."""
 
 _STYLES = (
     ("#0072b2", ""),
@@ -77,12 +77,12 @@ class Plot:
 def draw_history(
     ranking: Sequence[Standing], until: datetime, width: int, height: int
 ) -> Plot | None:
-    """Lay the plot out; None where no team has a score yet.
+    """Lay the plot out; None if no team has a score yet.
 
     Args:
         ranking: the standings of the public side.
         until: where the time axis ends.
-        width: of the plot, in pixels; what is smaller than 600 gets shorter names.
+        width: of the plot, in pixels; plots narrower than 600 have shorter names.
         height: of the plot, in pixels.
     """
     if not ranking:
@@ -129,7 +129,7 @@ def draw_history(
 def _times(ranking: Sequence[Standing], until: datetime) -> tuple[datetime, datetime]:
     begin = min(standing.history[0].since for standing in ranking)
     end = max(until, *(standing.history[-1].since for standing in ranking), begin)
-    # The axis needs some length, also when all happened at once: nothing is known of the future.
+    # The axis needs some length, even if everything happened at once.
     return min(begin, end - _SHORTEST), end
 
 

@@ -1,7 +1,7 @@
-"""What of a submission's run is published: picked field by field, so that nothing slips through.
+"""The part of a run's record that is published, picked field by field.
 
-A run record holds scores over all queries, those of the private side included, and whatever later
-versions add to it. Nothing of it is shown but what is named here.
+A record holds scores over all queries, also those of the private side, and later versions may add
+more. Only the fields below are shown.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Writing the site into its folder so that it is whole at every moment.
 
-Each file is replaced in one step. New files come first, while nothing links to them; of the others,
-those that are linked to come before those that link to them; what the site no longer has goes last.
-So whoever looks, or kills the build, finds every link leading somewhere. A list of the site's own
-files keeps the folder's other files safe.
+Each file is replaced in one step. New files are written first, because nothing links to them yet.
+Then come the changed files, each after those that it links to. Files that the site no longer has
+are removed last. So every link works at every moment, even if the build is killed. A list of the
+site's own files protects other files in the folder.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def write_site(folder: Path, files: Mapping[str, bytes]) -> int:
     for name in files:
         if name not in earlier and (folder / name).exists():
             raise ShoplensError(
-                f"{folder / name} was not written by shoplens: choose an empty folder, or remove it"
+                f"{folder / name} was not written by shoplens: choose an empty folder, or remove "
+                "this file"
             )
     try:
         folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""How numbers, times and verdicts read on the pages and in the terminal."""
+"""Numbers, times and verdicts as the pages and the terminal show them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from shoplens.challenge.leaderboard import Standing
 UNKNOWN = "\N{EN DASH}"
 
 _VERDICTS = {
-    "ok": "ran through",
+    "ok": "completed",
     "time_limit": "took longer than allowed",
     "memory_limit": "took more memory than allowed",
     "output_limit": "wrote more than allowed",
     "process_limit": "started more processes than allowed",
-    "invalid_answer": "its answer does not fit",
+    "invalid_answer": "gave an invalid answer",
     "no_answer": "gave no answer",
     "crashed": "stopped with an error",
     "cannot_start": "could not be started",
-    "harness_failed": "could not be run, through a fault of the organiser's",
+    "harness_failed": "could not be run, through no fault of the team",
 }
 
 
@@ -29,7 +29,7 @@ def verdict_words(verdict: str) -> str:
 
 
 def reason_words(reason: str) -> str:
-    """Say why a run ended so; on private data an answer is refused by codes alone."""
+    """Say why a run ended; on private data the reason is a list of codes, which are explained."""
     codes = reason.split(", ")
     return "; ".join(CODES[code] for code in codes) if CODES.keys() >= {*codes} else reason
 
@@ -55,7 +55,7 @@ def rank_mark(standing: Standing) -> str:
 
 
 def span_words(standing: Standing) -> str:
-    """Write the ranks a team could truly have, as `1` or from the first to the last."""
+    """Write the ranks a team could really have, as `1` or as a range."""
     first, last = standing.span
     return str(first) if first == last else f"{first}\N{EN DASH}{last}"
 

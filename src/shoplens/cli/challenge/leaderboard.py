@@ -52,10 +52,10 @@ def leaderboard(
     csv_file: str | None,
     json_file: str | None,
 ) -> None:
-    """Show who stands where: scores with intervals, and ranks that are shared where a test says so.
+    """Show the leaderboard: scores with intervals, and ranks, which teams may share.
 
-    A rank with = is shared: a paired test over products cannot tell the team from the first of that
-    rank. The rule, and what the columns mean, is in docs/leaderboard.md.
+    A rank with = is shared: a paired test over products cannot tell the team from the first one of
+    that rank. docs/leaderboard.md explains the rule and the columns.
 
     \b
     Example:
@@ -87,12 +87,12 @@ def leaderboard(
 @click.option(
     "--url",
     metavar="URL",
-    help="The address at which the site will be; the feed's links then are whole addresses.",
+    help="The address of the site; links in the feed are then complete.",
 )
 @click.option(
     "--reports",
     is_flag=True,
-    help="After the end: take in the report.html of each run's folder, which shows the labels.",
+    help="After the end: include the report.html of each run's folder, which shows the labels.",
 )
 @json_option
 def site(
@@ -105,9 +105,9 @@ def site(
 ) -> None:
     """Write the challenge's website, or bring it up to date: plain files for any web server.
 
-    Private scores are in none of the files before the challenge is over. Run it again whenever
-    something has changed; only files that differ are written. CHALLENGE_DIR is this folder where it
-    is left out. OUT_DIR lies outside it.
+    No file has private scores in it before the challenge is over. Run it again whenever
+    something has changed; only files that differ are written. CHALLENGE_DIR is the current folder
+    by default. OUT_DIR must be outside it.
 
     \b
     Example:
@@ -144,10 +144,10 @@ def site(
 
 @click.command()
 @registry_argument
-@click.option("--latest", type=click.IntRange(min=1), metavar="N", help="Only so many.")
+@click.option("--latest", type=click.IntRange(min=1), metavar="N", help="Only the latest N.")
 @json_option
 def events(registry: Registry, latest: int | None, json_file: str | None) -> None:
-    """Show the trail: every change to a challenge, when, by whom and what."""
+    """Show the trail: every change to a challenge, with its time and author."""
     trail = list_events(registry.database, latest)
     results = Results(json_file)
     for one in trail:

@@ -56,8 +56,8 @@ _ROUND_KEYS = {
     "--pages",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Your own rules.md, dates.md, prizes.md, faq.md, contact.md; a start is written for those "
-    "that are not there.",
+    help="Your own rules.md, dates.md, prizes.md, faq.md, contact.md; drafts are written for the "
+    "missing ones.",
 )
 @click.option(
     "--seed",
@@ -65,7 +65,7 @@ _ROUND_KEYS = {
     default=0,
     show_default=True,
     metavar="N",
-    help="Of the split of queries.",
+    help="The seed of the split of queries.",
 )
 @click.option(
     "--public-share",
@@ -73,7 +73,7 @@ _ROUND_KEYS = {
     default=0.3,
     show_default=True,
     metavar="SHARE",
-    help="Of the queries whose score is shown at once.",
+    help="The share of the queries whose score is shown at once.",
 )
 @click.option("--start", type=Moment(), metavar="ISO", help="By default now.")
 @click.option(
@@ -157,7 +157,7 @@ _ROUND_KEYS = {
     type=click.Choice(["strict", "lenient"]),
     default="strict",
     show_default=True,
-    help="Refuse faulty answers, as the original scoring does, or mend what can be mended.",
+    help="Refuse faulty answers, as the original scoring does, or repair what can be repaired.",
 )
 @who_option
 @json_option
@@ -183,9 +183,9 @@ def create(
     who: str | None,
     json_file: str | None,
 ) -> None:
-    """Make a challenge from a labelled set, in a new folder CHALLENGE_DIR.
+    """Create a challenge from a labelled set, in a new folder CHALLENGE_DIR.
 
-    Times are UTC unless they name a zone. Nothing is copied of the labelled set.
+    Times are in UTC unless they have a zone. The labelled set is not copied.
 
     \b
     Example:
@@ -232,7 +232,7 @@ def create(
             message(
                 f"warning: the {side} side has {n_products} "
                 f"{'product' if n_products == 1 else 'products'}; with fewer than "
-                f"{FEWEST_PRODUCTS} no two teams can be told apart (see --public-share)"
+                f"{FEWEST_PRODUCTS}, no two teams can be told apart (see --public-share)"
             )
     message(f"edit the pages in {registry.pages}, then let teams in: shoplens challenge team add")
     write_json(
@@ -250,9 +250,9 @@ def create(
 @registry_argument
 @json_option
 def status(registry: Registry, json_file: str | None) -> int:
-    """Show where a challenge stands, and whether its ground truth is still what it was.
+    """Show the state of a challenge, and whether its ground truth is unchanged.
 
-    Exit code 1 when the labelled set is gone or has changed.
+    The exit code is 1 if the labelled set is gone or has changed.
 
     \b
     Example:
@@ -301,16 +301,14 @@ def status(registry: Registry, json_file: str | None) -> int:
 
 @click.command()
 @registry_argument
-@click.option(
-    "--at", type=Moment(), metavar="ISO", help="The new end, earlier or later than it was."
-)
-@click.option("--now", "at_once", is_flag=True, help="End it now: private scores are shown.")
+@click.option("--at", type=Moment(), metavar="ISO", help="The new end; it may be earlier or later.")
+@click.option("--now", "at_once", is_flag=True, help="End it now; private scores are then shown.")
 @who_option
 @json_option
 def end(
     registry: Registry, at: datetime | None, at_once: bool, who: str | None, json_file: str | None
 ) -> None:
-    """Move the end of a challenge. It ends by itself; once over it stays over.
+    """Move the end of a challenge. A challenge ends by itself, and cannot be reopened.
 
     \b
     Example:
@@ -324,10 +322,12 @@ def end(
     now = current()
     terms = move_end(registry.database, now if at is None else at, now=now, who=who)
     over = (
-        "private scores are open" if terms.is_over(now) else "private scores are sealed till then"
+        "private scores are public"
+        if terms.is_over(now)
+        else "private scores are sealed until then"
     )
     message(f"{terms.title} ends {for_people(terms.ends)}: {over}")
-    message(f"tell the teams: {registry.pages / 'dates.md'} says what it said before")
+    message(f"tell the teams, and edit {registry.pages / 'dates.md'}")
     write_json(json_file, {**_terms_json(terms), "sealed": not terms.is_over(now)})
 
 
@@ -385,9 +385,7 @@ def _round(text: str, common: Round) -> Round:
         for setting in settings:
             key, _, value = setting.partition("=")
             if key not in _ROUND_KEYS:
-                raise DataError(
-                    f"a round has no {key!r}: it may say {', '.join(_ROUND_KEYS)}, as in limit=600"
-                )
+                raise DataError(f"a round has no {key!r}: the keys are {', '.join(_ROUND_KEYS)}")
             field, kind = _ROUND_KEYS[key]
             number = _number(value, kind)
             if not number > 0:
@@ -406,4 +404,4 @@ def _number(text: str, kind: type) -> Any:
         return kind(text)
     except ValueError:
         what = "whole number" if kind is int else "number"
-        raise DataError(f"{text!r} is no {what}") from None
+        raise DataError(f"{text!r} is not a {what}") from None

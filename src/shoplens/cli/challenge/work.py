@@ -19,7 +19,7 @@ from shoplens.cli.options import json_option
 from shoplens.progress import Progress
 
 _LOOK_AGAIN = 2.0
-"""Seconds between two looks into an empty queue."""
+"""Seconds between two checks of an empty queue."""
 
 
 @click.command()
@@ -31,7 +31,7 @@ _LOOK_AGAIN = 2.0
     type=click.Choice(["auto", "required", "none"]),
     default="required",
     show_default=True,
-    help="As of `shoplens challenge run`: auto runs also where a submission can read the labels "
+    help="As in `shoplens challenge run`: auto also runs where a submission can read the labels "
     "and reach the network, and says so.",
 )
 @json_option
@@ -40,8 +40,8 @@ def work(
 ) -> None:
     """Run the submissions that wait, each within its round's limits, and score them.
 
-    Several workers may run at the same time on one machine; none runs what another one has. When a
-    worker is killed, another takes its submission again half a minute later. Submissions that fail
+    Several workers can run at the same time on one machine; each submission is run by one of them.
+    If a worker is killed, another takes its submission half a minute later. Submissions that fail
     do not change the exit code.
 
     \b
