@@ -24,7 +24,7 @@ import numpy as np
 import platformdirs
 
 from shoplens.errors import ShoplensError
-from shoplens.records import Photo, Vectors
+from shoplens.records import Photo, Vector
 
 _FORMAT = 2
 """Part of the file's name: another layout is another file, and so are vectors of photos that were
@@ -54,7 +54,7 @@ def cache_folder() -> Path:
 class Computed:
     """What a photo came to."""
 
-    vector: Vectors | None
+    vector: Vector | None
     """(d,) float32 of unit length; None where it failed."""
     clipped: bool = False
     """Whether its box lay partly outside and was clipped."""

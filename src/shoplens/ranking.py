@@ -25,7 +25,7 @@ from shoplens.errors import MissingError, RankingError, reason_of
 from shoplens.files import replacing
 from shoplens.json_text import parse_object
 from shoplens.progress import Progress, silent
-from shoplens.records import Vectors
+from shoplens.records import Vector, Vectors
 from shoplens.vectors.embeddings import Embeddings, check_same_model
 
 DEPTH = 1000
@@ -176,7 +176,7 @@ class Ranking:
 
 
 def rank(
-    queries: Embeddings | Vectors,
+    queries: Embeddings | Vector | Vectors,
     gallery: Embeddings,
     *,
     depth: int = DEPTH,
@@ -259,7 +259,7 @@ def _require_unit(embeddings: Embeddings, side: str) -> None:
         )
 
 
-_Best = tuple[npt.NDArray[np.intp], Vectors]
+_Best = tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]
 """Positions in the gallery and scores, best first, equal scores in order of position."""
 
 
@@ -286,7 +286,9 @@ def _on_grid(vectors: Vectors) -> npt.NDArray[np.float64]:
     return np.asarray(np.rint(vectors * np.float32(_GRID)), dtype=np.float64)
 
 
-def _merged(known: _Best, positions: npt.NDArray[np.intp], similarities: Vectors, k: int) -> _Best:
+def _merged(
+    known: _Best, positions: npt.NDArray[np.intp], similarities: npt.NDArray[np.float32], k: int
+) -> _Best:
     """Return the best k of those known and of more that come later in the gallery."""
     if len(known[0]) == k:
         # A score equal to the last is not better: the known photo comes first in the gallery.

@@ -44,7 +44,9 @@ REASONS = {
 }
 """Why a photo could not be used: the words that failures are counted by, and their meanings."""
 
-Vectors = npt.NDArray[np.float32]
+Vector = np.ndarray[tuple[int], np.dtype[np.float32]]
+"""(d,) float32: what stands for one photo."""
+Vectors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 """(n, d) float32, a row for each photo."""
 
 _INT32 = np.iinfo(np.int32)

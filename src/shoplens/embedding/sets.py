@@ -18,7 +18,7 @@ from shoplens.errors import PhotoError
 from shoplens.models.encoder import Encoder
 from shoplens.parallel import parallel_map
 from shoplens.progress import Progress, silent
-from shoplens.records import Box, Domain, Photo, PhotoSet, Vectors
+from shoplens.records import Box, Domain, Photo, PhotoSet, Vector
 from shoplens.sources.memory import MemoryFile, encoded
 from shoplens.vectors.embeddings import Embeddings
 
@@ -124,7 +124,7 @@ def embed_photo(
     *,
     box: Box | None = None,
     domain: Domain = "user",
-) -> Vectors:
+) -> Vector:
     """Embed one photo, in the same way as `embed`.
 
     Args:

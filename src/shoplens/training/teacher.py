@@ -23,7 +23,7 @@ from shoplens.parallel import parallel_map
 from shoplens.pixels.crops import crop
 from shoplens.pixels.decoding import decode, read_bytes
 from shoplens.progress import Progress, silent
-from shoplens.records import Vectors
+from shoplens.records import Vector, Vectors
 from shoplens.training import config
 from shoplens.training.backbones import load_backbone
 from shoplens.training.network import Network
@@ -101,11 +101,11 @@ def _embed(
         known: Vectors = np.load(file)
         return known
 
-    def vector_of(photo: TrainingPhoto) -> Vectors:
+    def vector_of(photo: TrainingPhoto) -> Vector:
         decoded = decode(read_bytes(photo.path), box=photo.box, target=size)
         pixels = crop(decoded, size=size, fit=backbone.fit, pad_colour=backbone.pad_colour)
         views = [pixels, np.ascontiguousarray(pixels[:, ::-1])] if teacher.mirror else [pixels]
-        mean: Vectors = _unit(np.concatenate([graph(view[None]) for view in views])).mean(axis=0)
+        mean: Vector = _unit(np.concatenate([graph(view[None]) for view in views])).mean(axis=0)
         return mean
 
     rows = []

@@ -15,7 +15,7 @@ import numpy as np
 from shoplens.arrow import arrow
 from shoplens.errors import RankingError
 from shoplens.files import replacing
-from shoplens.records import Photo, Vectors
+from shoplens.records import Photo, Vector
 from shoplens.vectors.lance import SUFFIX as LANCE
 from shoplens.vectors.lance import require_lance, write_lance
 from shoplens.vectors.matching import stored_name
@@ -39,7 +39,7 @@ class VectorFileInfo:
 class VectorWriter(Protocol):
     """Writes the rows of a file, in table order."""
 
-    def add(self, photo: Photo, vector: Vectors | None, sha256: str | None, reason: str) -> None:
+    def add(self, photo: Photo, vector: Vector | None, sha256: str | None, reason: str) -> None:
         """Write a row.
 
         Args:
@@ -108,7 +108,7 @@ class _NpyWriter:
         header = {"descr": "<f4", "fortran_order": False, "shape": (info.n_photos, info.dimension)}
         np.lib.format.write_array_header_1_0(stream, header)
 
-    def add(self, photo: Photo, vector: Vectors | None, sha256: str | None, reason: str) -> None:
+    def add(self, photo: Photo, vector: Vector | None, sha256: str | None, reason: str) -> None:
         row = self._absent if vector is None else vector.astype("<f4")
         self._stream.write(row.tobytes())
         self.n_rows += 1
@@ -120,7 +120,7 @@ class _NpyWriter:
 class _ParquetWriter:
     def __init__(self, stream: IO[bytes], info: VectorFileInfo) -> None:
         self.n_rows = 0
-        self._rows: list[tuple[Photo, Vectors | None, str | None, str]] = []
+        self._rows: list[tuple[Photo, Vector | None, str | None, str]] = []
         self._dimension = info.dimension
         pyarrow = arrow()
         meta = {"model": info.model_name, "fingerprint": info.fingerprint}
@@ -137,7 +137,7 @@ class _ParquetWriter:
         self._schema = pyarrow.schema(fields, metadata={METADATA_KEY: json.dumps(meta)})
         self._writer: Any = arrow("pyarrow.parquet").ParquetWriter(stream, self._schema)
 
-    def add(self, photo: Photo, vector: Vectors | None, sha256: str | None, reason: str) -> None:
+    def add(self, photo: Photo, vector: Vector | None, sha256: str | None, reason: str) -> None:
         self._rows.append((photo, vector, sha256, reason))
         self.n_rows += 1
         if len(self._rows) == _BLOCK:
