@@ -10,12 +10,14 @@ from shoplens.cli.options import json_option
 
 
 @click.command()
-@click.option("--clear", is_flag=True, help="Remove it all. Nothing is lost but time.")
+@click.option(
+    "--clear", is_flag=True, help="Remove the cache. What it holds can be computed again."
+)
 @json_option
 def cache(clear: bool, json_file: str | None) -> None:
-    """Show where vectors of photos and converted models are kept, and how much there is.
+    """Show where the cache is and how large it is. It keeps vectors and converted models.
 
-    The environment variable SHOPLENS_CACHE names another place.
+    You can name another folder in the environment variable SHOPLENS_CACHE.
 
     \b
     Example:

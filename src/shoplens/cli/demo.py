@@ -64,10 +64,9 @@ def demo(
     embedding: EmbeddingSettings,
     json_file: str | None,
 ) -> None:
-    """Search, score, and write a page with each query, its box and its results, hits marked.
+    """Search and score, and write a page with each query, its box and its results.
 
-    Without DATASET it runs on the sample that ships with the package: renders of some 20 pieces
-    of furniture.
+    Without DATASET it uses the sample data of the package: renders of about 20 pieces of furniture.
 
     \b
     Example:

@@ -27,30 +27,30 @@ from shoplens.errors import MissingError
     type=click.Choice(["fp32", "fp16", "int8"]),
     default="fp32",
     show_default=True,
-    help="fp16: half the size, the same speed; int8: a quarter of the size, and about twice the "
-    "speed on processors with 8-bit products (VNNI, ARM dot products).",
+    help="fp16 is half the size at the same speed. int8 is a quarter of the size, and about twice "
+    "as fast on processors with 8-bit products (VNNI, ARM dot products).",
 )
 @click.option(
     "--input-size",
     type=click.IntRange(min=32, max=1024),
     metavar="N",
-    help="Side of the squares the model takes; by default the one it was trained with.",
+    help="The side of the square input in pixels. By default as it was trained.",
 )
 @click.option(
     "--photos",
     type=click.Path(path_type=Path),
     metavar="FOLDER_OR_TABLE",
-    help="Photos to check the model with, and to calibrate int8: a folder of images, a test set "
-    "folder, or a training table; by default those of the run.",
+    help="Photos to check the model and to calibrate int8: a folder of images, a test set folder "
+    "or a training table. By default those of the run.",
 )
 @click.option(
     "--evaluate-on",
     type=click.Path(path_type=Path),
     metavar="DATASET",
-    help="Also compare mAP@1000 with the network's on this test set.",
+    help="Also compare mAP@1000 of the model and of the network on this test set.",
 )
-@click.option("--name", help="Name of the model; by default the configuration's.")
-@click.option("--force", is_flag=True, help="Replace a model that is in the folder.")
+@click.option("--name", help="The name of the model. By default that of the configuration.")
+@click.option("--force", is_flag=True, help="Replace the model in the folder.")
 @json_option
 def export(
     run: Path,
@@ -63,10 +63,10 @@ def export(
     force: bool,
     json_file: str | None,
 ) -> None:
-    """Make a model folder, for --model, of what `shoplens train` left in the folder RUN.
+    """Make a model folder, for --model, of the run in the folder RUN of `shoplens train`.
 
-    Needs the extra [train]; using the model does not. The model's vectors are held against the
-    network's on real photos first: nothing is written when they differ too much.
+    This needs the extra [train]. Using the model does not. The model's vectors are first compared
+    with the network's vectors on photos. If they differ too much, nothing is written.
 
     \b
     Example:

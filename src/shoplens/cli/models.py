@@ -35,11 +35,11 @@ _AT_HAND = {
 @json_option
 @click.pass_context
 def models(context: click.Context, json_file: str | None) -> None:
-    """List the models that can be named with --model.
+    """List the models that you can name with --model.
 
-    Those that ship, and a choice of those of other libraries (timm, open_clip, transformers), any
-    of which can be named. A folder or zip with model.onnx and recipe.json can be given instead of
-    a name.
+    These are the built-in models, and a choice of models of other libraries (timm, open_clip,
+    transformers). You can name any model of these libraries. Instead of a name you can give a
+    folder or a zip file with model.onnx and recipe.json.
 
     \b
     Example:
@@ -100,26 +100,28 @@ def _describe(results: Results, shipped: Sequence[ModelInfo], others: Sequence[Z
     "--output",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="The model folder to write, for --model FOLDER; by default the cache, where --model NAME "
-    "finds it (in fp32).",
+    help="The model folder to write, for --model FOLDER. By default the cache, where --model NAME "
+    "finds it (if it is fp32).",
 )
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16"]),
     default="fp32",
     show_default=True,
-    help="fp16: half the size, the same speed.",
+    help="fp16 is half the size at the same speed.",
 )
-@click.option("--force", is_flag=True, help="Convert again, and replace what is in the folder.")
+@click.option(
+    "--force", is_flag=True, help="Convert it again, and replace the model in the folder."
+)
 @json_option
 def convert_command(
     name: str, output: Path | None, precision: Precision, force: bool, json_file: str | None
 ) -> None:
-    """Convert a model of another library ahead: timm:..., open_clip:..., hf:...
+    """Convert a model of another library. NAME starts with timm:, open_clip: or hf:.
 
-    Needs the library (extras [timm], [open-clip], [hf]) and its weights; using what comes out needs
-    neither. The vectors are held against the library's on photos first: nothing is written when
-    they differ.
+    Converting needs the library (extra [timm], [open-clip] or [hf]) and the weights. Using the
+    converted model needs neither. Its vectors are first compared with the library's vectors on a
+    few photos. If they differ, nothing is written.
 
     \b
     Example:

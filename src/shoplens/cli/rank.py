@@ -34,7 +34,7 @@ from shoplens.records import BoxFrame
     type=click.Path(path_type=Path),
     metavar="FILE",
     callback=writable,
-    help="ranks.npy for the answer array alone, ranks.npz with scores and the model's fingerprint.",
+    help="ranks.npy for the ids alone, or ranks.npz with scores and the model's fingerprint.",
 )
 @gallery_vectors_option
 @query_vectors_option
@@ -42,7 +42,7 @@ from shoplens.records import BoxFrame
     "--save-vectors",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Also write gallery.parquet and queries.parquet there, to be ranked again later.",
+    help="Also write gallery.parquet and queries.parquet to this folder, to rank them again later.",
 )
 @boxes_option
 @columns_option
@@ -63,9 +63,9 @@ def rank(
 ) -> None:
     """Rank a dataset's gallery for each of its queries.
 
-    Writes an int32 array (n_queries, min(1000, n_gallery)) of seller_img_ids, best first, in the
-    order of queries.csv. A query whose photo cannot be read gets the gallery in its order; gallery
-    photos that cannot be read come last. Both are counted.
+    This writes an int32 array (n_queries, min(1000, n_gallery)) of seller_img_ids, best first, in
+    the order of queries.csv. If a query photo cannot be read, its row is the gallery in its order.
+    Gallery photos that cannot be read come last. Both are counted.
 
     \b
     Example:

@@ -17,20 +17,20 @@ from shoplens.errors import MissingError
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Folder for weights, curves, report and checkpoints.",
+    help="The folder for the weights, curves, report and checkpoints.",
 )
 @click.option(
     "--tables",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Folder that the configuration's tables are relative to; by default its own.",
+    help="The folder that the configuration's tables are relative to. By default its own folder.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the run that was stopped in the folder.")
+@click.option("--resume", is_flag=True, help="Continue the run that was stopped in the folder.")
 @click.option(
     "--sheet",
     type=click.Path(path_type=Path),
     metavar="PICTURE",
-    help="Only write a contact sheet of augmented views, to be looked at before a long run.",
+    help="Only write a picture of augmented photos, to look at before a long run.",
 )
 @json_option
 def train(
@@ -41,10 +41,10 @@ def train(
     sheet: Path | None,
     json_file: str | None,
 ) -> int:
-    """Train an embedding of products as the YAML file CONFIG says.
+    """Train a model as the YAML file CONFIG says.
 
-    Needs the extra [train]. A run that was stopped, by Ctrl-C or a crash, goes on with --resume
-    from its last epoch. `shoplens export` makes a model of the result.
+    This needs the extra [train]. If a run was stopped, --resume continues it after its last epoch.
+    `shoplens export` makes a model folder of the result.
 
     \b
     Example:
