@@ -1,8 +1,8 @@
-"""A submission's own Python environment, made once for all that ask for the same packages.
+"""A submission's Python environment, made once for all submissions that ask for the same packages.
 
-Making one is the only step that uses the network. Nothing of a submission may run here, outside its
-limits: packages come as wheels, which are only unpacked. What has to be built (source archives,
-repositories, folders) runs code of its own for that, and is refused.
+Only this step uses the network. Nothing of a submission may run here, outside its limits: packages
+come as wheels, which are only unpacked. Packages that have to be built (source archives,
+repositories, folders) would run their own code, and are refused.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def make_environment(
 ) -> Environment:
     """Return an environment with the requirements installed.
 
-    An environment is found by what it was made of: lines, local files, Python and platform. It
-    counts from the moment it is complete; what a killed run left behind is never used.
+    An environment is found by what it was made of: lines, local files, Python and platform. It is
+    used only once it is complete; what a killed process left behind is never used.
 
     Args:
         requirements: without faults.

@@ -1,9 +1,9 @@
 """What runs a submission, inside its limits: builds its ranker and sends its answer out.
 
-Stand-alone on purpose: it runs under the submission's own Python, which need not have shoplens, and
-needs NumPy alone. Run as a program in the submission's folder, with the variable
-`AICROWD_DATASET_DIR`. File descriptor 3 takes what it tells (JSON, a line each), descriptor 4 the
-answer as the bytes of an .npy file. Nobody trusts either: a submission can write to both.
+It stands alone on purpose: it runs under the submission's own Python, which may not have shoplens,
+and needs only NumPy. It is run as a program in the submission's folder, with the variable
+`AICROWD_DATASET_DIR` set. It writes messages to file descriptor 3 (JSON, one a line) and the answer
+to descriptor 4, as the bytes of an .npy file. A submission can write to both: neither is trusted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 STATUS, ANSWER = 3, 4
 SHOWN = 500
-"""Characters of a message that are told."""
+"""Characters of a message that are sent."""
 
 
 def tell(**values: object) -> None:
@@ -29,7 +29,7 @@ def tell(**values: object) -> None:
 
 
 def make_ranker() -> object:
-    """Build what has `predict_product_ranks`: the submission's wrapper, or else its ranker."""
+    """Build the object with `predict_product_ranks`: the submission's wrapper, or its ranker."""
     data = os.environ["AICROWD_DATASET_DIR"]
     tell(phase="import")
     ranker = importlib.import_module("my_submission.user_config").My_Ranker
@@ -61,7 +61,7 @@ def tell_messages_of(kind: object) -> None:
 
 
 class Pipe:
-    """Where the answer goes. To NumPy it is no file, whose position could be asked for."""
+    """Where the answer goes. NumPy does not take it for a file, whose position it would ask for."""
 
     def write(self, data: bytes) -> None:
         """Write all of it."""
@@ -89,7 +89,7 @@ def send(answer: object) -> None:
 
 
 def kind_of(error: BaseException) -> str:
-    """Say which limit an error speaks of, if any."""
+    """Return which limit an error is about, if any."""
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return "memory"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

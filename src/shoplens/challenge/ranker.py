@@ -1,4 +1,4 @@
-"""A ranker with the interface of the 2023 starter kit, to run as it is or to build upon.
+"""A ranker with the interface of the 2023 starter kit, to run as it is or to build on.
 
 In a submission's `my_submission/user_config.py`::
 

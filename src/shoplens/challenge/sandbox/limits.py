@@ -12,7 +12,7 @@ _LARGEST = 10**12
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one run; megabytes are 10^6 bytes. The defaults are the challenge's budget.
+    """Limits of one run. Megabytes are 10^6 bytes. The defaults are the challenge's budget.
 
     Raises `ShoplensError` when a limit is not positive.
     """
@@ -22,13 +22,13 @@ class Limits:
     cpus: int | None = 4
     """Processor cores; None for all of them."""
     memory_mb: int | None = 16_000
-    """Memory of all its processes and of its scratch files together; None for all there is."""
+    """Memory of all its processes and of its scratch files together; None for no limit."""
     processes: int = 1024
     """Processes and threads at one time."""
     scratch_mb: int = 2000
-    """Files it writes, all of them together; they are held in memory."""
+    """Files that it writes, all together; they are kept in memory."""
     scratch_files: int = 100_000
-    """Files and folders it makes."""
+    """Files and folders that it makes."""
     output_mb: int = 500
     """The answer as an .npy file."""
     log_mb: int = 10

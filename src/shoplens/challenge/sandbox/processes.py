@@ -32,7 +32,7 @@ def descendants(process: int) -> list[int]:
 
 
 def end_descendants(process: int) -> None:
-    """Kill what descends from a process until nothing does, and what shares their groups."""
+    """Kill the descendants of a process until there are none."""
     deadline = time.monotonic() + _PATIENCE
     while (found := descendants(process)) and time.monotonic() < deadline:
         for number in found:
@@ -44,7 +44,7 @@ def end_descendants(process: int) -> None:
 
 
 def memory_of(processes: Iterable[int], *, shared_once: bool = False) -> int:
-    """Return the bytes that processes hold, what they share with files left out.
+    """Return the bytes that processes hold, without what they share with files.
 
     Memory that several share (a forked process with its parent) counts once for each, unless
     `shared_once`, which takes the kernel longer to say.
@@ -71,7 +71,7 @@ def threads_of(processes: Iterable[int]) -> int:
 
 
 def _bury() -> None:
-    """Take leave of children that have ended."""
+    """Collect the children that have ended."""
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

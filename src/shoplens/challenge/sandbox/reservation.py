@@ -1,4 +1,4 @@
-"""Which processor cores a run gets: those that no other run on this machine has."""
+"""Reserving processor cores for a run: those that no other run on this machine has."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 def reserved_cores(count: int | None) -> Iterator[list[int]]:
     """Give the numbers of `count` cores (None: all that this process may use), for a while.
 
-    Cores that other runs of this user have are only taken when there are no others. A killed run
-    frees its own: they are held by locks on files.
+    Cores that other runs of this user have are only shared when no others are left. A killed run
+    frees its cores, because they are held by locks on files.
     """
     if sys.platform != "linux":
         yield list(range(os.cpu_count() or 1))[:count]

@@ -1,4 +1,4 @@
-"""What a submission is shown, made ready: photos and tables without labels, its own folder."""
+"""Making ready what a submission sees: photos and tables without labels, and its own folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _WRITTEN = 10**9
 
 @contextmanager
 def work_folder() -> Iterator[Path]:
-    """Make a folder for one run, and remove it afterwards; what killed runs left goes too."""
+    """Make a folder for one run, and remove it afterwards; what killed runs left is removed too."""
     place = _namespace()
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-{place}-*"):
         process = folder.name.removeprefix(_PREFIX).partition("-")[0]
@@ -60,10 +60,10 @@ def _is_own_folder(path: Path) -> bool:
 def stage_data(dataset: Dataset, folder: Path, *, progress: Progress = silent) -> None:
     """Write a test set without its ground truth.
 
-    The tables hold the columns of the format and no `product_id`. Photos are copies, named by their
-    ids, written in the order of the tables and of one time: paths, times and the numbers that a
-    disk gives to files may all tell which photos came together. Photos that cannot be read are left
-    out; their rows stay.
+    The tables have the columns of the format and no `product_id`. Photos are copies: named by their
+    ids, written in the order of the tables, with one time stamp. Paths, times and the numbers that
+    a disk gives to files could all tell which photos came together. Photos that cannot be read are
+    left out; their rows stay.
 
     Args:
         dataset: what to show.
@@ -93,7 +93,7 @@ def stage_data(dataset: Dataset, folder: Path, *, progress: Progress = silent) -
 
 
 def stage_submission(submission: Path, folder: Path) -> Path:
-    """Return a folder with a submission that anyone may read: itself, or else a copy."""
+    """Return a folder with the submission that anyone may read: its own, or else a copy."""
     if all(_is_open(path) for path in (submission, *contents(submission))):
         return submission
     copy_submission(submission, folder)

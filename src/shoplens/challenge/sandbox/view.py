@@ -1,4 +1,4 @@
-"""The files a submission sees: a root of its own, made of what it needs and nothing else."""
+"""The files that a submission sees: its own root folder, with what it needs and nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shoplens.challenge.sandbox import kernel
 SUBMISSION = "/submission"
 DATA = "/data"
 SCRATCH = "/scratch"
-"""Where a submission finds itself, the data, and its home folder."""
+"""Where a submission finds its own folder, the data, and its home folder."""
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SETTINGS = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "mime.types")
@@ -29,21 +29,21 @@ _WRITTEN = {
 
 
 class Unfit(Exception):
-    """The submission's folder cannot be shown: its own fault, and not the machine's."""
+    """The submission's folder cannot be shown; the fault is its own, not the machine's."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is shown, and where; paths of the machine unless said otherwise."""
+    """What is shown, and where. Paths are those of the machine unless said otherwise."""
 
     root: str
     """An empty folder to build the view on."""
     submission: str
-    """Shown at /submission; what is written there goes to the scratch files."""
+    """Shown at /submission; what is written there counts as scratch files."""
     data: str
     """Shown at /data, read-only."""
     entry: str
-    """The entry program, shown at its own path."""
+    """The program that runs the submission, shown at its own path."""
     shown: Sequence[str]
     """Folders and files shown read-only at their own paths: the Python environment."""
     hidden: Sequence[str]

@@ -14,13 +14,13 @@ from shoplens.cli.options import json_option
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--name", metavar="TEXT", help="What to call it; by default as the folder.")
+@click.option("--name", metavar="TEXT", help="What to call it; by default the name of the folder.")
 @click.option(
     "--ranker",
     type=click.Choice(RANKERS),
     default="shoplens",
     show_default=True,
-    help="What ranks in it at first: shoplens's model, or chance.",
+    help="The ranker to start from: one that uses a model of shoplens, or a random one.",
 )
 @json_option
 def new(folder: Path, name: str | None, ranker: Ranker, json_file: str | None) -> None:
@@ -34,7 +34,7 @@ def new(folder: Path, name: str | None, ranker: Ranker, json_file: str | None) -
     """
     files = write_submission(folder, name=name, ranker=ranker)
     sample = shlex.quote(str(sample_folder()))
-    message(f"wrote {folder}: {len(files)} files, a submission that runs as it is")
+    message(f"wrote {folder}: {len(files)} files, a submission that you can run at once")
     message("")
     message("Score it on the sample data, then run it as the challenge does:")
     message(f"  cd {shlex.quote(str(folder))}")

@@ -47,9 +47,9 @@ def _limit(
 @click.option("--data", required=True, metavar="DATASET", help="The test set to run it on.")
 @_limit("--limit", _BUDGET.seconds, "SECONDS", "Wall-clock time.")
 @_limit("--cpus", _BUDGET.cpus, "N", "Processor cores.")
-@_limit("--memory", _BUDGET.memory_mb, "MB", "Memory, its scratch files included.")
+@_limit("--memory", _BUDGET.memory_mb, "MB", "Memory, including the files that it writes.")
 @_limit("--processes", _BUDGET.processes, "N", "Processes and threads at one time.")
-@_limit("--scratch", _BUDGET.scratch_mb, "MB", "Files that it writes; they are in memory.")
+@_limit("--scratch", _BUDGET.scratch_mb, "MB", "Files that it writes; they are kept in memory.")
 @_limit("--answer-size", _BUDGET.output_mb, "MB", "Size of its answer.")
 @_limit("--log-size", _BUDGET.log_mb, "MB", "What it prints.")
 @click.option(
@@ -57,28 +57,28 @@ def _limit(
     type=click.Choice(["strict", "lenient"]),
     default="strict",
     show_default=True,
-    help="Check the answer as the original scoring does, or as its documentation says: drop "
-    "columns past 1000 and repeats.",
+    help="strict checks the answer as the original scoring does; lenient as its documentation "
+    "says: columns after the 1000th and repeated photos are dropped.",
 )
 @click.option(
     "--private",
     is_flag=True,
-    help="The data are private: withhold what is printed, the words of errors and values of the "
-    "answer.",
+    help="The data are private: do not show what is printed, the messages of errors, or values "
+    "of the answer.",
 )
 @click.option(
     "--isolation",
     type=click.Choice(["auto", "required", "none"]),
     default="auto",
     show_default=True,
-    help="Keep it apart where the machine can; or refuse to run where it cannot; or do not (only "
-    "for code you trust).",
+    help="auto isolates it where the machine can; required refuses to run where it cannot; none "
+    "does not isolate it (only for code that you trust).",
 )
 @click.option(
     "--python",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Run it with this interpreter, and install nothing.",
+    help="Run it with this interpreter and install nothing.",
 )
 @click.option(
     "--relax-pins",
@@ -90,7 +90,7 @@ def _limit(
     "--out",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Write a run folder: run.json, ranking.npz and all that was printed under logs/.",
+    help="Write a run folder: run.json, ranking.npz, and everything printed under logs/.",
 )
 @click.option("--force", is_flag=True, help="Let --out replace an earlier run.")
 @json_option
@@ -115,8 +115,8 @@ def run(
 ) -> int:
     """Run a submission within the challenge's budget, without network or labels, and score it.
 
-    What its requirements.txt asks for is installed first, with network. What the limits are
-    enforced by is described in docs/sandbox.md; the record says which were.
+    The packages in its requirements.txt are installed first, with network. docs/sandbox.md
+    describes how the limits are enforced. The record says which of them were.
 
     \b
     Example:
