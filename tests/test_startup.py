@@ -8,7 +8,6 @@ import pkgutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,19 +145,3 @@ def test_a_reader_that_stops_early_is_no_error() -> None:
     os.close(write)
     assert result.stderr == ""
     assert result.returncode == 1
-
-
-def fastest(*words: str) -> float:
-    """Return the seconds of the fastest of a few runs of Python."""
-    seconds = []
-    for _ in range(5):
-        started = time.perf_counter()
-        subprocess.run([sys.executable, *words], capture_output=True, check=True)
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
-
-
-def test_the_version_is_told_at_once() -> None:
-    # 0.2 s on a machine that does nothing else, against 1 s with every command imported. Half of it
-    # is click, which says how busy this machine is.
-    assert fastest("-m", "shoplens", "--version") < 2 * fastest("-c", "import click") + 0.1
