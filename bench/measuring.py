@@ -23,6 +23,9 @@ SAMPLE = ROOT / "examples" / "furniture"
 LOAD_BEFORE = round(os.getloadavg()[0], 2)
 """How busy the machine was when the benchmark began."""
 
+CODE = ("--", "src", "bench", ":!bench/results")
+"""What is measured: results and docs that an earlier benchmark wrote are no change of it."""
+
 WITH_BUILT_IN = (
     "end_to_end", "startup", "starter_kit_way", "limit", "precision", "threads", "memory",
     "caching", "distributed", "engines", "submissions",
@@ -61,7 +64,10 @@ def commit() -> str | None:
     try:
         found, changed = (
             subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True)
-            for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "-uno"))
+            for words in (
+                ("rev-parse", "--short", "HEAD"),
+                ("status", "--porcelain", "-uno", *CODE),
+            )
         )
     except (OSError, subprocess.CalledProcessError):
         return None
