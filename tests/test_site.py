@@ -338,8 +338,8 @@ def test_only_what_occurs_is_explained(tmp_path: Path) -> None:
 
     close, apart = front(*[0.5] * 8), front(0.8, 0.7, 0.6, 0.5, 0.4, 0.1)
     assert "scale: " in close
-    assert "lies left" not in close
-    assert "\N{BLACK LEFT-POINTING SMALL TRIANGLE} lies left of it" in apart
+    assert "is left of it" not in close
+    assert "\N{BLACK LEFT-POINTING SMALL TRIANGLE} is left of it" in apart
     assert "8 teams have these ranks, more than there are places" in close
     assert "have these ranks" not in apart
 

@@ -232,7 +232,7 @@ def _show(results: Results, one: SubmissionRecord) -> None:
     lines = [
         (f"submission {one.id}", f"{one.team}: {one.label}"),
         ("submitted", f"{for_people(one.submitted)}, round {one.round}"),
-        ("state", one.state + ("" if one.counted else ", does not count towards the day's number")),
+        ("state", one.state + ("" if one.counted else ", does not count towards the daily limit")),
     ]
     if one.verdict is not None:
         reason = reason_words(one.reason or "")
