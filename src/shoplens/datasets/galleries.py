@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import get_args
 
 from shoplens.datasets.format import TABLE_NAMES, table_files
@@ -60,10 +61,10 @@ def read_gallery_table(
     if file is not None:
         return read_table(file, folder, "seller", columns, remote=remote)
     names, faults = folder.listing()
-    photos = photos_among(folder, [name for name in names if not _is_part(name)])
-    parts = [folder.file(name) for name in names if _is_part(name)]
+    parts = {name: folder.file(name) for name in names if _is_part(name)}
+    photos = photos_among(folder, [name for name in names if name not in parts])
     if parts and not photos:
-        return read_column_table(folder.path.name, parts, "seller", columns)
+        return read_column_table(folder.path.name, list(parts.values()), "seller", columns)
     return _image_table(folder, photos, faults, len(names) - len(photos))
 
 
@@ -88,5 +89,5 @@ def _image_table(folder: Folder, names: list[str], faults: list[Fault], n_others
 
 def _is_part(name: str) -> bool:
     """Whether a file is a part of a table of columns; tools keep notes beside them as `_name`."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith("_")
+    suffix = posixpath.splitext(name)[1].lower()
+    return suffix in SUFFIXES and not posixpath.basename(name).startswith("_")

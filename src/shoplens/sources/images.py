@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import posixpath
 
 from shoplens.errors import PhotoError
 from shoplens.sources.folder import Folder
@@ -55,7 +55,7 @@ def photos_among(folder: Folder, names: list[str]) -> list[str]:
 
 
 def _is_photo(folder: Folder, name: str) -> bool:
-    suffix = PurePosixPath(name).suffix.lower()
+    suffix = posixpath.splitext(name)[1].lower()
     if suffix in IMAGE_SUFFIXES:
         return True
     if suffix in _RAW_SUFFIXES or not folder.is_near:
