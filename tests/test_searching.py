@@ -179,7 +179,7 @@ def test_a_cache_that_cannot_be_kept_is_told(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("SHOPLENS_CACHE", str(tmp_path / "file"))
-    with pytest.warns(shoplens.ShoplensWarning, match="not kept"):
+    with pytest.warns(shoplens.ShoplensWarning, match="could not be saved"):
         embed(shoplens.read_gallery(shop), encoder)
 
 
