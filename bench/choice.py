@@ -30,8 +30,8 @@ from shoplens.pixels.crops import crop
 from shoplens.pixels.decoding import decode, read_bytes
 from shoplens.records import Domain
 from shoplens.training.backbones import Backbone, load_backbone
-from shoplens.training.config import Holdout, Source
-from shoplens.training.config import Network as NetworkSettings
+from shoplens.training.config import Holdout, SourceConfig
+from shoplens.training.config import NetworkConfig as NetworkSettings
 from shoplens.training.fitted import Group
 from shoplens.training.network import Network
 from shoplens.training.photos import Product, TrainingPhoto, read_products, split
@@ -117,17 +117,17 @@ def main() -> None:
     parser.add_argument("--tables", type=Path, required=True, metavar="FOLDER")
     tables = parser.parse_args().tables
     real = tables / "train-photos" / "train.csv"
-    grocery = read_products([Source(table=real, sources=("grocery",), max_per_product=20)])
+    grocery = read_products([SourceConfig(table=real, sources=("grocery",), max_per_product=20)])
     others = [
-        Source(table=real, sources=("clothing",)),
-        Source(table=tables / "renders" / "train.csv", max_per_product=3),
+        SourceConfig(table=real, sources=("clothing",)),
+        SourceConfig(table=tables / "renders" / "train.csv", max_per_product=3),
     ]
     trained, _ = split([*grocery, *read_products(others)], Holdout())
-    whole = read_products([Source(table=real, sources=("grocery",))])
+    whole = read_products([SourceConfig(table=real, sources=("grocery",))])
     known, kept_out = split(whole, Holdout())
     # Of groceries, products kept out are searched for among the seller pictures of all.
     pictures = [replace(product, photos=product.taken_by("seller")) for product in known]
-    sample, market = (read_products([Source(table=folder)]) for folder in (SAMPLE, REAL))
+    sample, market = (read_products([SourceConfig(table=folder)]) for folder in (SAMPLE, REAL))
     sets = {
         "groceries": ([*kept_out, *pictures], keys_of(kept_out)),
         "renders": (sample, keys_of(sample)),

@@ -35,7 +35,7 @@ from shoplens.distributed.partitions import cut
 from shoplens.embedding import embed_each
 from shoplens.errors import PhotoError
 from shoplens.records import Photo
-from shoplens.vectors.parts import PartFolder
+from shoplens.vectors.part_folder import PartFolder
 from shoplens.vectors.writing import VectorFileInfo, writing_vectors
 
 CORES = usable_cores()

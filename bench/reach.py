@@ -28,8 +28,8 @@ from shoplens.evaluation.scores import evaluate
 from shoplens.ranking import rank
 from shoplens.records import Domain, Photo, PhotoSet
 from shoplens.training.backbones import load_backbone
-from shoplens.training.config import Network as NetworkSettings
-from shoplens.training.config import Source
+from shoplens.training.config import NetworkConfig as NetworkSettings
+from shoplens.training.config import SourceConfig
 from shoplens.training.fitted import Group, fit_centres, fit_head, pooled_features
 from shoplens.training.network import Network
 from shoplens.training.photo_views import EarlyStages
@@ -178,7 +178,7 @@ def curves(network_name: str, tables: Path) -> list[dict[str, Any]]:
     early = EarlyStages(network, SIZE)
     plain = PlainViews(backbone, SIZE, ())
 
-    def labelled(*sources: Source) -> Labelled:
+    def labelled(*sources: SourceConfig) -> Labelled:
         products = read_products(sources)
         sound = [p for p in products if all(x.problem is None for x in p.photos)]
         # Garments are many, a photo each: a fifth of them is as many as the model is fitted to.
@@ -189,11 +189,11 @@ def curves(network_name: str, tables: Path) -> list[dict[str, Any]]:
 
     real = tables / "train-photos" / "train.csv"
     ours = labelled(
-        Source(table=real, sources=("grocery",), max_per_product=20),
-        Source(table=real, sources=("clothing",)),
-        Source(table=tables / "renders" / "train.csv", max_per_product=2),
+        SourceConfig(table=real, sources=("grocery",), max_per_product=20),
+        SourceConfig(table=real, sources=("clothing",)),
+        SourceConfig(table=tables / "renders" / "train.csv", max_per_product=2),
     )
-    market = labelled(Source(table=REAL))
+    market = labelled(SourceConfig(table=REAL))
     rows: list[dict[str, Any]] = []
 
     def keep(data: str, way: str, products: int, scores: Sequence[float]) -> None:

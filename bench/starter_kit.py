@@ -67,7 +67,7 @@ def torch_network(model: Path) -> Any:
         torch.from_numpy(arrays.get(name, arrays.get(f"{name}.fp16")).astype(np.float32))
         for name in ("network.head.weight", "network.head.bias")
     )
-    settings = config.Network(pooling="gem", gem_power=3, dimension=len(bias))
+    settings = config.NetworkConfig(pooling="gem", gem_power=3, dimension=len(bias))
     network = Network(load_backbone(f"file:{model}"), settings)
     with torch.no_grad():
         network.head.weight.copy_(weight)

@@ -62,7 +62,9 @@ def write_imagenet(folder: Path) -> Model:
 
     torch.manual_seed(0)
     backbone = load_backbone("imagenet:lite2")
-    settings = config.Network(backbone="imagenet:lite2", pooling="gem", gem_power=3, dimension=512)
+    settings = config.NetworkConfig(
+        backbone="imagenet:lite2", pooling="gem", gem_power=3, dimension=512
+    )
     recipe = Recipe(
         name="imagenet-lite2",
         version="1",

@@ -28,7 +28,7 @@ from shoplens import Dataset, embed, evaluate, load_encoder, rank, read_dataset
 from shoplens.cores import usable_cores
 from shoplens.models import DEFAULT_MODEL, Encoder
 from shoplens.records import Photo, PhotoSet
-from shoplens.training.config import Holdout, Source
+from shoplens.training.config import Holdout, SourceConfig
 from shoplens.training.photos import Product, read_products, split
 
 CONFIGS = ROOT / "examples" / "training" / "steps"
@@ -103,7 +103,7 @@ def prepare(step: Step, tables: Path) -> None:
 
 def grocery(tables: Path) -> Dataset:
     """Return the grocery products kept out of training, among all seller pictures of groceries."""
-    source = Source(table=tables / "train-photos" / "train.csv", sources=("grocery",))
+    source = SourceConfig(table=tables / "train-photos" / "train.csv", sources=("grocery",))
     products = read_products([source])
     _, held_out = split(products, Holdout())
 

@@ -14,7 +14,7 @@ from shoplens.distributed.on_ray import embed_on_ray
 from shoplens.distributed.packing import pack_model
 from shoplens.distributed.partitions import cut
 from shoplens.errors import DataError, MissingError
-from shoplens.vectors.parts import PartFolder
+from shoplens.vectors.part_folder import PartFolder
 
 
 def write(file: Path, first: int, n_rows: int, id_column: str = "") -> None:

@@ -17,7 +17,7 @@ from shoplens.distributed.partitions import compute, cut, digest_of
 from shoplens.errors import DataError
 from shoplens.models import Encoder
 from shoplens.records import Box, Photo
-from shoplens.vectors.parts import Manifest, PartFolder
+from shoplens.vectors.part_folder import Manifest, PartFolder
 
 
 @pytest.fixture

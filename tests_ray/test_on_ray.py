@@ -23,7 +23,7 @@ from shoplens.distributed.on_ray import Summary, embed_on_ray
 from shoplens.distributed.packing import PackedModel, pack_model
 from shoplens.distributed.partitions import cut
 from shoplens.errors import FailureLimitError, ModelError
-from shoplens.vectors.parts import PartFolder
+from shoplens.vectors.part_folder import PartFolder
 
 # Ray's own code and Python's multiprocessing in its start.
 pytestmark = [

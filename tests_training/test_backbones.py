@@ -38,7 +38,7 @@ def test_the_default_model_can_be_named_as_such() -> None:
 
 def test_a_configuration_that_names_no_backbone_takes_the_default_model() -> None:
     named = load_backbone(f"builtin:{DEFAULT_MODEL}").stages.state_dict()
-    found = load_backbone(config.Network().backbone).stages.state_dict()
+    found = load_backbone(config.NetworkConfig().backbone).stages.state_dict()
     assert all(torch.equal(found[key], value) for key, value in named.items())
 
 
@@ -54,7 +54,7 @@ def test_a_timm_backbone_makes_vectors_with_its_own_normalisation(name: str) -> 
     pytest.importorskip("timm", reason="needs the extra [hub]", exc_type=ImportError)
     backbone = load_backbone(f"timm:{name}", random_weights=True)
     assert backbone.mean[0] in (pytest.approx(123.675), pytest.approx(127.5))
-    network = Network(backbone, config.Network(dimension=8, pooling="mean"))
+    network = Network(backbone, config.NetworkConfig(dimension=8, pooling="mean"))
     vectors = network(torch.randint(256, (2, 224, 224, 3), dtype=torch.uint8))
     assert vectors.shape == (2, 8)
     vectors.sum().backward()
@@ -65,6 +65,6 @@ def test_an_open_clip_backbone_makes_vectors_with_its_own_normalisation() -> Non
     pytest.importorskip("open_clip", reason="needs the extra [hub]", exc_type=ImportError)
     backbone = load_backbone("open_clip:ViT-S-32-alt", random_weights=True)
     assert backbone.mean[0] == pytest.approx(0.48145466 * 255)
-    network = Network(backbone, config.Network(dimension=8, pooling="mean"))
+    network = Network(backbone, config.NetworkConfig(dimension=8, pooling="mean"))
     vectors = network(torch.randint(256, (2, 224, 224, 3), dtype=torch.uint8))
     assert vectors.shape == (2, 8)

@@ -24,8 +24,7 @@ from shoplens.models.recipe import Recipe
 from shoplens.records import Domain, PhotoSet
 from shoplens.training import export, graphs
 from shoplens.training.backbones import Backbone, load_backbone
-from shoplens.training.config import Config
-from shoplens.training.config import Network as NetworkConfig
+from shoplens.training.config import Config, NetworkConfig
 from shoplens.training.export import (
     check,
     export_trained,

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.filterwarnings(warning) for warning in EXPORTER_WARNIN
 def network() -> Network:
     torch.manual_seed(0)
     backbone = load_backbone("imagenet:lite0", random_weights=True)
-    return Network(backbone, config.Network(dimension=16, frozen_stages=9))
+    return Network(backbone, config.NetworkConfig(dimension=16, frozen_stages=9))
 
 
 def groups_of(features: Tensor) -> dict[Group, Tensor]:

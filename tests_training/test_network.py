@@ -16,7 +16,7 @@ def backbone() -> Backbone:
 
 @pytest.mark.parametrize("pooling", ["gem", "mean", "attention"])
 def test_pixels_become_unit_vectors(backbone: Backbone, pooling: str) -> None:
-    settings = config.Network(dimension=16, pooling=pooling)  # type: ignore[arg-type]
+    settings = config.NetworkConfig(dimension=16, pooling=pooling)  # type: ignore[arg-type]
     vectors = Network(backbone, settings)(torch.randint(256, (2, 64, 64, 3), dtype=torch.uint8))
     assert vectors.shape == (2, 16)
     assert torch.allclose(vectors.norm(dim=1), torch.ones(2), atol=1e-5)
@@ -24,14 +24,14 @@ def test_pixels_become_unit_vectors(backbone: Backbone, pooling: str) -> None:
 
 def test_early_and_late_make_up_the_whole(backbone: Backbone) -> None:
     pixels = torch.randint(256, (2, 64, 64, 3), dtype=torch.uint8)
-    whole = Network(backbone, config.Network(dimension=8))
-    parted = Network(backbone, config.Network(dimension=8, frozen_stages=5))
+    whole = Network(backbone, config.NetworkConfig(dimension=8))
+    parted = Network(backbone, config.NetworkConfig(dimension=8, frozen_stages=5))
     parted.load_state_dict(whole.state_dict())
     assert torch.allclose(parted.late(parted.early(pixels)), whole(pixels), atol=1e-6)
 
 
 def test_frozen_stages_do_not_learn(backbone: Backbone) -> None:
-    network = Network(backbone, config.Network(dimension=8, frozen_stages=3))
+    network = Network(backbone, config.NetworkConfig(dimension=8, frozen_stages=3))
     learning = {
         name.split(".")[1] for name, p in network.stages.named_parameters() if p.requires_grad
     }
@@ -43,7 +43,7 @@ def test_frozen_stages_do_not_learn(backbone: Backbone) -> None:
 
 def test_more_frozen_stages_than_there_are_is_an_error(backbone: Backbone) -> None:
     with pytest.raises(ValueError, match="10 stages to freeze, 9"):
-        Network(backbone, config.Network(frozen_stages=10))
+        Network(backbone, config.NetworkConfig(frozen_stages=10))
 
 
 def test_gem_lies_between_the_mean_and_the_largest() -> None:

@@ -108,7 +108,7 @@ def test_a_graph_without_padding_is_left_as_it_is() -> None:
 @pytest.mark.parametrize("size", [64, 75])
 def test_networks_padded_as_tensorflow_pads_have_none_left(size: int) -> None:
     backbone = load_backbone("imagenet:lite0", random_weights=True)
-    network = Network(backbone, config.Network(frozen_stages=9)).eval()
+    network = Network(backbone, config.NetworkConfig(frozen_stages=9)).eval()
 
     weights = trace(network, size)
     assert "Pad" not in kinds(weights)

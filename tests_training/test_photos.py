@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shoplens.errors import DataError, MissingError
 from shoplens.records import Box
-from shoplens.training.config import Holdout, Source
+from shoplens.training.config import Holdout, SourceConfig
 from shoplens.training.photos import Product, TrainingPhoto, read_products, split
 
 
@@ -23,7 +23,7 @@ def product(key: str, *domains: str) -> Product:
 
 
 def test_products_are_read_with_their_photos(table: Path) -> None:
-    products = read_products([Source(table=table)])
+    products = read_products([SourceConfig(table=table)])
     assert [p.key for p in products][:2] == ["made/red", "made/green"]
     assert all(len(p.taken_by("user")) == len(p.taken_by("seller")) == 3 for p in products)
     assert products[1].category == "made/round"
@@ -32,18 +32,18 @@ def test_products_are_read_with_their_photos(table: Path) -> None:
 
 def test_only_the_sources_asked_for_are_taken(table: Path) -> None:
     with pytest.raises(DataError, match="no rows of the sources"):
-        read_products([Source(table=table, sources=("other",))])
+        read_products([SourceConfig(table=table, sources=("other",))])
 
 
 def test_a_product_with_many_photos_is_thinned_out_in_each_domain(table: Path) -> None:
-    products = read_products([Source(table=table, max_per_product=2)])
+    products = read_products([SourceConfig(table=table, max_per_product=2)])
     names = [p.name for p in products[0].photos]
     assert names == ["red-user-0.jpg", "red-user-2.jpg", "red-seller-0.jpg", "red-seller-2.jpg"]
 
 
 def test_a_product_named_by_two_entries_is_refused(table: Path) -> None:
     with pytest.raises(DataError, match="made/red is in two"):
-        read_products([Source(table=table), Source(table=table)])
+        read_products([SourceConfig(table=table), SourceConfig(table=table)])
 
 
 def test_every_fault_of_a_table_is_named_with_its_row(table: Path) -> None:
@@ -53,7 +53,7 @@ def test_every_fault_of_a_table_is_named_with_its_row(table: Path) -> None:
     lines[7] = "../outside.jpg,made,seller,red,square"
     table.write_text("\n".join(lines))
     with pytest.raises(DataError) as caught:
-        read_products([Source(table=table)])
+        read_products([SourceConfig(table=table)])
     found = [(fault.row, fault.column) for fault in caught.value.faults]
     assert found == [(4, "domain"), (6, "product_id"), (8, "img_path")]
 
@@ -61,12 +61,12 @@ def test_every_fault_of_a_table_is_named_with_its_row(table: Path) -> None:
 def test_a_missing_column_is_named(table: Path) -> None:
     table.write_text(table.read_text().replace("category", "kind", 1))
     with pytest.raises(DataError, match="category"):
-        read_products([Source(table=table)])
+        read_products([SourceConfig(table=table)])
 
 
 def test_a_missing_table_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match=r"none\.csv"):
-        read_products([Source(table=tmp_path / "none.csv")])
+        read_products([SourceConfig(table=tmp_path / "none.csv")])
 
 
 def test_only_products_of_both_domains_are_kept_out() -> None:
@@ -93,7 +93,7 @@ def boxed(table: Path, *boxes: str) -> list[TrainingPhoto]:
     lines = [f"{head},bbox_x,bbox_y,bbox_w,bbox_h"]
     lines += [f"{row},{cell}" for row, cell in zip(rows, cells, strict=True)]
     table.write_text("\n".join(lines))
-    return [photo for p in read_products([Source(table=table)]) for photo in p.photos]
+    return [photo for p in read_products([SourceConfig(table=table)]) for photo in p.photos]
 
 
 def test_a_training_table_may_have_boxes(table: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_bad_box_spoils_its_photo_only(table: Path, box: str) -> None:
 def test_boxes_need_all_their_columns(table: Path) -> None:
     table.write_text(table.read_text().replace("category", "category,bbox_x", 1))
     with pytest.raises(DataError, match=r"lacks the columns bbox_y, bbox_w, bbox_h"):
-        read_products([Source(table=table)])
+        read_products([SourceConfig(table=table)])
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def dataset(table: Path) -> Path:
 
 
 def test_a_test_set_folder_serves_as_a_table(dataset: Path) -> None:
-    one, two = read_products([Source(table=dataset)])
+    one, two = read_products([SourceConfig(table=dataset)])
     assert (one.key, two.key) == ("photos/007", "photos/7")
     assert {one.source, one.category[:-1], two.category[:-1]} == {"photos"}
     assert [p.domain for p in one.photos] == ["user", "user", "seller"]
@@ -147,9 +147,9 @@ def test_a_test_set_folder_needs_products(dataset: Path) -> None:
     file = dataset / "queries.csv"
     file.write_text(file.read_text().replace("60,50,7\n", "60,50,\n", 1))
     with pytest.raises(DataError, match=r"user photo 2 .* has no product_id"):
-        read_products([Source(table=dataset)])
+        read_products([SourceConfig(table=dataset)])
 
 
 def test_a_folder_without_tables_is_an_error_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match=r"gallery\.csv"):
-        read_products([Source(table=tmp_path)])
+        read_products([SourceConfig(table=tmp_path)])

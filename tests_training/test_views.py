@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.filterwarnings(warning) for warning in EXPORTER_WARNIN
 def network() -> Network:
     torch.manual_seed(0)
     backbone = load_backbone("imagenet:lite0", random_weights=True)
-    return Network(backbone, config.Network(dimension=8, frozen_stages=4))
+    return Network(backbone, config.NetworkConfig(dimension=8, frozen_stages=4))
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_early_stages_on_onnx_runtime_are_those_of_torch(network: Network) -> No
 
 def test_no_frozen_stage_hands_the_normalised_pixels_on() -> None:
     backbone = load_backbone("imagenet:lite0", random_weights=True)
-    network = Network(backbone, config.Network(dimension=8))
+    network = Network(backbone, config.NetworkConfig(dimension=8))
     pixels = np.full((1, 32, 32, 3), 255, dtype=np.uint8)
     assert np.allclose(EarlyStages(network, 32)(pixels), 1.0)
 

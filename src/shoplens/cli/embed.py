@@ -19,8 +19,8 @@ from shoplens.cli.options import (
 from shoplens.cli.telling import tell_failures, tell_others, tell_seconds
 from shoplens.datasets.dataset import read_dataset, read_gallery
 from shoplens.distributed.to_folder import Cluster, embed_to_folder, partitions_of, parts_of
-from shoplens.embedding.files import VectorFile, embed_to_file
 from shoplens.embedding.settings import EmbeddingSettings
+from shoplens.embedding.to_file import VectorFile, embed_to_file
 from shoplens.files import require_folder
 from shoplens.records import BoxFrame, PhotoSet
 from shoplens.sources.remote import is_url

@@ -7,5 +7,6 @@
     on_ray           the pieces spread over a Ray cluster
 
 The output and its order do not depend on the machines. The part of a partition (see
-`shoplens.vectors.parts`) is named by its position, and made by the same code as on one machine.
+`shoplens.vectors.part_folder`) is named by its position, and made by the same code as on one
+machine.
 """

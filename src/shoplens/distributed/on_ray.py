@@ -25,7 +25,7 @@ from shoplens.errors import FailureLimitError, MissingError, ShoplensError
 from shoplens.models import Encoder
 from shoplens.progress import Progress, silent
 from shoplens.records import Failure
-from shoplens.vectors.parts import Manifest, PartFolder
+from shoplens.vectors.part_folder import Manifest, PartFolder
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from shoplens.embedding import Embedded, embed_each
 from shoplens.errors import DataError
 from shoplens.models import Encoder
 from shoplens.records import Photo, PhotoSet
-from shoplens.vectors.parts import FailedRow, PartFolder, PartRecord
+from shoplens.vectors.part_folder import FailedRow, PartFolder, PartRecord
 from shoplens.vectors.writing import VectorFileInfo
 
 PARTITION_ROWS = 2048

@@ -16,13 +16,13 @@ from shoplens.distributed.on_ray import embed_on_ray
 from shoplens.distributed.packing import pack_model
 from shoplens.distributed.partitions import PARTITION_ROWS, Partition, cut
 from shoplens.embedding import STAGES
-from shoplens.embedding.files import VectorFile
 from shoplens.embedding.settings import EmbeddingSettings
+from shoplens.embedding.to_file import VectorFile
 from shoplens.progress import Progress, silent
 from shoplens.records import PhotoSet
 from shoplens.vectors.lance import SUFFIX as LANCE
 from shoplens.vectors.lance import write_lance
-from shoplens.vectors.parts import PartFolder
+from shoplens.vectors.part_folder import PartFolder
 from shoplens.vectors.writing import VectorFileInfo
 
 

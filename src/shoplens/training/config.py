@@ -26,7 +26,7 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class Source(_Section):
+class SourceConfig(_Section):
     """Photos to learn from: a training table or a test set folder."""
 
     table: Path
@@ -110,7 +110,7 @@ class Augmentation(_Section):
         return cls(**dict.fromkeys(cls.model_fields, 0.0))
 
 
-class Views(_Section):
+class ViewsConfig(_Section):
     """The pixels that the network learns from."""
 
     input_size: Annotated[int, Field(ge=32, le=1024)] = 224
@@ -130,7 +130,7 @@ class Views(_Section):
         return Augmentation() if value == "full" else value
 
 
-class Network(_Section):
+class NetworkConfig(_Section):
     """From pixels to vectors."""
 
     backbone: str = "builtin:default"
@@ -160,7 +160,7 @@ class Network(_Section):
     2022)."""
 
     @model_validator(mode="after")
-    def _nested_are_parts(self) -> Network:
+    def _nested_are_parts(self) -> NetworkConfig:
         if any(part >= self.dimension for part in self.nested):
             raise ValueError(f"nested {self.nested} must be smaller than {self.dimension}")
         if len(set(self.nested)) < len(self.nested):
@@ -266,17 +266,17 @@ class Config(_Section):
     """What the model was made from; stored in its recipe."""
     seed: int = 0
     """Seed of all randomness in training. Equal seeds give equal weights."""
-    photos: Annotated[tuple[Source, ...], Field(min_length=1)]
+    photos: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
     """Where the photos are. A product may be in one entry only."""
     centre_sources: tuple[str, ...] | None = None
     """Sources whose mean vectors become the centres of the domains; null uses all."""
     holdout: Holdout = Holdout()
     """Products that are kept out of training."""
-    views: Views = Views()
+    views: ViewsConfig = ViewsConfig()
     """What the network sees of the photos."""
     batch: Batch = Batch()
     """What is compared in one step."""
-    network: Network = Network()
+    network: NetworkConfig = NetworkConfig()
     """The network that is trained."""
     losses: Annotated[tuple[Loss, ...], Field(min_length=1)] = (Loss(kind="supcon"),)
     """The terms of the loss, which are added up."""

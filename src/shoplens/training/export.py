@@ -24,7 +24,7 @@ from shoplens.pixels.crops import crop
 from shoplens.pixels.decoding import decode, read_bytes
 from shoplens.progress import Progress, silent
 from shoplens.ranking import rank
-from shoplens.training.config import Source
+from shoplens.training.config import SourceConfig
 from shoplens.training.graphs import Pixels, to_fp16, to_int8, to_onnx
 from shoplens.training.network import Network
 from shoplens.training.photos import Region, read_products
@@ -62,7 +62,7 @@ _SOURCES: dict[Precision, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class CheckReport:
+class Agreement:
     """How near a model's vectors are to the network's."""
 
     n_photos: int
@@ -92,7 +92,7 @@ class ExportReport:
     precision: Precision
     megabytes: float
     """Size of the weights, in 10^6 bytes."""
-    check: CheckReport
+    check: Agreement
     scores: dict[str, float] | None
     """mAP@1000 of the `network` and of the `model`, where a test set was given."""
 
@@ -123,7 +123,7 @@ def check(
     candidate: RecipeEncoder,
     pixels: Sequence[Pixels],
     precision: Precision,
-) -> CheckReport:
+) -> Agreement:
     """Hold an encoder's vectors against those of another, photo by photo.
 
     Args:
@@ -142,7 +142,7 @@ def check(
         for encoder in (reference, candidate)
     )
     cosines = np.sum(expected * found, axis=1)
-    report = CheckReport(
+    report = Agreement(
         n_photos=len(pixels),
         lowest=float(np.min(cosines)),
         mean=float(np.mean(cosines)),
@@ -305,7 +305,7 @@ def _regions(trained: Trained, photos: Path | None) -> list[Region]:
     """Return the photos to check with."""
     if photos is not None and not photos.is_file():
         return [(photo.path, photo.box) for photo in read_gallery(photos)]
-    sources = trained.config.photos if photos is None else (Source(table=photos),)
+    sources = trained.config.photos if photos is None else (SourceConfig(table=photos),)
     products = read_products(sources)
     return [p.region for product in products for p in product.photos if p.problem is None]
 

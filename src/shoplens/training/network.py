@@ -53,7 +53,7 @@ class Network(nn.Module):
     The first `frozen_stages` of `stages` never change; `early` runs them, `late` the rest.
     """
 
-    def __init__(self, backbone: Backbone, settings: config.Network) -> None:
+    def __init__(self, backbone: Backbone, settings: config.NetworkConfig) -> None:
         super().__init__()
         self.stages = backbone.stages
         self.n_frozen = settings.frozen_stages

@@ -14,7 +14,7 @@ from shoplens.datasets.dataset import read_dataset
 from shoplens.datasets.tagged_table import read_tagged_table
 from shoplens.errors import DataError, PhotoError
 from shoplens.records import Box, Domain
-from shoplens.training.config import Holdout, Source
+from shoplens.training.config import Holdout, SourceConfig
 
 COLUMNS = ("img_path", "source", "domain", "product_id", "category")
 
@@ -65,7 +65,7 @@ class Product:
         return tuple(photo for photo in self.photos if photo.domain == domain)
 
 
-def read_products(sources: Sequence[Source]) -> list[Product]:
+def read_products(sources: Sequence[SourceConfig]) -> list[Product]:
     """Read the products of all sources, in order of their first rows.
 
     A source's table is a training table or a test set folder. A row without a box shows its product
@@ -161,7 +161,7 @@ def _read_table(path: Path) -> list[TrainingPhoto]:
     return photos
 
 
-def _spread(photos: list[TrainingPhoto], source: Source) -> tuple[TrainingPhoto, ...]:
+def _spread(photos: list[TrainingPhoto], source: SourceConfig) -> tuple[TrainingPhoto, ...]:
     """Thin a product's photos out to the most that are wanted, a domain with few staying whole."""
     most = source.max_per_product
     if most is None or len(photos) <= most:

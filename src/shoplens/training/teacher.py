@@ -89,7 +89,7 @@ def _embed(
 ) -> Vectors:
     """Return (n, channels) unit vectors of photos, from the folder where it holds them."""
     backbone = load_backbone(teacher.backbone)
-    network = Network(backbone, config.Network(frozen_stages=0, dimension=2))
+    network = Network(backbone, config.NetworkConfig(frozen_stages=0, dimension=2))
     size = teacher.input_size
     graph = Traced(Pooled(network), size)
     # By weights, not by name: a model folder may be made anew.

@@ -23,7 +23,7 @@ from shoplens.records import Failure, PhotoSet, Vectors
 from shoplens.vectors.lance import SUFFIX as LANCE
 from shoplens.vectors.lance import read_lance
 from shoplens.vectors.matching import find_rows, has_changed
-from shoplens.vectors.parts import PartFolder
+from shoplens.vectors.part_folder import PartFolder
 from shoplens.vectors.writing import METADATA_KEY, VectorFileInfo, writing_vectors
 
 _UNIT_TOLERANCE = 1e-6

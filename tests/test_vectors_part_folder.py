@@ -9,7 +9,7 @@ import pytest
 from shoplens import Embeddings, PhotoSet
 from shoplens.errors import RankingError, ShoplensError
 from shoplens.records import Photo
-from shoplens.vectors.parts import FailedRow, Manifest, PartFolder, PartRecord
+from shoplens.vectors.part_folder import FailedRow, Manifest, PartFolder, PartRecord
 from shoplens.vectors.writing import VectorFileInfo
 
 INFO = VectorFileInfo(2, 3, "toy", "f" * 16)
