@@ -211,7 +211,7 @@ def ray(arguments: list[str]) -> None:
     """Test what other extras hold: a Ray cluster of several nodes here, Lance, OpenVINO."""
     python = environment(".venv-ray", ("ray",), extras="[ray,lance,remote,openvino]")
     run(python, "-m", "pytest", "tests_ray", *arguments)
-    elsewhere = ("test_lance_datasets.py", "test_openvino.py", "test_sources.py")
+    elsewhere = ("test_vectors_lance.py", "test_openvino.py", "test_sources.py")
     run(python, "-m", "pytest", *(f"tests/{name}" for name in elsewhere), *arguments)
 
 

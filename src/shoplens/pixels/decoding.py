@@ -42,7 +42,7 @@ from shoplens.records import Box, BoxFrame
 OVERSAMPLING = 2.0
 """A photo is decoded at reduced scale only while the region of interest keeps at least this many
 times the pixels per side that it will be resized to; the result then differs from that of a full
-decode by less than a grey level on average (`tests/test_images.py`)."""
+decode by less than a grey level on average (`tests/test_pixels_decoding.py`)."""
 
 REDUCED_ABOVE = 2**25
 """Photos that are not JPEGs are reduced only above this many pixels. Below, they fit into memory

@@ -5,7 +5,7 @@ of the cost. It is installed on every platform that it has wheels for; elsewhere
 work. Both process the rows first and then the columns. By themselves they would choose an order
 (Pillow does from version 13), and the rounding in between would differ. What remains is a grey
 level in a pixel in some
-hundred (`tests/test_resampling.py`).
+hundred (`tests/test_pixels_resampling.py`).
 """
 
 from __future__ import annotations
