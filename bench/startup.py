@@ -56,9 +56,7 @@ def make_vectors(gallery: Path, folder: Path) -> list[Path]:
     random = np.random.default_rng(0)
     rows = random.normal(size=(len(photos), encoder.dimension)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    made = Embeddings(
-        photos.ids, rows, model_name=encoder.recipe.name, fingerprint=encoder.fingerprint
-    )
+    made = Embeddings(photos.ids, rows, model_name=encoder.name, fingerprint=encoder.fingerprint)
     files = [folder / "vectors.npy"]
     if importlib.util.find_spec("pyarrow") is not None:
         files.append(folder / "vectors.parquet")

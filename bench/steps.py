@@ -182,7 +182,7 @@ def main() -> None:
         kept[step.label] = {
             "label": step.label,
             "shipped": step.shipped,
-            "dimension": encoder.recipe.dimension,
+            "dimension": encoder.dimension,
             "input_size": step.input_size,
             "photos_per_second": speeds[step.label]["median"],
             "megabytes": (step.model / "model.onnx").stat().st_size / 1e6,

@@ -109,7 +109,7 @@ def main() -> None:
     arguments = parser.parse_args()
     name, photos = photos_at_hand(arguments.photos)
     encoder = load_encoder()
-    shape = (len(photos), encoder.recipe.dimension)
+    shape = (len(photos), encoder.dimension)
     memory = SharedMemory(create=True, size=4 * shape[0] * shape[1])
     spawn = multiprocessing.get_context("spawn")
     try:

@@ -170,7 +170,7 @@ def test_a_model_travels_without_its_folder(
     shutil.rmtree(both)
     shutil.rmtree(first)
     folder = PartFolder(tmp_path / "parts")
-    embed_on_ray(cut(photos, 20), packed, encoder.recipe.dimension, folder, name="both")
+    embed_on_ray(cut(photos, 20), packed, encoder.dimension, folder, name="both")
     check_congruent(tmp_path / "parts", photos, expected)
 
 
@@ -183,7 +183,7 @@ def test_a_machine_with_other_versions_is_refused(
     )
     folder = PartFolder(tmp_path / "parts")
     with pytest.raises(ModelError, match=r"numpy .* instead of 1\.0"):
-        embed_on_ray(cut(photos, 20), other, encoder.recipe.dimension, folder, name="toy")
+        embed_on_ray(cut(photos, 20), other, encoder.dimension, folder, name="toy")
     assert folder.manifest() is None
 
 
