@@ -95,8 +95,11 @@ def demo(arguments: list[str]) -> None:
 
 
 def test(arguments: list[str]) -> None:
-    """Run the tests."""
-    run(environment(".venv", ("dev",)), "-m", "pytest", *arguments)
+    """Run the tests; all of them in CI (the variable CI is set) with `coverage`."""
+    if os.environ.get("CI") and not arguments:
+        coverage(arguments)
+    else:
+        run(environment(".venv", ("dev",)), "-m", "pytest", *arguments)
 
 
 def check(arguments: list[str]) -> None:
@@ -138,7 +141,7 @@ def coverage(arguments: list[str]) -> None:
 
     What counts and the least share that passes are in pyproject.toml.
     """
-    python = environment(".venv-coverage", ("dev", "coverage"))
+    python = environment(".venv", ("dev",))
     run(python, "-m", "coverage", "erase")
     run(python, "-m", "coverage", "run", "-m", "pytest", *arguments)
     run(python, "-m", "coverage", "combine", "-q")
