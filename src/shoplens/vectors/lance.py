@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from shoplens.arrow import arrow, lance
 from shoplens.errors import MissingError, RankingError, ShoplensError
+from shoplens.folders import writing_folder
 
 SUFFIX = ".lance"
 
@@ -44,23 +43,10 @@ def write_lance(batches: Iterator[Any], path: Path) -> None:
     Raises the errors of `require_lance`, and what `batches` raises.
     """
     require_lance(path)
-    token = secrets.token_hex(4)
-    made, earlier = (path.with_name(f".{path.name}.{token}.{what}") for what in ("part", "old"))
     first = next(batches)
     reader = arrow().RecordBatchReader.from_batches(first.schema, _all(first, batches))
-    try:
+    with writing_folder(path, replace=True) as made:
         lance().write_dataset(reader, str(made), mode="create")
-        if path.exists():
-            path.rename(earlier)
-        made.rename(path)
-    except OSError as error:
-        if earlier.exists() and not path.exists():
-            earlier.rename(path)
-        raise ShoplensError(f"cannot write {path}: {error}") from error
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-        if path.exists():
-            shutil.rmtree(earlier, ignore_errors=True)
 
 
 def read_lance(path: Path) -> Any:
