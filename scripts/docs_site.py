@@ -47,6 +47,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     urls = importlib.metadata.metadata("shoplens").get_all("Project-URL") or []
     named = dict(re.split(r",\s*", url, maxsplit=1) for url in urls)
     config.repo_url = named.get("Repository") or named.get("Source")
+    config.repo_name = config.site_name
     return config
 
 
