@@ -36,7 +36,7 @@ _WIDE = 92
 @click.command()
 @registry_argument
 @round_option
-@click.option("--private", is_flag=True, help="The final ranking, once the challenge is over.")
+@click.option("--private", is_flag=True, help="Show the final ranking; refused until the end.")
 @click.option(
     "--csv",
     "csv_file",
@@ -147,7 +147,7 @@ def site(
 @click.option("--latest", type=click.IntRange(min=1), metavar="N", help="Only the latest N.")
 @json_option
 def events(registry: Registry, latest: int | None, json_file: str | None) -> None:
-    """Show the trail: every change to a challenge, with its time and author."""
+    """Show every change to a challenge, with its time and author."""
     trail = list_events(registry.database, latest)
     results = Results(json_file)
     for one in trail:

@@ -32,7 +32,7 @@ who_option = click.option(
     "--by",
     "who",
     metavar="NAME",
-    help="Who does it, for the trail (`shoplens challenge events`); by default the user's name.",
+    help="The author to record (see `shoplens challenge events`); by default your user name.",
 )
 
 round_option = click.option(

@@ -51,7 +51,9 @@ _ROUND_KEYS = {
     metavar="LABELLED_SET",
     help="A folder with gallery.csv and queries.csv, both with product_id. It stays where it is.",
 )
-@click.option("--title", metavar="TEXT", help="By default the folder's name.")
+@click.option(
+    "--title", metavar="TEXT", help="The name that everyone sees; by default the folder's name."
+)
 @click.option(
     "--pages",
     type=click.Path(path_type=Path),
@@ -75,7 +77,7 @@ _ROUND_KEYS = {
     metavar="SHARE",
     help="The share of the queries whose score is shown at once.",
 )
-@click.option("--start", type=Moment(), metavar="ISO", help="By default now.")
+@click.option("--start", type=Moment(), metavar="ISO", help="When it begins; by default now.")
 @click.option(
     "--end",
     type=Moment(),
@@ -86,7 +88,7 @@ _ROUND_KEYS = {
     "--data-deadline",
     type=Moment(),
     metavar="ISO",
-    help="For declaring external data; by default after three quarters of the time.",
+    help="The deadline for declaring external data; by default after three quarters of the time.",
 )
 @click.option(
     "--round",
@@ -94,7 +96,7 @@ _ROUND_KEYS = {
     multiple=True,
     metavar="NAME,START,END[,KEY=VALUE...]",
     help="A round, with limits of its own: limit=, cpus=, memory=, per-day=, attempts=; "
-    "repeatable. By default one round of the whole time.",
+    "repeatable. By default one round, from start to end.",
 )
 @click.option(
     "--per-day",
@@ -108,7 +110,8 @@ _ROUND_KEYS = {
     "--attempts-per-day",
     type=click.IntRange(1, LARGEST),
     metavar="N",
-    help="The same with those that could not be started; by default four times --per-day.",
+    help="The same limit, also counting submissions that could not be started; by default four "
+    "times --per-day.",
 )
 @click.option(
     "--selections",
@@ -116,7 +119,7 @@ _ROUND_KEYS = {
     default=2,
     show_default=True,
     metavar="N",
-    help="Submissions that a team may name to count in the end.",
+    help="Submissions that a team may select for the final ranking.",
 )
 @click.option(
     "--places",
@@ -308,7 +311,7 @@ def status(registry: Registry, json_file: str | None) -> int:
 def end(
     registry: Registry, at: datetime | None, at_once: bool, who: str | None, json_file: str | None
 ) -> None:
-    """Move the end of a challenge. A challenge ends by itself, and cannot be reopened.
+    """Change when a challenge ends. It ends automatically, and cannot be reopened.
 
     \b
     Example:
@@ -322,12 +325,12 @@ def end(
     now = current()
     terms = move_end(registry.database, now if at is None else at, now=now, who=who)
     over = (
-        "private scores are public"
+        "private scores are now shown"
         if terms.is_over(now)
         else "private scores are sealed until then"
     )
     message(f"{terms.title} ends {for_people(terms.ends)}: {over}")
-    message(f"tell the teams, and edit {registry.pages / 'dates.md'}")
+    message(f"tell the teams the new end, and write it into {registry.pages / 'dates.md'}")
     write_json(json_file, {**_terms_json(terms), "sealed": not terms.is_over(now)})
 
 

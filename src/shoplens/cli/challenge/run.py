@@ -63,7 +63,7 @@ def _limit(
 @click.option(
     "--private",
     is_flag=True,
-    help="The data are private: do not show what is printed, the messages of errors, or values "
+    help="Treat the data as private: do not show what is printed, messages of errors, or values "
     "of the answer.",
 )
 @click.option(

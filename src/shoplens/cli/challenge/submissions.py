@@ -87,10 +87,10 @@ def submit(
 def select(
     registry: Registry, numbers: tuple[int, ...], team: str, who: str | None, json_file: str | None
 ) -> None:
-    """Name the submissions of a team that count in the end, in place of those named before.
+    """Select the submissions of a team that count in the end. This replaces an earlier selection.
 
-    For a team that names none, its best on the public side count. Without a NUMBER an earlier
-    choice is taken back.
+    If a team selects none, its submissions with the best public scores count. Without a NUMBER,
+    the earlier selection is removed.
 
     \b
     Example:
@@ -109,7 +109,7 @@ def select(
 @who_option
 @json_option
 def retry(registry: Registry, number: int, who: str | None, json_file: str | None) -> None:
-    """Put the submission NUMBER back into the queue if it failed through a fault of the harness.
+    """Put the submission NUMBER back into the queue if it failed because of the harness.
 
     A submission that ended by itself, well or badly, keeps its result.
 
@@ -145,8 +145,8 @@ def note(
 @click.command()
 @registry_argument
 @number_argument
-@click.option("--add", multiple=True, metavar="TAG", help="Repeatable.")
-@click.option("--remove", multiple=True, metavar="TAG", help="Repeatable.")
+@click.option("--add", multiple=True, metavar="TAG", help="Add this tag; repeatable.")
+@click.option("--remove", multiple=True, metavar="TAG", help="Remove this tag; repeatable.")
 @who_option
 @json_option
 def tag(
@@ -178,7 +178,7 @@ def tag(
 def submissions(
     registry: Registry, number: int | None, team: str | None, json_file: str | None
 ) -> None:
-    """List the submissions, or show all that is known of one.
+    """List the submissions, or show everything about one of them.
 
     Private scores are shown after the challenge is over, not before.
 

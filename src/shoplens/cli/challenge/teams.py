@@ -114,7 +114,7 @@ def seeking(
 ) -> None:
     """Show the list of people who look for team mates, or change it.
 
-    Whoever joins a team is taken off the list.
+    A person who joins a team is removed from the list.
 
     \b
     Example:
@@ -122,7 +122,7 @@ def seeking(
         --about "has a GPU, looks for somebody who knows losses"
     """
     if add is not None and remove is not None:
-        raise click.UsageError("--add and --remove are two steps")
+        raise click.UsageError("--add and --remove cannot be used together")
     if add is not None and (contact is None or about is None):
         raise click.UsageError("--add needs --contact and --about")
     if add is None and (contact is not None or about is not None):

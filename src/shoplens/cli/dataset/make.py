@@ -40,6 +40,7 @@ from shoplens.report.counts import counted
 )
 @click.option(
     "--seed",
+    metavar="N",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
