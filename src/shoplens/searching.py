@@ -19,6 +19,7 @@ from shoplens.datasets.dataset import Dataset, read_gallery
 from shoplens.embedding.caching import Cache
 from shoplens.embedding.sets import Picture, as_photo, embed
 from shoplens.errors import PhotoError, RankingError, ShoplensError
+from shoplens.lookup import find_ids
 from shoplens.models import DEFAULT_MODEL, Encoder, builtin_names, load_encoder
 from shoplens.pixels.decoding import read_size
 from shoplens.progress import Progress, silent
@@ -249,15 +250,14 @@ def search_vectors(
     ranking = rank(query_vectors, gallery, depth=k)
     scores = ranking.scores if ranking.scores is not None else np.empty((0, 0), np.float32)
     failures = {failure.row: failure for failure in query_vectors.failures}
-    row_of = {int(photo_id): row for row, photo_id in enumerate(gallery.ids)}
+    rows = find_ids(ranking.ids, gallery.ids)
     spent = {**(seconds or {}), **gallery.seconds, **ranking.seconds}
     results = []
-    for row, query in enumerate(queries):
+    for number, query in enumerate(queries):
+        found = zip(rows[number].tolist(), scores[number].tolist(), strict=True)
         hits = [
-            _hit(position, gallery, row_of[photo_id], score)
-            for position, (photo_id, score) in enumerate(
-                zip(ranking.ids[row].tolist(), scores[row].tolist(), strict=True), start=1
-            )
+            _hit(position, gallery, row, score)
+            for position, (row, score) in enumerate(found, start=1)
             if np.isfinite(score)
         ]
         results.append(
@@ -267,7 +267,7 @@ def search_vectors(
                 n_gallery=len(gallery),
                 model_name=query_vectors.model_name,
                 fingerprint=query_vectors.fingerprint,
-                failure=failures.get(row),
+                failure=failures.get(number),
                 gallery=gallery,
                 seconds=spent,
             )
