@@ -178,7 +178,7 @@ def _write_page(file: Path, results: Sequence[SearchResult], model: str) -> None
     shown = [
         Shown(
             result.query,
-            result.query.name,
+            result.query.path.name,
             [
                 Result(hit.photo, f"{hit.rank} · {hit.score:.3f} · {hit.path}")
                 for hit in result
