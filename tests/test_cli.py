@@ -141,7 +141,9 @@ def test_a_plain_folder_can_be_searched(run: Run, data: Path, toy: Path, tmp_pat
     result = run("search", photo, "--gallery", data / "gallery", "--model", toy, "--html", page)
     assert result.code == 0
     assert "-10.png" in result.out
-    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+    assert str(photo.parent) not in text, "a page may be sent to others"
 
 
 def test_evaluate_has_the_shape_of_the_contract(run: Run, data: Path, toy: Path) -> None:

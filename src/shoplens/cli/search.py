@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,8 @@ def _write_page(file: Path, results: Sequence[SearchResult], model: str) -> None
 
     shown = [
         Shown(
-            result.query,
+            # The page may be sent to others, whom this machine's folders do not concern.
+            replace(result.query, name=result.query.path.name),
             result.query.path.name,
             [
                 Result(hit.photo, f"{hit.rank} · {hit.score:.3f} · {hit.path}")

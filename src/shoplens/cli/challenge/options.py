@@ -12,9 +12,33 @@ from shoplens.challenge.registry.instants import from_text, to_text
 from shoplens.challenge.registry.registry import Registry
 from shoplens.errors import DataError
 
-LARGEST = 2**62
-"""The largest number that the challenge's file can hold, with room to count on."""
-NUMBER = click.IntRange(1, LARGEST)
+
+class WholeNumber(click.ParamType[int]):
+    """A whole number that the challenge's file can hold."""
+
+    name = "integer"
+    _largest = 2**62
+    """With room to count on."""
+
+    def __init__(self, least: int = 1) -> None:
+        self._least = least
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Read it, or end the command with what was wrong."""
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number", param, ctx)
+        if number < self._least:
+            self.fail(f"{number} is less than {self._least}", param, ctx)
+        if number > self._largest:
+            self.fail(f"{number} is too large", param, ctx)
+        return number
+
+
+NUMBER = WholeNumber()
 """The number of a submission."""
 
 registry_argument = click.argument(

@@ -22,8 +22,8 @@ from shoplens.challenge.registry.teams import list_teams
 from shoplens.challenge.registry.terms import Policy, Round, Terms, move_end
 from shoplens.challenge.sandbox.limits import Limits
 from shoplens.cli.challenge.options import (
-    LARGEST,
     Moment,
+    WholeNumber,
     json_values,
     registry_argument,
     who_option,
@@ -63,7 +63,7 @@ _ROUND_KEYS = {
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0, LARGEST),
+    type=WholeNumber(0),
     default=0,
     show_default=True,
     metavar="N",
@@ -100,7 +100,7 @@ _ROUND_KEYS = {
 )
 @click.option(
     "--per-day",
-    type=click.IntRange(1, LARGEST),
+    type=WholeNumber(),
     default=5,
     show_default=True,
     metavar="N",
@@ -108,14 +108,14 @@ _ROUND_KEYS = {
 )
 @click.option(
     "--attempts-per-day",
-    type=click.IntRange(1, LARGEST),
+    type=WholeNumber(),
     metavar="N",
     help="The same limit, also counting submissions that could not be started; by default four "
     "times --per-day.",
 )
 @click.option(
     "--selections",
-    type=click.IntRange(1, LARGEST),
+    type=WholeNumber(),
     default=2,
     show_default=True,
     metavar="N",
@@ -123,7 +123,7 @@ _ROUND_KEYS = {
 )
 @click.option(
     "--places",
-    type=click.IntRange(0, LARGEST),
+    type=WholeNumber(0),
     default=3,
     show_default=True,
     metavar="N",
@@ -140,7 +140,7 @@ _ROUND_KEYS = {
 )
 @click.option(
     "--cpus",
-    type=click.IntRange(1, LARGEST),
+    type=WholeNumber(),
     default=Limits().cpus,
     show_default=True,
     metavar="N",
@@ -149,7 +149,7 @@ _ROUND_KEYS = {
 @click.option(
     "--memory",
     "memory_mb",
-    type=click.IntRange(1, LARGEST),
+    type=WholeNumber(),
     default=Limits().memory_mb,
     show_default=True,
     metavar="MB",
