@@ -340,7 +340,7 @@ class TestNotApart:
         self, go: Callable[..., ChallengeRun], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(supervision.sys, "platform", "elsewhere")
-        with pytest.raises(ShoplensError, match="cannot keep a submission apart"):
+        with pytest.raises(ShoplensError, match="cannot isolate a submission"):
             go(isolation="required")
 
 

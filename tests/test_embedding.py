@@ -94,7 +94,7 @@ def test_a_photo_whose_vector_has_no_direction_is_a_failure(tmp_path: Path, toy:
 def test_a_model_that_cannot_run_ends_the_whole_run(
     tmp_path: Path, make_model: Callable[..., Path]
 ) -> None:
-    # Its recipe promises longer vectors than its graph returns.
+    # Its recipe says longer vectors than its graph returns.
     encoder = load_encoder(make_model("long", dimension=50, centres={}))
     with pytest.raises(ModelError, match=r"model long returned \(1, 48\)"):
         embed(save(tmp_path, 3), encoder)

@@ -179,7 +179,7 @@ def test_a_graph_that_never_ends_is_ended(
     monkeypatch.setattr(sessions, "PHOTO_SECONDS", 0.1)
     with pytest.raises(ModelError, match=r"model toy cannot be run: .* within 0\.2 s") as caught:
         encoder.encode(squares(2, 16), ["user", "user"])
-    assert "at most 0.1 s a photo" in str(caught.value)
+    assert "the limit is 0.1 s per photo" in str(caught.value)
     assert capfd.readouterr().err == ""
 
 
@@ -568,7 +568,7 @@ def test_a_graph_that_takes_another_type_is_refused(
 
 def test_a_graph_that_returns_another_dimension_is_refused(make_model: MakeModel) -> None:
     encoder = load_encoder(make_model(dimension=47))
-    with pytest.raises(ModelError, match=r"returned \(1, 48\), its recipe promises \(1, 47\)"):
+    with pytest.raises(ModelError, match=r"returned \(1, 48\); its recipe says \(1, 47\)"):
         encoder.encode(squares(1, 16), ["user"])
 
 

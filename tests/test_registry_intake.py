@@ -311,7 +311,7 @@ def test_final_submissions_are_named(tmp_path: Path, folder: Path) -> None:
         select(database, "Owls", [other_round], now=NOW + DAY)
     score(registry, 0.5, 0.5, NOW + DAY)
     for numbers, problem in (
-        ([1, 2, 3], "3 submissions named, 2 may be"),
+        ([1, 2, 3], "you named 3 submissions; a team may select 2"),
         ([4], "submission 4 is not one of team 'Owls'"),
         ([1, 5], "of several rounds"),
     ):

@@ -130,7 +130,7 @@ def test_what_must_be_converted_names_the_extra_for_it(name: str, extra: str) ->
 
 
 def test_models_that_ship_embed_no_texts() -> None:
-    with pytest.raises(ModelError, match="no tower for texts"):
+    with pytest.raises(ModelError, match="no text tower"):
         load_text_encoder("lite0-products")
 
 

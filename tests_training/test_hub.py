@@ -323,7 +323,7 @@ def test_the_cache_of_the_hub_is_used_without_a_network(tiny: Path, tmp_path: Pa
         ("timm:no_such_model", ModelError, "knows no weights 'no_such_model'"),
         ("timm:test_vit@no-such-file", MissingError, "no file no-such-file"),
         ("timm:vit_base_patch16_224@{file}", ModelError, "prepared differently"),
-        ("open_clip:No-Such/laion", ModelError, "knows no 'No-Such'"),
+        ("open_clip:No-Such/laion", ModelError, "has no model 'No-Such'"),
         ("open_clip:ViT-B-16/no-such", ModelError, "no weights 'no-such'"),
         ("open_clip:ViT-B-16@{file}", ModelError, "depends on the tag"),
         ("open_clip:ViT-B-16/openai@no-such-file", MissingError, "no file no-such-file"),
@@ -464,7 +464,7 @@ def test_text_vectors_are_those_of_the_whole_model(tiny: Path) -> None:
 
 def test_what_has_no_tower_for_texts_says_so(tiny: Path) -> None:
     for name in (f"hf:{tiny}/dinov2", f"timm:{tiny}/timm"):
-        with pytest.raises(ModelError, match="no tower for texts"):
+        with pytest.raises(ModelError, match="no text tower"):
             load_text_encoder(name)
 
 

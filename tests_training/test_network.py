@@ -42,7 +42,7 @@ def test_frozen_stages_do_not_learn(backbone: Backbone) -> None:
 
 
 def test_more_frozen_stages_than_there_are_is_an_error(backbone: Backbone) -> None:
-    with pytest.raises(ValueError, match="10 stages to freeze, 9"):
+    with pytest.raises(ValueError, match="cannot freeze 10 stages: the network has 9"):
         Network(backbone, config.NetworkConfig(frozen_stages=10))
 
 

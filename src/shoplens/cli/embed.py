@@ -72,7 +72,9 @@ def embed(
     if cluster is not None:
         require_shared(output, embedding)
         if queries and by_file:
-            raise click.UsageError("--by-file is of a gallery's files: no --queries")
+            raise click.UsageError(
+                "--by-file lists the files of a gallery, so it cannot go with --queries"
+            )
         # Other machines work in other folders.
         source = source if is_url(source) else str(Path(source).absolute())
     else:

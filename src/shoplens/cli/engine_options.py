@@ -33,7 +33,9 @@ def engine_options(command: Callable[..., int | None]) -> Callable[..., int | No
         if engine != "ray" and (idle := [name for name, value in chosen.items() if value]):
             raise click.UsageError(f"{idle[0]} needs --engine ray")
         if by_file and partition_rows:
-            raise click.UsageError("--by-file makes a partition of each file: no --partition-rows")
+            raise click.UsageError(
+                "--by-file makes each file a partition: leave out --partition-rows"
+            )
         cluster = Cluster(address, partition_rows or PARTITION_ROWS, by_file)
         return command(cluster=cluster if engine == "ray" else None, **others)
 

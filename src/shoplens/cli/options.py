@@ -192,6 +192,8 @@ def column_pairs(values: Sequence[str], columns: Sequence[str]) -> dict[str, str
             raise click.BadParameter(f"{value!r} is not OURS=THEIRS, as in img_path=file")
         if ours not in columns:
             close = difflib.get_close_matches(ours, columns, n=1) or [", ".join(columns)]
-            raise click.BadParameter(f"{ours!r} is no column of the format; meant is {close[0]}?")
+            raise click.BadParameter(
+                f"{ours!r} is not a column of the format; did you mean {close[0]}?"
+            )
         pairs[ours] = theirs
     return pairs

@@ -37,7 +37,7 @@ def named_dataset(
                 f"{run} does not say what it ranks: name the test set with --data"
             )
     if columns or remote or box_frame != "upright":
-        raise click.UsageError("--boxes, --column and --remote say how to read --data: name it too")
+        raise click.UsageError("--boxes, --column and --remote need --data")
     return None
 
 

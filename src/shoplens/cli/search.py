@@ -98,7 +98,9 @@ def search(
     if (queries is None) != bool(photos):
         raise click.UsageError("name the photos to search for, or a table of them with --queries")
     if box_text is not None and len(photos) != 1:
-        raise click.UsageError("--box is of one photo; several with boxes are named in --queries")
+        raise click.UsageError(
+            "--box belongs to one photo; for several, write a table and name it with --queries"
+        )
     with ThreadPoolExecutor(1) as pool:
         # The model loads while the gallery is listed: for one photo a fifth of the time.
         loading = pool.submit(embedding.load_encoder)

@@ -96,7 +96,7 @@ class OnnxEncoder(RecipeEncoder):
             raise ModelError(f"model {self.name} cannot be run: {error}") from error
         if output.shape != (len(pixels), self.dimension):
             raise ModelError(
-                f"model {self.name} returned {output.shape}, its recipe promises "
+                f"model {self.name} returned {output.shape}; its recipe says "
                 f"{(len(pixels), self.dimension)}"
             )
         return np.asarray(output, dtype=np.float32)

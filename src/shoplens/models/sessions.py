@@ -94,8 +94,8 @@ class OnnxRuntimeSession:
 
 def _too_long(seconds: float) -> TimeoutError:
     return TimeoutError(
-        f"it gave no result within {seconds:g} s, and at most {PHOTO_SECONDS:g} s a photo are "
-        "allowed. Its graph may never end"
+        f"it gave no result within {seconds:g} s; the limit is {PHOTO_SECONDS:g} s per photo. "
+        "Its graph may never end"
     )
 
 

@@ -34,7 +34,7 @@ class TextEncoder(Protocol):
 
 
 def load_text_encoder(model: str) -> TextEncoder:
-    """Load the tower for texts of a model of another library; it runs on torch.
+    """Load the text tower of a model of another library; it runs on torch.
 
     Args:
         model: `open_clip:...` or `hf:...` (CLIP and SigLIP), as for `load_encoder`.
@@ -45,7 +45,7 @@ def load_text_encoder(model: str) -> TextEncoder:
     """
     if not is_hub_name(model):
         raise ModelError(
-            f"model {model} has no tower for texts; open_clip:... and hf:... (CLIP, SigLIP) have"
+            f"model {model} has no text tower; open_clip:... and hf:... (CLIP, SigLIP) have"
         )
     try:
         from shoplens.models.hub.text_towers import load_text_tower  # noqa: PLC0415

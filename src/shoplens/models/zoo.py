@@ -57,7 +57,7 @@ class ZooModel:
     dimension: int
     input_size: int
     texts: bool
-    """Whether it has a tower for texts, in the same space (see `shoplens.models.text`)."""
+    """Whether it has a text tower, in the same space (see `shoplens.models.text`)."""
     licence: str
     score: Score | None
     """None: not measured."""

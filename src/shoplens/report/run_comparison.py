@@ -171,6 +171,6 @@ def _require_same(label: str, first: Dataset, other: str, second: Dataset) -> No
         for one, two in zip(a, b, strict=True):
             if one.product_id != two.product_id:
                 raise RankingError(
-                    f"{refused}of photo {one.id} one test set says product {one.product_id}, the "
-                    f"other {two.product_id} {where}"
+                    f"{refused}photo {one.id} is of product {one.product_id} in one test set, of "
+                    f"{two.product_id} in the other {where}"
                 )

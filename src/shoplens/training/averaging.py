@@ -109,4 +109,4 @@ def _require_alike(states: Sequence[State]) -> None:
     for other in shapes[1:]:
         if other != shapes[0]:
             names = sorted(name for name, _ in shapes[0].items() ^ other.items())
-            raise ModelError(f"weights of different networks, which differ in {names[0]!r}")
+            raise ModelError(f"the weights are of different networks: they differ in {names[0]!r}")

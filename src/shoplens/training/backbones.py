@@ -88,7 +88,7 @@ def _file(path: str, random_weights: bool) -> Backbone:
             pad_colour=recipe.pad_colour,
             sources=tuple(s for s in recipe.sources if not s.startswith("centre")),
         )
-    raise ModelError(f"backbone {path} is no EfficientNet-Lite ({'; '.join(faults)})")
+    raise ModelError(f"backbone {path} is not an EfficientNet-Lite ({'; '.join(faults)})")
 
 
 def _imagenet(variant: str, random_weights: bool) -> Backbone:

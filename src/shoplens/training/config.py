@@ -190,7 +190,7 @@ class Loss(_Section):
     @model_validator(mode="after")
     def _memory_is_used(self) -> Loss:
         if self.memory and self.kind not in ("supcon", "triplet"):
-            raise ValueError(f"{self.kind} has no memory; supcon and triplet have")
+            raise ValueError(f"{self.kind} has no memory; only supcon and triplet have one")
         return self
 
 

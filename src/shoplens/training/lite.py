@@ -200,7 +200,10 @@ def load_published(stages: nn.Module, state: Mapping[str, Tensor]) -> None:
     convolutions = list(_convolutions(stages))
     norms = [name.removesuffix("running_var") for name in state if name.endswith("running_var")]
     if not len(names) == len(norms) == len(convolutions):
-        raise ModelError(f"{len(names)} convolutions published, {len(convolutions)} needed")
+        raise ModelError(
+            f"the published weights have {len(names)} convolutions, the network needs "
+            f"{len(convolutions)}"
+        )
     for (place, convolution), name, norm in zip(convolutions, names, norms, strict=True):
         scale = state[f"{norm}weight"] / (state[f"{norm}running_var"] + _EPSILON).sqrt()
         weight = state[name] * scale[:, None, None, None]

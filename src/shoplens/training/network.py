@@ -58,7 +58,9 @@ class Network(nn.Module):
         self.stages = backbone.stages
         self.n_frozen = settings.frozen_stages
         if self.n_frozen > len(self.stages):
-            raise ValueError(f"{self.n_frozen} stages to freeze, {len(self.stages)} are there")
+            raise ValueError(
+                f"cannot freeze {self.n_frozen} stages: the network has {len(self.stages)}"
+            )
         self.stages[: self.n_frozen].requires_grad_(False)
         self.pool: nn.Module
         if settings.pooling == "attention":

@@ -93,7 +93,7 @@ def read_products(sources: Sequence[SourceConfig]) -> list[Product]:
     if len(set(keys)) < len(keys):
         twice = next(key for key in keys if keys.count(key) > 1)
         raise DataError(
-            f"the product {twice} is in two of the configuration's photos; name it once"
+            f"the product {twice} is in two sources of the configuration; name it in one"
         )
     return products
 

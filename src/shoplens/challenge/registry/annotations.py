@@ -101,7 +101,9 @@ def select(
                     f"submission {one['id']} has no score ({one['verdict'] or one['state']})"
                 )
         if len(chosen) > terms.selections:
-            raise ChallengeError(f"{len(chosen)} submissions named, {terms.selections} may be")
+            raise ChallengeError(
+                f"you named {len(chosen)} submissions; a team may select {terms.selections}"
+            )
         rounds = {one["round_id"] for one in found}
         if len(rounds) > 1:
             raise ChallengeError("the submissions are of several rounds: name those of one")

@@ -66,7 +66,7 @@ def create_challenge(
         attempts_per_day: the same with those that could not be started; None allows four times
             `per_day`.
         limits: of a run; None takes the challenge's budget, 10 minutes on 4 cores.
-        selections: how many submissions a team may name to count in the end.
+        selections: how many submissions a team may select for the final ranking.
         places: how many places win a prize.
         policy: how answers are checked.
         who: makes it, for the trail; None takes the user's name.

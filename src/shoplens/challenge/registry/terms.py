@@ -70,7 +70,7 @@ class Terms:
     data_deadline: datetime
     """External data declared from this moment on are late."""
     selections: int
-    """How many submissions a team may name to count in the end."""
+    """How many submissions a team may select for the final ranking."""
     places: int
     """How many places win a prize."""
     policy: Policy

@@ -130,7 +130,7 @@ def _supervise(
             return outcome
     if isolation == "required":
         raise ShoplensError(
-            f"this machine cannot keep a submission apart (namespaces: {refusal}); "
+            f"this machine cannot isolate a submission (namespaces: {refusal}); "
             "docs/sandbox.md says what is needed"
         )
     with make_groups(limits, cpus) as groups:

@@ -41,5 +41,5 @@ def new(folder: Path, name: str | None, ranker: Ranker, json_file: str | None) -
     message("  python local_evaluation.py")
     message(f"  shoplens challenge run . --data {sample}")
     message("")
-    message(f"What it ranks with is in {Path('my_submission', f'{ranker}_ranker.py')}.")
+    message(f"Its ranker is in {Path('my_submission', f'{ranker}_ranker.py')}.")
     write_json(json_file, {"folder": str(folder.absolute()), "ranker": ranker, "files": files})

@@ -178,9 +178,9 @@ def _prepare(out: Path, force: bool) -> None:
     """Make the folder of a run; raises `ShoplensError` where that would overwrite something."""
     if out.is_dir() and any(out.iterdir()):
         if not (out / RECORD).is_file():
-            raise ShoplensError(f"{out} holds something else than a run: name a new folder")
+            raise ShoplensError(f"{out} contains something other than a run: name a new folder")
         if not force:
-            raise ShoplensError(f"{out} holds an earlier run: name a new folder, or --force")
+            raise ShoplensError(f"{out} contains an earlier run: name a new folder, or use --force")
     try:
         out.mkdir(exist_ok=True)
     except OSError as error:

@@ -68,7 +68,7 @@ def submit(
     )
     if receipt.same_as:
         numbers = ", ".join(str(number) for number in receipt.same_as)
-        message(f"warning: the team handed in the same before, as submission {numbers}")
+        message(f"warning: the team submitted the same files before, as submission {numbers}")
     write_json(
         json_file,
         {
@@ -212,7 +212,7 @@ def _print_table(results: Results, records: tuple[SubmissionRecord, ...], over: 
         empty="no submission yet",
     )
     if any(one.selected for one in records):
-        results.note("* chosen by its team to count in the end")
+        results.note("* selected by its team for the final ranking")
 
 
 def _shown(one: SubmissionRecord, over: bool) -> dict[str, str]:

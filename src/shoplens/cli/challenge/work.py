@@ -82,8 +82,8 @@ def work(
         message("the queue is empty")
     for held in list_held(registry.database):
         message(
-            f"submission {held.number} is with worker {held.worker}; if that was killed, it is "
-            f"free from {held.until:%H:%M:%S} UTC on: work again then"
+            f"worker {held.worker} is running submission {held.number}; if it was killed, run "
+            f"`shoplens challenge work` again after {held.until:%H:%M:%S} UTC"
         )
     write_json(json_file, {"finished": [_json(finished) for finished in done]})
 

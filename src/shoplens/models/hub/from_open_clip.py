@@ -67,9 +67,9 @@ def load_clip(model: str, rest: str) -> ClipModel:
     architecture, _, tag = name.partition("/")
     if open_clip.get_model_config(architecture) is None:
         raise ModelError(
-            f"model {model}: open_clip {open_clip.__version__} knows no {architecture!r}; "
-            "`open_clip.list_pretrained()` lists what there is. For one of your own, name a folder "
-            f"with {CONFIG}"
+            f"model {model}: open_clip {open_clip.__version__} has no model {architecture!r}; "
+            "`open_clip.list_pretrained()` lists its models. For a model of your own, name a "
+            f"folder with {CONFIG}"
         )
     published = _published(open_clip, model, architecture, tag)
     licence = ""
@@ -115,8 +115,8 @@ def _published(open_clip: Any, model: str, architecture: str, tag: str) -> Mappi
     known = [open_clip.get_pretrained_cfg(architecture, tag) for tag in tags]
     if len({str([s.get(key) for key in (*_PREPARES, "quick_gelu")]) for s in known}) != 1:
         raise ModelError(
-            f"model {model}: how photos are prepared depends on the tag; say which, as "
-            f"open_clip:{architecture}/TAG, of {', '.join(tags) or 'which open_clip knows none'}"
+            f"model {model}: how photos are prepared depends on the tag; name one, as in "
+            f"open_clip:{architecture}/TAG (known: {', '.join(tags) or 'none'})"
         )
     return {**known[0], "hf_hub": "", "url": ""}
 
@@ -131,11 +131,13 @@ def _weights(model: str, published: Mapping[str, Any]) -> tuple[Path, str, str]:
         return weights, repository.address, licence_of(repository)
     url = published.get("url", "")
     if not url:
-        raise ModelError(f"model {model} names no weights; say which, as ARCH/TAG or ARCH/TAG@FILE")
+        raise ModelError(
+            f"model {model} does not name its weights; write ARCH/TAG or ARCH/TAG@FILE"
+        )
     weights = _OPENAI_CACHE.expanduser() / Path(urlparse(url).path).name
     if not weights.is_file():
         raise MissingError(
-            f"model {model}: its weights are not on this machine; bring {url} to {weights}, or "
+            f"model {model}: its weights are not on this machine; copy {url} to {weights}, or "
             f"anywhere, and name it as {model}@FILE"
         )
     return weights, url, ""

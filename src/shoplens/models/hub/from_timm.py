@@ -83,8 +83,8 @@ def _published(model: str, known: Any) -> tuple[Path, str, str]:
     weights = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(known.url).path).name)
     if not weights.is_file():
         raise MissingError(
-            f"model {model}: its weights are not on this machine; bring {known.url} to {weights}, "
-            f"or anywhere, and name it as {model}@FILE"
+            f"model {model}: its weights are not on this machine; copy {known.url} to {weights}, "
+            f"or anywhere else, and then name it as {model}@FILE"
         )
     return weights, known.url, known.license or ""
 

@@ -103,12 +103,12 @@ class Repository:
                 raise self._out_of_reach(names, error) from error
             except errors.GatedRepoError as error:
                 raise MissingError(
-                    f"model {self.model}: {self.address} is given out on conditions; accept them "
-                    "there, then log in here with `hf auth login`"
+                    f"model {self.model}: accept the conditions of {self.address} "
+                    "there, and then log in here with `hf auth login`"
                 ) from error
             except errors.RepositoryNotFoundError as error:
                 raise MissingError(
-                    f"model {self.model}: the hub has no {self.hub_id}, or not for everybody"
+                    f"model {self.model}: the hub has no {self.hub_id}, or it is not public"
                 ) from error
             except errors.EntryNotFoundError:
                 continue

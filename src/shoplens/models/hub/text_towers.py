@@ -70,7 +70,7 @@ def load_text_tower(model: str) -> TextTower:
     if kind == "open_clip":
         return _of_clip(model, load_clip(model, rest))
     if kind != "hf":
-        raise ModelError(f"model {model} has no tower for texts")
+        raise ModelError(f"model {model} has no text tower")
     repository = Repository.of(model, rest)
     config = repository.find("config.json")
     settings = read_settings(config) if config is not None else {}
@@ -105,7 +105,7 @@ def _of_clip(model: str, clip: ClipModel, repository: Repository | None = None) 
 def _of_transformers(model: str, repository: Repository, kind: str) -> TextTower:
     if kind not in _CLASSES:
         raise ModelError(
-            f"model {model}: model_type {kind!r} has no tower for texts that is known here; known "
+            f"model {model}: model_type {kind!r} has no text tower that is known here; known "
             f"are {', '.join(_CLASSES)}"
         )
     class_name, field = _CLASSES[kind]
