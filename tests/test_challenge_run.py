@@ -480,7 +480,7 @@ class TestCommand:
         kept = tmp_path / "kept"
         kept.mkdir()
         (kept / "mine.txt").write_text("mine")
-        for out, why in ((kept, "something else"), (Path("/proc/aa"), "cannot make")):
+        for out, why in ((kept, "other than a run"), (Path("/proc/aa"), "cannot make")):
             for words in ([], ["--force"]):
                 done = self.run(folder, "--data", dataset, "--out", out, *words)
                 assert done.returncode == 1

@@ -327,7 +327,7 @@ def test_the_cache_of_the_hub_is_used_without_a_network(tiny: Path, tmp_path: Pa
         ("open_clip:ViT-B-16/no-such", ModelError, "no weights 'no-such'"),
         ("open_clip:ViT-B-16@{file}", ModelError, "depends on the tag"),
         ("open_clip:ViT-B-16/openai@no-such-file", MissingError, "no file no-such-file"),
-        ("open_clip:convnext_xxlarge", ModelError, "names no weights|depends on the tag"),
+        ("open_clip:convnext_xxlarge", ModelError, "does not name its weights|depends on the tag"),
         ("hf:not a name", MissingError, "neither a folder nor OWNER/NAME"),
         ("hf:../x", MissingError, "neither a folder nor OWNER/NAME"),
     ],
