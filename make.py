@@ -10,12 +10,14 @@
     python3 make.py docs         build the documentation as a site, strictly (in site/)
     python3 make.py training     test training and export (installs torch, in .venv-training)
     python3 make.py ray          test Ray, Lance and OpenVINO (installs them, in .venv-ray)
+    python3 make.py milvus       test a catalogue on a Milvus server (installs one, in .venv-milvus)
     python3 make.py conventions  compare our metrics with other libraries'
     python3 make.py model        train the built-in model again (--tables FOLDER)
     python3 make.py steps        measure the steps towards the built-in model (--tables FOLDER)
     python3 make.py choice       measure networks and sizes that could be built in (--tables FOLDER)
     python3 make.py reach        measure what more photos would give it (--tables FOLDER)
     python3 make.py bench        measure and write docs/benchmarks.md
+    python3 make.py engines      measure the catalogue beside other engines (in .venv-engines)
     python3 make.py figures      fill the figures in README and docs from the measurements
 
 Each sets up the environment it needs, in a folder beside this file, and uses it again next time.
@@ -36,6 +38,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 MINIMUM = (3, 10)
+MILVUS_SERVER = "milvus==2.3.5"
+"""The newest server that is on PyPI for Linux."""
 
 
 def run(*command: str | Path, folder: Path = ROOT) -> None:
@@ -218,6 +222,22 @@ def ray(arguments: list[str]) -> None:
     run(python, "-m", "pytest", *(f"tests/{name}" for name in elsewhere), *arguments)
 
 
+def milvus(arguments: list[str]) -> None:
+    """Test the catalogue on a Milvus server, in a network of their own (Linux on x86-64)."""
+    python = environment(".venv-milvus", ("milvus",), extras="[milvus,parquet]")
+    # Old, and never in one environment with what it serves.
+    server = ROOT / ".venv-milvus-server"
+    if not (server / "installed").is_file():
+        pip = ("-m", "pip", "--disable-pip-version-check", "install", "-q")
+        run(create(server), *pip, MILVUS_SERVER)
+        (server / "installed").touch()
+    beside = (python, "scripts/milvus_server.py", "--python", python_in(server))
+    run(*beside, python, "-m", "pytest", "tests_milvus", *arguments)
+    # Several at once: they wait for the server most of the time.
+    same = ("tests/test_catalog_behaviour.py", "tests/test_catalog_congruence.py")
+    run(*beside, python, "-m", "pytest", "-n", "4", *same, "-k", "milvus", *arguments)
+
+
 def conventions(arguments: list[str]) -> None:
     """Compare our metrics with those of ranx, trec_eval and scikit-learn."""
     python = environment(".venv-conventions", ("conventions",))
@@ -257,6 +277,16 @@ def bench(arguments: list[str]) -> None:
     run(environment(".venv-bench", ("bench",)), "bench/run.py", *arguments)
 
 
+def engines(arguments: list[str]) -> None:
+    """Measure the catalogue beside other search engines."""
+    run(engines_environment(), "bench/catalog_search.py", *arguments)
+
+
+def engines_environment() -> Path:
+    """Return the interpreter of the environment with other search engines."""
+    return environment(".venv-engines", ("engines",), extras="[ann]")
+
+
 def figures(arguments: list[str]) -> None:
     """Fill the figures in README and docs from the measurements there are."""
     run(environment(".venv", ("dev",)), "bench/figures.py", *arguments)
@@ -274,12 +304,14 @@ COMMANDS = {
         docs,
         training,
         ray,
+        milvus,
         conventions,
         model,
         steps,
         choice,
         reach,
         bench,
+        engines,
         figures,
     )
 }

@@ -91,6 +91,16 @@ def _frozen(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return a["precision"] == "no" and _changes("frozen_stages", 0, 5)(a, b)
 
 
+def _scan(result: Result, n: int) -> str:
+    """Return how long a query takes to be compared with n vectors."""
+    seconds = result["scan_ns"][str(n)] * n * result["rates"]["d"] / 1e9
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1e3 * seconds:.0f} ms"
+
+
+def _dollars(result: Result, what: str) -> str:
+    return f"{result['assumed']['dollars'][what]:g}"
+
+
 DEVELOPMENT, SAMPLE = "challenge, open development set", "sample furniture"
 INT8 = "lite0-products-int8"
 ONNX = "ONNX Runtime, 1 thread x 2, batch 1"
@@ -139,6 +149,19 @@ FIGURES: dict[str, tuple[str, Callable[[Result], str]]] = {
         lambda result: str(_clothing(result)["pairs"].get("near", 0)),
     ),
     "install.megabytes": ("install", lambda result: f"{result['total_mb']:.0f}"),
+    "scale.table": ("scale", lambda result: f"\n{result['table']}\n"),
+    "scale.cores": ("scale", lambda result: str(result["rates"]["cores"])),
+    "scale.dimension": ("scale", lambda result: str(result["dimension"])),
+    "scale.scan-small": ("scale", lambda result: _scan(result, 300_000)),
+    "scale.scan-large": ("scale", lambda result: _scan(result, 10_000_000)),
+    "scale.queries": ("scale", lambda result: str(result["assumed"]["queries_a_second"])),
+    "scale.machine": (
+        "scale",
+        lambda result: "{} cores and {} GB".format(*result["assumed"]["machine"]),
+    ),
+    "scale.core-dollars": ("scale", lambda result: _dollars(result, "core")),
+    "scale.memory-dollars": ("scale", lambda result: _dollars(result, "GB of memory")),
+    "scale.disk-dollars": ("scale", lambda result: _dollars(result, "GB of SSD")),
     "training.frozen": ("training_steps", _training(_frozen)),
     "training.allocator": ("training_steps", _training(_changes("memory_kept", False, True))),
     "training.bf16": ("training_steps", _training(_changes("precision", "no", "bf16"))),

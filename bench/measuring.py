@@ -28,7 +28,7 @@ CODE = ("--", "src", "bench", ":!bench/results")
 
 WITH_BUILT_IN = (
     "end_to_end", "startup", "starter_kit_way", "limit", "precision", "threads", "memory",
-    "caching", "distributed", "engines", "submissions",
+    "caching", "distributed", "engines", "submissions", "catalog_photo",
 )  # fmt: skip
 """Results that measure the built-in model: those of an earlier one are not published."""
 

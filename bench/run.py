@@ -125,6 +125,46 @@ SECTIONS = {
         "`shoplens report` and `shoplens compare` at the size of the challenge: 14,000 queries, "
         "26,000 gallery photos of 640 x 480 pixels, rows of 1000.",
     ),
+    "catalog_search_1000k_x_256": (
+        "Searching a catalogue of a million photos",
+        "The catalogue beside FAISS, usearch, LanceDB and Qdrant Edge, on the same made vectors: "
+        "categories and products are clusters, views of a product are close. Each engine builds in "
+        "one process with its default settings and searches in another. The filters let 1 % and "
+        "50 % of the photos pass, whatever they show. Targets for the catalogue at this size: p50 "
+        "4 ms and p99 15 ms at recall 0.98; with the 1 % filter 8 ms at recall 0.99; 20 products "
+        "10 ms; built in at most twice the time that FAISS takes.",
+    ),
+    "catalog_search_100k_x_256": (
+        "Searching a catalogue of 100,000 photos",
+        "As above, with fewer photos.",
+    ),
+    "catalog_search_50k_x_512": (
+        "Searching a catalogue of 50,000 photos",
+        "As above. With so few photos the catalogue builds no index: it compares all. Targets: p50 "
+        "8 ms, and 1.5 times what reading all vectors once takes.",
+    ),
+    "catalog_writes": (
+        "Writing into a catalogue while it is searched",
+        "An acknowledged write is on disk (SQLite with `synchronous=FULL`). Half of the photos are "
+        "new, half replace others.",
+    ),
+    "catalog_photo": (
+        "From a photo to products",
+        "A real photo with a box, the built-in model, and a catalogue of made vectors.",
+    ),
+    "catalog_crashes": (
+        "Killed, full, damaged",
+        "Processes are killed (`kill -9`) at random moments while they change a catalogue. Then "
+        "everything is compared with what was acknowledged: nothing may be lost, doubled, back "
+        "again or mixed up. The change that was being made is there as a whole or not at all. "
+        "Small disks are filled, and bytes of a catalogue's files flipped or cut off. "
+        "tests/test_catalog_crashes.py does the same in small.",
+    ),
+    "scale": (
+        "What large catalogues need",
+        "Computed from the sections above and a scan of up to 10 million vectors, which is "
+        "measured here; [scale.md](scale.md) has the rules.",
+    ),
     "install": ("Installing", "A plain `pip install shoplens` in an empty environment."),
 }
 """Heading and words of each section of docs/benchmarks.md."""
@@ -140,21 +180,30 @@ ELSEWHERE = {
     "choice": "make.py choice",
     "reach": "make.py reach",
     "distributed": ".venv-ray/bin/python bench/distributed.py",
+    "catalog_search_1000k_x_256": "make.py engines 1000000 256",
+    "catalog_search_100k_x_256": "make.py engines 100000 256",
+    "catalog_search_50k_x_512": "make.py engines 50000 512",
 }
 """Results that another command measures; here they are only shown."""
 WITH_TORCH = ("starter_kit_way", "precision", "large_models", "training_steps")
 """Benchmarks that run in the environment for training."""
+WITH_INDEXES = ("catalog_writes", "catalog_photo")
+"""Benchmarks that run in the environment with search engines."""
+WITH_TESTS = ("catalog_crashes",)
+"""Benchmarks that run in the environment for tests."""
 
 
 def interpreter(name: str) -> str | Path:
     """Return the interpreter that a benchmark is run by; sets its environment up if need be."""
-    if name not in WITH_TORCH:
-        return sys.executable
     # `make.py` stands in the root, beside the packages it sets up environments for.
     sys.path.insert(0, str(ROOT))
-    from make import training_environment  # noqa: PLC0415
+    import make  # noqa: PLC0415
 
-    return training_environment()
+    if name in WITH_TORCH:
+        return make.training_environment()
+    if name in WITH_INDEXES:
+        return make.engines_environment()
+    return make.environment(".venv", ("dev",)) if name in WITH_TESTS else sys.executable
 
 
 def result(name: str) -> str | None:

@@ -209,6 +209,15 @@ def tagged_photos(folder: Path, shoplens: Shoplens) -> None:
     (folder / "train.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def products(folder: Path, shoplens: Shoplens) -> None:
+    """Write a table of the photos with attributes."""
+    lines = ["seller_img_id,img_path,product_id,category,price"]
+    for number, photo in enumerate(sorted((folder / "photos").iterdir())):
+        category = ("chair", "lamp")[number % 2]
+        lines.append(f"{number},photos/{photo.name},p{number // 2},{category},{30 * number}")
+    (folder / "products.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 PREPARATIONS: dict[str, Callable[[Path, Shoplens], None]] = {
     "with two rankings": two_rankings,
     "with rankings from before and after": before_and_after,
@@ -217,5 +226,6 @@ PREPARATIONS: dict[str, Callable[[Path, Shoplens], None]] = {
     "with an old submission": an_old_submission,
     "with a challenge": a_challenge,
     "with tagged photos": tagged_photos,
+    "with a table of products": products,
 }
 """By the name that a marker uses: gets the folder and a function that runs `shoplens`."""

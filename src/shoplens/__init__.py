@@ -19,49 +19,69 @@ if TYPE_CHECKING:
     from typing import Any
 
     from shoplens.cache import VectorCache
+    from shoplens.catalog import Catalog, Entry, open_catalog
+    from shoplens.catalog.indexing import index
     from shoplens.datasets.checking import check
     from shoplens.datasets.dataset import Dataset, read_dataset, read_gallery, read_queries
     from shoplens.embedding import embed, embed_each, embed_photo
     from shoplens.errors import (
+        CatalogBusyError,
+        CatalogError,
         DataError,
+        FilterError,
         MissingError,
         PhotoError,
         ShoplensError,
         ShoplensWarning,
     )
     from shoplens.evaluation.scores import Scores, evaluate
+    from shoplens.hits import Hit, SearchResult, View
     from shoplens.models import Encoder, load_encoder
     from shoplens.ranking import Ranking, rank
     from shoplens.records import Box, Photo, PhotoSet
-    from shoplens.searching import Hit, SearchResult, search, search_each
+    from shoplens.searching import search, search_each
     from shoplens.vectors.embeddings import Embeddings
 
-PUBLIC_MODULES = ("shoplens", "shoplens.curation", "shoplens.errors", "shoplens.runs")
+PUBLIC_MODULES = (
+    "shoplens",
+    "shoplens.catalog",
+    "shoplens.curation",
+    "shoplens.errors",
+    "shoplens.runs",
+)
 """The modules that you can rely on."""
 
 _HOME = {
     "Box": "records",
+    "Catalog": "catalog",
+    "CatalogBusyError": "errors",
+    "CatalogError": "errors",
     "DataError": "errors",
     "Dataset": "datasets.dataset",
     "Embeddings": "vectors.embeddings",
     "Encoder": "models",
+    "Entry": "catalog",
+    "FilterError": "errors",
     "MissingError": "errors",
     "Photo": "records",
     "PhotoError": "errors",
     "PhotoSet": "records",
     "Ranking": "ranking",
     "Scores": "evaluation.scores",
-    "SearchResult": "searching",
-    "Hit": "searching",
+    "Hit": "hits",
+    "SearchResult": "hits",
     "ShoplensError": "errors",
     "ShoplensWarning": "errors",
     "VectorCache": "cache",
+    "View": "hits",
     "check": "datasets.checking",
     "embed": "embedding",
     "embed_each": "embedding",
     "embed_photo": "embedding",
     "evaluate": "evaluation.scores",
+    "index": "catalog.indexing",
     "load_encoder": "models",
+    "open_catalog": "catalog",
     "rank": "ranking",
     "read_dataset": "datasets.dataset",
     "read_gallery": "datasets.dataset",
@@ -73,10 +93,15 @@ _HOME = {
 __all__ = [
     "PUBLIC_MODULES",
     "Box",
+    "Catalog",
+    "CatalogBusyError",
+    "CatalogError",
     "DataError",
     "Dataset",
     "Embeddings",
     "Encoder",
+    "Entry",
+    "FilterError",
     "Hit",
     "MissingError",
     "Photo",
@@ -88,13 +113,16 @@ __all__ = [
     "ShoplensError",
     "ShoplensWarning",
     "VectorCache",
+    "View",
     "__version__",
     "check",
     "embed",
     "embed_each",
     "embed_photo",
     "evaluate",
+    "index",
     "load_encoder",
+    "open_catalog",
     "rank",
     "read_dataset",
     "read_gallery",

@@ -24,15 +24,20 @@ if TYPE_CHECKING:
     from shoplens.records import Failure, Fault
 
 
+_SHOWN = 40
+"""Characters of a filter that are shown on either side of a fault."""
 _MOST_CAUSES = 10
 """Kinds of faults that a message names."""
 _MOST_ALIKE = 3
 """Faults of one kind that a message names."""
 
 __all__ = [
+    "CatalogBusyError",
+    "CatalogError",
     "ChallengeError",
     "DataError",
     "FailureLimitError",
+    "FilterError",
     "MissingError",
     "ModelError",
     "PhotoError",
@@ -122,6 +127,42 @@ class ModelError(ShoplensError):
 
     Catch it where a model is chosen by name or path.
     """
+
+
+class CatalogError(ShoplensError):
+    """A catalogue cannot be opened, read or written, or what it holds is damaged.
+
+    Catch it where a catalogue is used; what was acknowledged before is not lost.
+    """
+
+
+class CatalogBusyError(CatalogError):
+    """Another process writes to the catalogue; the message names it.
+
+    Catch it to try again later, or open the catalogue with `read_only=True`.
+    """
+
+
+class FilterError(CatalogError):
+    """A filter cannot be understood.
+
+    Catch it to show the user where: `position` counts characters of `text` from 0.
+    """
+
+    exit_code = 2
+
+    def __init__(self, text: str, position: int, problem: str) -> None:
+        self.text = text
+        self.position = position
+        self.problem = problem
+        start, end = max(0, position - _SHOWN), position + _SHOWN
+        shown = "".join(c if c.isprintable() else " " for c in text[start:end])
+        before, after = "... " if start else "", " ..." if end < len(text) else ""
+        marker = " " * (len(before) + position - start)
+        super().__init__(f"{problem}\n  {before}{shown}{after}\n  {marker}^")
+
+    def __reduce__(self) -> tuple[type[FilterError], tuple[str, int, str]]:
+        return type(self), (self.text, self.position, self.problem)
 
 
 class ChallengeError(ShoplensError):

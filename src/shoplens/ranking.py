@@ -259,6 +259,20 @@ def _require_unit(embeddings: Embeddings, side: str) -> None:
         )
 
 
+def exact_scores(queries: Vectors, vectors: Vectors) -> npt.NDArray[np.float32]:
+    """Return the similarity of each query to each vector, rounded as in `rank`.
+
+    Args:
+        queries: (q, d) float32 of unit length.
+        vectors: (n, d) float32 of unit length; a few thousand at a time.
+
+    Returns:
+        (q, n) float32, the same for a pair wherever it stands.
+    """
+    products = (_on_grid(queries) @ _on_grid(vectors).T) / _GRID**2
+    return np.asarray(products, dtype=np.float32)
+
+
 _Best = tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]
 """Positions in the gallery and scores, best first, equal scores in order of position."""
 

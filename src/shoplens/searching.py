@@ -6,103 +6,30 @@ is searched by `search`, many by `search_each`.
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, overload
 
 import numpy as np
 
+from shoplens.attributes import NO_ATTRIBUTES
+from shoplens.catalog.base import Catalog
 from shoplens.datasets.dataset import Dataset, read_gallery
 from shoplens.embedding.caching import Cache
-from shoplens.embedding.sets import Picture, as_photo, embed
-from shoplens.errors import PhotoError, RankingError, ShoplensError
+from shoplens.embedding.queries import builtin_encoder, query_photo
+from shoplens.embedding.sets import Picture, embed
+from shoplens.errors import CatalogError, PhotoError, RankingError, ShoplensError
+from shoplens.hits import Hit, SearchResult
 from shoplens.lookup import find_ids
-from shoplens.models import DEFAULT_MODEL, Encoder, builtin_names, load_encoder
-from shoplens.pixels.decoding import read_size
+from shoplens.models import DEFAULT_MODEL, Encoder, builtin_names
 from shoplens.progress import Progress, silent
 from shoplens.ranking import rank
-from shoplens.records import Box, Failure, Photo, PhotoSet
-from shoplens.sources import read_photo
+from shoplens.records import Box, PhotoSet
 from shoplens.vectors.embeddings import Embeddings
 
-Gallery = str | Path | Dataset | PhotoSet | Embeddings
+Gallery = str | Path | Dataset | PhotoSet | Embeddings | Catalog
 """What can be searched: a folder, table, archive or URL as `read_gallery` reads it; a dataset that
-was read, or its gallery; or the vectors of one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A gallery photo that was found."""
-
-    rank: int
-    """From 1, the best."""
-    photo_id: int
-    product_id: str | None
-    """None where it is not known."""
-    score: float
-    """Cosine similarity to the query, at most 1."""
-    path: str
-    """The photo as its table or folder names it; empty where only the vectors are known."""
-    photo: Photo | None = field(default=None, repr=False, compare=False)
-    """The photo itself, where it is known."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the hit as `shoplens search --json` writes it."""
-        return {
-            "rank": self.rank,
-            "photo_id": self.photo_id,
-            "product_id": self.product_id,
-            "score": self.score,
-            "path": self.path,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class SearchResult(Sequence[Hit]):
-    """The hits of one query, best first: a sequence of `Hit`."""
-
-    query: Photo
-    hits: tuple[Hit, ...]
-    n_gallery: int
-    """Photos that were searched, those without a vector included."""
-    model_name: str | None = None
-    fingerprint: str | None = None
-    exact: bool = True
-    """Whether every gallery vector was compared."""
-    failure: Failure | None = None
-    """Why the query could not be searched; then there are no hits."""
-    gallery: Embeddings | None = field(default=None, repr=False, compare=False)
-    """The vectors that were searched: pass them to the next `search` to skip embedding."""
-    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
-    """By stage."""
-
-    @overload
-    def __getitem__(self, index: int) -> Hit: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Hit, ...]: ...
-    def __getitem__(self, index: int | slice) -> Hit | tuple[Hit, ...]:
-        return self.hits[index]
-
-    def __iter__(self) -> Iterator[Hit]:
-        return iter(self.hits)
-
-    def __len__(self) -> int:
-        return len(self.hits)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as `shoplens search --json` writes it."""
-        failed = () if self.gallery is None else self.gallery.failures
-        return {
-            "hits": [hit.to_json() for hit in self.hits],
-            "exact": self.exact,
-            "n_gallery": self.n_gallery,
-            "n_failed": len(failed),
-            "model": {"name": self.model_name, "fingerprint": self.fingerprint},
-            "seconds": dict(self.seconds),
-        }
+was read, or its gallery; the vectors of one; or a catalogue."""
 
 
 def search(
@@ -120,8 +47,9 @@ def search(
 
     Args:
         photo: the path of a file, the bytes of one, or a picture opened by Pillow.
-        gallery: a folder of photos, a dataset, or `Embeddings`. Photos are embedded first, which
-            takes a while the first time; their vectors are kept in the cache.
+        gallery: a folder of photos, a dataset, `Embeddings`, or a `Catalog`. Photos are embedded
+            first, which takes a while the first time; their vectors are kept in the cache. The
+            photos of a catalogue are embedded already; its own `search` has filters and more.
         box: where the product is: a `Box` in pixels of the upright photo, or the text `x,y,w,h` or
             `rel:x,y,w,h` (fractions). None searches for the whole photo.
         k: how many hits to return; fewer when the gallery is smaller.
@@ -141,6 +69,8 @@ def search(
         RankingError: the gallery's vectors are of another model.
         ShoplensError: none of the gallery's photos could be embedded.
     """
+    if isinstance(gallery, Catalog):
+        return gallery.search(photo, box=box, k=k, encoder=encoder)
     encoder = encoder or _encoder_for(gallery)
     query = query_photo(photo, box)
     # The query comes first: a faulty one is told before a large gallery is embedded.
@@ -173,30 +103,14 @@ def search_each(
         A result for each query, in their order. A query that cannot be used has a `failure` and no
         hits.
     """
+    if isinstance(gallery, Catalog):
+        return gallery.search_each(queries, k=k, encoder=encoder, workers=workers)
     encoder = encoder or _encoder_for(gallery)
     started = time.perf_counter()
     embedded = embed(queries, encoder, cache=cache, workers=workers, progress=progress)
     seconds = {"query": time.perf_counter() - started}
     vectors = gallery_vectors(gallery, encoder, cache=cache, workers=workers, progress=progress)
     return search_vectors(queries, embedded, vectors, k, seconds)
-
-
-def query_photo(source: Picture, box: Box | str | None = None, number: int = 0) -> Photo:
-    """Return a shopper's photo with its box; where the box is a text, it is understood first.
-
-    `number` becomes the photo's id.
-
-    Raises `PhotoError` when the file cannot be read, or `box` is a text that is no box.
-    """
-    photo = replace(as_photo(source, "user"), id=number)
-    if not isinstance(box, str):
-        return replace(photo, box=box)
-    data = read_photo(photo)
-    try:
-        size = read_size(data)
-    except PhotoError as error:
-        raise PhotoError(error.reason, f"{photo.name}: {error}") from error
-    return replace(photo, box=Box.parse(box, size))
 
 
 def gallery_vectors(
@@ -211,6 +125,8 @@ def gallery_vectors(
 
     Raises as `search`.
     """
+    if isinstance(gallery, Catalog):
+        raise CatalogError("a catalogue keeps its vectors: use its own search")
     if isinstance(gallery, Embeddings):
         return gallery
     if isinstance(gallery, Dataset):
@@ -269,6 +185,7 @@ def search_vectors(
                 fingerprint=query_vectors.fingerprint,
                 failure=failures.get(number),
                 gallery=gallery,
+                n_failed=len(gallery.failures),
                 seconds=spent,
             )
         )
@@ -284,14 +201,10 @@ def _hit(position: int, gallery: Embeddings, row: int, score: float) -> Hit:
         score=score,
         path="" if photo is None else photo.name,
         photo=photo,
+        attributes=NO_ATTRIBUTES if photo is None else photo.attributes,
     )
 
 
 def _encoder_for(gallery: Gallery) -> Encoder:
     name = gallery.model_name if isinstance(gallery, Embeddings) else None
-    return _loaded(name if name in builtin_names() else DEFAULT_MODEL)
-
-
-@functools.cache
-def _loaded(name: str | None) -> Encoder:
-    return load_encoder(name or DEFAULT_MODEL)
+    return builtin_encoder(name if name is not None and name in builtin_names() else DEFAULT_MODEL)

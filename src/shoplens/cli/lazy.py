@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,9 +35,11 @@ class LazyGroup(click.Group):
             return None
         module, short_help = self.subcommands[cmd_name]
         with interrupts_exit():
-            command = getattr(importlib.import_module(module), cmd_name)
+            # `import` is a word of Python: its function has an underscore more.
+            name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+            command = getattr(importlib.import_module(module), name)
         if not isinstance(command, click.Command):
-            raise TypeError(f"{module}.{cmd_name} is not a command")
+            raise TypeError(f"{module}.{name} is not a command")
         command.short_help = short_help
         return command
 

@@ -5,16 +5,22 @@ from __future__ import annotations
 import difflib
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from shoplens.datasets.format import COLUMNS, ROW_NUMBER
 from shoplens.embedding.settings import EmbeddingSettings
+from shoplens.errors import ModelError
 from shoplens.files import require_folder
-from shoplens.models import DEFAULT_MODEL
+from shoplens.models import DEFAULT_MODEL, builtin_names
 from shoplens.models.devices import CPU
+
+if TYPE_CHECKING:
+    from shoplens.catalog.base import ModelStamp
 
 
 def writable(
@@ -74,6 +80,12 @@ remote_option = click.option(
     help="Allow URLs in the table's img_path, and fetch them (extra [remote]).",
 )
 
+CATALOG_HELP = (
+    "a folder, or milvus://host:port/name for a collection on a Milvus server (extra [milvus])"
+)
+"""What --catalog takes."""
+
+
 gallery_vectors_option = click.option(
     "--gallery-vectors",
     type=click.Path(path_type=Path),
@@ -111,6 +123,27 @@ def embedding_options(command: Callable[..., int | None]) -> Callable[..., int |
     for option in reversed(_EMBEDDING_OPTIONS):
         collected = option(collected)
     return collected
+
+
+def model_is_named() -> bool:
+    """Whether the running command was given --model."""
+    source = click.get_current_context().get_parameter_source("model")
+    return source is not ParameterSource.DEFAULT
+
+
+def settings_for(model: ModelStamp | None, embedding: EmbeddingSettings) -> EmbeddingSettings:
+    """Return the settings with a catalogue's model, unless another was named with --model.
+
+    Raises `ModelError` if none was named and the catalogue's is not built in.
+    """
+    if model is None or model_is_named():
+        return embedding
+    if model.name not in builtin_names():
+        raise ModelError(
+            f"the catalogue was made with the model {model.name}, which is not built in: name it "
+            "with --model"
+        )
+    return replace(embedding, model=model.name, dimension=embedding.dimension or model.dimension)
 
 
 def _failure_limit(

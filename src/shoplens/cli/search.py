@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
+from shoplens.catalog.base import Catalog
+from shoplens.catalog.entry import photo_id_of
+from shoplens.catalog.filters import parse_filter
+from shoplens.catalog.opening import open_catalog
+from shoplens.catalog.originals import Originals
 from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.options import (
+    CATALOG_HELP,
     boxes_option,
     columns_option,
     distinct,
@@ -19,17 +26,22 @@ from shoplens.cli.options import (
     gallery_vectors_option,
     json_option,
     remote_option,
+    settings_for,
     writable,
 )
-from shoplens.cli.telling import tell_others, tell_photos
+from shoplens.cli.telling import tell_failures, tell_others, tell_photos
 from shoplens.datasets.dataset import read_gallery, read_queries
+from shoplens.embedding.queries import query_photo
 from shoplens.embedding.sets import embed
 from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.errors import MissingError, PhotoError
+from shoplens.hits import SearchResult
+from shoplens.models import Encoder
 from shoplens.pipeline import failures_json, load_vectors, require_same_model
+from shoplens.pixels.decoding import read_size
 from shoplens.records import BoxFrame, Photo, PhotoSet
-from shoplens.searching import SearchResult, query_photo, search_vectors
-from shoplens.vectors.embeddings import Embeddings
+from shoplens.searching import search_vectors
+from shoplens.sources import read_photo
 
 
 @click.command()
@@ -47,10 +59,19 @@ from shoplens.vectors.embeddings import Embeddings
     help="Search for each photo of a test set's queries.csv, or of such a table, with its box.",
 )
 @click.option(
+    "--photo-id",
+    metavar="ID",
+    help="Search for photos like this photo of the catalogue.",
+)
+@click.option(
     "--gallery",
-    required=True,
     metavar="DATASET_OR_FOLDER",
     help="Where to search: a test set folder, a CSV table, or any folder of images.",
+)
+@click.option(
+    "--catalog",
+    metavar="URI",
+    help=f"The catalogue to search, instead of --gallery: {CATALOG_HELP}.",
 )
 @click.option(
     "-k",
@@ -59,6 +80,35 @@ from shoplens.vectors.embeddings import Embeddings
     default=20,
     show_default=True,
     help="How many hits to return.",
+)
+@click.option(
+    "--where",
+    metavar="FILTER",
+    help="Only search photos of the catalogue that pass this filter, such as "
+    "'category = \"shoes\" and price < 50' (docs/catalogue.md).",
+)
+@click.option(
+    "--group-by",
+    type=click.Choice(["product"]),
+    help="Return products, each with its best photo, instead of photos.",
+)
+@click.option(
+    "--min-score",
+    type=click.FloatRange(-1, 1),
+    metavar="SCORE",
+    help="Leave out hits with a lower score.",
+)
+@click.option(
+    "--facet",
+    "facets",
+    multiple=True,
+    metavar="NAME",
+    help="Also count the values of this attribute among the photos that pass --where; repeatable.",
+)
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Compare every photo that passes --where, even where an index would be faster.",
 )
 @click.option(
     "--html",
@@ -78,8 +128,15 @@ def search(
     photos: tuple[Path, ...],
     box_text: str | None,
     queries: str | None,
-    gallery: str,
+    photo_id: str | None,
+    gallery: str | None,
+    catalog: str | None,
     depth: int,
+    where: str | None,
+    group_by: Literal["product"] | None,
+    min_score: float | None,
+    facets: tuple[str, ...],
+    exact: bool,
     html_file: Path | None,
     embedding: EmbeddingSettings,
     gallery_vectors: Path | None,
@@ -88,122 +145,313 @@ def search(
     remote: bool,
     json_file: str | None,
 ) -> int:
-    """Search a gallery for the product in PHOTO, or in each of several.
+    """Search a gallery or a catalogue for the product in PHOTO, or in each of several.
 
     \b
     Example:
       shoplens search snapshot.jpg --box 120,40,300,200 --gallery photos/ -k 10 --html hits.html
+      shoplens search snapshot.jpg --catalog shop --where 'price < 50' --group-by product
     """
     distinct(html_file, json_file)
-    if (queries is None) != bool(photos):
-        raise click.UsageError("name the photos to search for, or a table of them with --queries")
+    asked = _Query(photos, box_text, queries, photo_id, box_frame, columns, remote)
+    if (gallery is None) == (catalog is None):
+        raise click.UsageError("name what to search, with --gallery or with --catalog")
+    if sum((bool(photos), queries is not None, photo_id is not None)) != 1:
+        raise click.UsageError(
+            "name the photos to search for, or a table of them with --queries, or a photo of the "
+            "catalogue with --photo-id"
+        )
     if box_text is not None and len(photos) != 1:
         raise click.UsageError(
             "--box belongs to one photo; for several, write a table and name it with --queries"
         )
+    if gallery is not None:
+        needing = {
+            "--photo-id": photo_id,
+            "--where": where,
+            "--group-by": group_by,
+            "--min-score": min_score,
+            "--facet": facets or None,
+            "--exact": exact or None,
+        }
+        if wrong := [name for name, value in needing.items() if value is not None]:
+            raise click.UsageError(
+                f"only a catalogue takes {', '.join(wrong)}: make one with `shoplens index`, and "
+                "name it with --catalog instead of --gallery"
+            )
+        found = _search_gallery(asked, gallery, depth, gallery_vectors, embedding)
+    else:
+        assert catalog is not None
+        if gallery_vectors is not None:
+            raise click.UsageError("--gallery-vectors needs --gallery; a catalogue has its own")
+        arguments = {
+            "k": depth,
+            "where": where,
+            "group_by": group_by,
+            "min_score": min_score,
+            "facets": facets,
+            "exact": exact,
+        }
+        found = _search_catalog(asked, catalog, arguments, embedding, html_file is not None)
+    shown = Results(json_file)
+    _print_hits(shown, found)
+    if facets and found.results:
+        _print_facets(shown, found.results[0])
+    if html_file is not None:
+        _write_page(html_file, found)
+        message(f"wrote {html_file}")
+    write_json(json_file, found.to_json())
+    return 1 if any(result.failure for result in found.results) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """What is searched for."""
+
+    photos: tuple[Path, ...]
+    box_text: str | None
+    table: str | None
+    photo_id: str | None
+    box_frame: BoxFrame
+    columns: dict[str, str]
+    remote: bool
+
+    @property
+    def is_single(self) -> bool:
+        """Whether there is one result, whose JSON stands by itself."""
+        return self.table is None and len(self.photos) < 2
+
+    def read(self) -> PhotoSet:
+        """Return the photos that are searched for."""
+        if self.table is None:
+            return PhotoSet(self._photo(n, photo) for n, photo in enumerate(self.photos))
+        return read_queries(
+            self.table, columns=self.columns, box_frame=self.box_frame, remote=self.remote
+        )
+
+    def _photo(self, number: int, photo: Path) -> Photo:
+        if photo.is_dir():
+            raise click.BadParameter(
+                f"{photo} is a folder; name a photo to search for, and the folder to search in "
+                "with --gallery",
+                param_hint="PHOTO",
+            )
+        if not photo.exists():
+            raise MissingError(f"photo {photo} is not there")
+        try:
+            return query_photo(photo, self.box_text, number)
+        except PhotoError as error:
+            if error.reason != "bad_box":
+                raise
+            raise click.BadParameter(str(error), param_hint="--box") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The results, and what the outputs say beside them."""
+
+    results: Sequence[SearchResult]
+    is_single: bool
+    title: str
+    failures: Mapping[str, Any]
+    """What JSON adds: photos that failed."""
+    pictures: Sequence[tuple[Photo, Sequence[Photo]]] = ()
+    """For a page: each result's query, and the photos of its hits."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `--json` writes."""
+        if self.is_single:
+            return {**self.results[0].to_json(), **self.failures}
+        return {
+            "results": [
+                {"query": {"id": result.query.id, "path": result.query.name}, **result.to_json()}
+                for result in self.results
+                if result.query is not None
+            ],
+            **self.failures,
+        }
+
+
+def _search_gallery(
+    asked: _Query,
+    gallery: str,
+    depth: int,
+    gallery_vectors: Path | None,
+    embedding: EmbeddingSettings,
+) -> _Found:
     with ThreadPoolExecutor(1) as pool:
         # The model loads while the gallery is listed: for one photo a fifth of the time.
         loading = pool.submit(embedding.load_encoder)
-        searched = read_gallery(gallery, columns=columns, remote=remote)
+        searched = read_gallery(gallery, columns=asked.columns, remote=asked.remote)
         tell_others(searched.n_others)
         loaded = load_vectors(searched, gallery_vectors)
-        if queries is None:
-            wanted = PhotoSet(_query(n, photo, box_text) for n, photo in enumerate(photos))
-        else:
-            wanted = read_queries(queries, columns=columns, box_frame=box_frame, remote=remote)
+        wanted = asked.read()
         encoder = loading.result()
     if loaded is not None:
         require_same_model(loaded, encoder, gallery_vectors)
     # The queries come first: a bad box is told before a large gallery is embedded.
-    vectors = embed(wanted, encoder, cache=queries is not None and embedding.use_cache)
-    if len(photos) == 1 and vectors.failures:
+    vectors = embed(wanted, encoder, cache=asked.table is not None and embedding.use_cache)
+    if asked.is_single and vectors.failures:
         failure = vectors.failures[0]
-        raise PhotoError(failure.reason, f"{photos[0]}: {failure.detail}")
-    if len(photos) == 1 and vectors.n_clipped:
-        message(f"box {wanted[0].box} reaches beyond the photo: the part inside is searched for")
+        raise PhotoError(failure.reason, f"{asked.photos[0]}: {failure.detail}")
+    if asked.is_single and vectors.n_clipped:
+        _tell_clipped(wanted[0])
     if loaded is None:
         with progress_display() as progress:
             loaded = embedding.embed(searched, encoder, progress)
     tell_photos("gallery", loaded)
-    if not photos or len(photos) > 1:
+    sides = {"gallery": loaded}
+    if not asked.is_single:
         tell_photos("queries", vectors)
+        sides["queries"] = vectors
     seconds = {"query": vectors.seconds["embed"]}
     results = search_vectors(wanted, vectors, loaded, depth, seconds)
-    _print_hits(json_file, results, len(searched))
-    if html_file is not None:
-        _write_page(html_file, results, encoder.name)
-        message(f"wrote {html_file}")
-    write_json(json_file, _to_json(results, loaded, vectors, single=len(photos) == 1))
-    return 1 if vectors.failures else 0
+    return _Found(
+        results,
+        asked.is_single,
+        f"{len(searched):,} gallery photos",
+        failures_json(sides),
+        [
+            (photo, [hit.photo for hit in result if hit.photo is not None])
+            for photo, result in zip(wanted, results, strict=True)
+        ],
+    )
 
 
-def _query(number: int, photo: Path, box_text: str | None) -> Photo:
-    if photo.is_dir():
-        raise click.BadParameter(
-            f"{photo} is a folder; name a photo to search for, and the folder to search in with "
-            "--gallery",
-            param_hint="PHOTO",
+def _search_catalog(
+    asked: _Query,
+    uri: str,
+    arguments: dict[str, Any],
+    embedding: EmbeddingSettings,
+    with_pictures: bool,
+) -> _Found:
+    where = arguments["where"]
+    if where is not None and where.strip():
+        parse_filter(where)  # A fault in it is told before a model is loaded.
+    with open_catalog(uri, read_only=True) as catalog:
+        if asked.photo_id is not None:
+            results = [catalog.search(photo_id=asked.photo_id, **arguments)]
+        else:
+            wanted = asked.read()
+            encoder = settings_for(catalog.model, embedding).load_encoder()
+            if asked.is_single:
+                results = [_search_one(wanted[0], catalog, encoder, arguments)]
+            else:
+                results = _search_each(wanted, catalog, encoder, arguments, embedding)
+        n_photos = catalog.count()
+        pictures = _pictures(asked, catalog, results) if with_pictures else ()
+    failures = [result.failure for result in results if result.failure is not None]
+    failed_photos = [
+        {"side": "queries", "id": f.id, "path": f.name, "reason": f.reason, "detail": f.detail}
+        for f in failures
+    ]
+    counts = dict(Counter(failure.reason for failure in failures).most_common())
+    told = {"failures": {"queries": counts}, "failed_photos": failed_photos}
+    return _Found(
+        results,
+        asked.is_single,
+        f"{n_photos:,} photos in {uri}",
+        {} if asked.is_single else told,
+        pictures,
+    )
+
+
+def _search_one(
+    photo: Photo, catalog: Catalog, encoder: Encoder, arguments: dict[str, Any]
+) -> SearchResult:
+    if photo.box is not None and not photo.box.is_within(read_size(read_photo(photo))):
+        _tell_clipped(photo)
+    return catalog.search(photo.path, box=photo.box, encoder=encoder, **arguments)
+
+
+def _search_each(
+    wanted: PhotoSet,
+    catalog: Catalog,
+    encoder: Encoder,
+    arguments: dict[str, Any],
+    embedding: EmbeddingSettings,
+) -> list[SearchResult]:
+    with progress_display() as progress:
+        results = catalog.search_each(
+            wanted, encoder=encoder, workers=embedding.workers, progress=progress, **arguments
         )
-    if not photo.exists():
-        raise MissingError(f"photo {photo} is not there")
-    try:
-        return query_photo(photo, box_text, number)
-    except PhotoError as error:
-        if error.reason != "bad_box":
-            raise
-        raise click.BadParameter(str(error), param_hint="--box") from error
+    failures = [result.failure for result in results if result.failure is not None]
+    message(f"queries: {len(results) - len(failures):,} of {len(results):,} photos")
+    tell_failures(failures)
+    return results
 
 
-def _print_hits(json_file: str | None, results: Sequence[SearchResult], n_gallery: int) -> None:
+def _pictures(
+    asked: _Query, catalog: Catalog, results: Sequence[SearchResult]
+) -> list[tuple[Photo, list[Photo]]]:
+    """Return each result's query and the photos of its hits."""
+    originals = Originals(remote=asked.remote)
+
+    def shown(photo_ids: Sequence[int | str]) -> list[Photo]:
+        return [originals.photo(entry) for entry in catalog.get_many(photo_ids) if entry]
+
+    named = [] if asked.photo_id is None else shown([photo_id_of(asked.photo_id)])
+    return [
+        (result.query or named[0], shown([hit.photo_id for hit in result])) for result in results
+    ]
+
+
+def _tell_clipped(photo: Photo) -> None:
+    message(f"box {photo.box} reaches beyond the photo: the part inside is searched for")
+
+
+def _print_hits(shown: Results, found: _Found) -> None:
+    results = found.results
     several = ("query",) if len(results) > 1 else ()
-    Results(json_file).table(
-        (*several, "rank", "score", "photo", "product", "path"),
+    grouped = ("photos",) if any(hit.photos for result in results for hit in result) else ()
+    shown.table(
+        (*several, "rank", "score", "photo", "product", *grouped, "path"),
         (
             (
-                *(result.query.name for _ in several),
+                *(result.query and result.query.name for _ in several),
                 hit.rank,
                 f"{hit.score:.4f}",
                 hit.photo_id,
                 hit.product_id,
+                *(len(hit.photos or ()) for _ in grouped),
                 hit.path,
             )
             for result in results
             for hit in result
         ),
-        numbers=("rank", "score", "photo"),
-        title=f"{n_gallery:,} gallery photos",
+        numbers=("rank", "score", "photo", "photos"),
+        title=found.title,
     )
 
 
-def _write_page(file: Path, results: Sequence[SearchResult], model: str) -> None:
+def _print_facets(shown: Results, result: SearchResult) -> None:
+    shown.table(
+        ("attribute", "value", "photos"),
+        (
+            (name, "null" if value is None else value, count)
+            for name, counts in (result.facets or {}).items()
+            for value, count in counts.items()
+        ),
+        numbers=("photos",),
+    )
+
+
+def _write_page(file: Path, found: _Found) -> None:
     from shoplens.report import Result, Shown, write_page  # noqa: PLC0415  Jinja takes its time.
 
     shown = [
         Shown(
             # The page may be sent to others, whom this machine's folders do not concern.
-            replace(result.query, name=result.query.path.name),
-            result.query.path.name,
+            replace(query, name=query.path.name),
+            query.path.name,
             [
-                Result(hit.photo, f"{hit.rank} · {hit.score:.3f} · {hit.path}")
-                for hit in result
-                if hit.photo is not None
+                Result(photo, f"{hit.rank} · {hit.score:.3f} · {hit.path}")
+                for hit, photo in zip(result, photos, strict=True)
             ],
         )
-        for result in results
+        for result, (query, photos) in zip(found.results, found.pictures, strict=True)
     ]
+    results = found.results
     title = f"Search in {results[0].n_gallery:,} photos" if results else "Search"
+    model = (results[0].model_name if results else None) or ""
     write_page(file, title, [("model", model)], shown)
-
-
-def _to_json(
-    results: Sequence[SearchResult], gallery: Embeddings, queries: Embeddings, *, single: bool
-) -> dict[str, Any]:
-    if single:
-        return {**results[0].to_json(), **failures_json({"gallery": gallery})}
-    return {
-        "results": [
-            {"query": {"id": result.query.id, "path": result.query.name}, **result.to_json()}
-            for result in results
-        ],
-        **failures_json({"gallery": gallery, "queries": queries}),
-    }

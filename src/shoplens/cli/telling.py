@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from shoplens.catalog.entry import FailedPhoto
 from shoplens.cli.console import message
 from shoplens.embedding import STAGES
 from shoplens.pipeline import RankedDataset
@@ -41,15 +42,22 @@ def tell_others(n_others: int) -> None:
         message(f"{told} and left out")
 
 
-def tell_failures(failures: Sequence[Failure]) -> None:
+def tell_failures(failures: Sequence[Failure] | Sequence[FailedPhoto]) -> None:
     """Say how many photos failed by reason, and name a few of each."""
     for reason, count in Counter(failure.reason for failure in failures).most_common():
         message(f"  {count:,} failed, {reason}: {REASONS.get(reason, reason)}")
         shown = [failure for failure in failures if failure.reason == reason][:SHOWN_FAILURES]
         for failure in shown:
-            message(f"    {failure.id} {failure.name}: {failure.detail}")
+            message(f"    {_named(failure)}: {failure.detail}")
         if count > len(shown):
             message(f"    ... and {count - len(shown):,} more (all are in --json)")
+
+
+def _named(failure: Failure | FailedPhoto) -> str:
+    if isinstance(failure, Failure):
+        return f"{failure.id} {failure.name}"
+    same = failure.photo_id == failure.path
+    return failure.path if same else f"{failure.photo_id} {failure.path}"
 
 
 def tell_seconds(seconds: Mapping[str, float], n_computed: int) -> None:

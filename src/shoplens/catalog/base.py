@@ -1,0 +1,845 @@
+"""The catalogue: what every engine does, under the same names and with the same answers.
+
+An engine keeps entries and finds the nearest ones (`_nearest`). What is the same for all of them is
+here: checking what comes in, turning a photo into a vector, one hit for each product, facets.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from shoplens.attributes import Value
+from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId, photo_id_of
+from shoplens.catalog.filters import RESERVED, Filter, parse_filter
+from shoplens.embedding.queries import builtin_encoder, query_photo
+from shoplens.embedding.sets import Picture, embed
+from shoplens.errors import CatalogError, MissingError, ModelError, PhotoError
+from shoplens.hits import Hit, SearchResult, View
+from shoplens.models import Encoder, builtin_names
+from shoplens.progress import Progress, silent
+from shoplens.ranking import exact_scores
+from shoplens.records import Box, PhotoSet, Vectors
+
+UNIT_TOLERANCE = 1e-3
+"""How far from 1 the length of a vector may be."""
+_FIRST_OVERFETCH = 4
+"""A search for k products begins with the best 4 k photos."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStamp:
+    """The model that made a catalogue's vectors. All of them are of one model."""
+
+    name: str
+    fingerprint: str
+    dimension: int
+
+
+@dataclass(frozen=True, slots=True)
+class Upserted:
+    """What an upsert did."""
+
+    n_added: int = 0
+    n_changed: int = 0
+    n_unchanged: int = 0
+    """Entries that were there already, just as they are."""
+
+    def __add__(self, other: Upserted) -> Upserted:
+        return Upserted(
+            self.n_added + other.n_added,
+            self.n_changed + other.n_changed,
+            self.n_unchanged + other.n_unchanged,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogFault:
+    """Something that `verify` found."""
+
+    where: str
+    """The file, table or photo."""
+    problem: str
+    repaired: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem}{' (repaired)' if self.repaired else ''}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fault as `shoplens catalog verify --json` writes it."""
+        return {"where": self.where, "problem": self.problem, "repaired": self.repaired}
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The result of `verify`."""
+
+    faults: tuple[CatalogFault, ...]
+    n_photos: int
+    """Photos that were checked."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether no fault is left."""
+        return all(fault.repaired for fault in self.faults)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as `shoplens catalog verify --json` writes it."""
+        return {
+            "ok": self.ok,
+            "n_photos": self.n_photos,
+            "faults": [fault.to_json() for fault in self.faults],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogStats:
+    """What a catalogue holds."""
+
+    uri: str
+    engine: str
+    """`embedded` or `milvus`."""
+    model: ModelStamp | None
+    """None as long as nothing was put in."""
+    n_photos: int
+    n_products: int
+    n_failed: int
+    """Photos that could not be embedded; see `Catalog.failures`."""
+    attributes: Mapping[str, str]
+    """For each attribute, the types of its values: `int`, `float`, `bool`, `str`, or several."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What only this engine has to say: sizes, indexes."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as `shoplens catalog stats --json` writes them."""
+        model = self.model
+        return {
+            "uri": self.uri,
+            "engine": self.engine,
+            "model": None
+            if model is None
+            else {
+                "name": model.name,
+                "fingerprint": model.fingerprint,
+                "dimension": model.dimension,
+            },
+            "n_photos": self.n_photos,
+            "n_products": self.n_products,
+            "n_failed": self.n_failed,
+            "attributes": dict(self.attributes),
+            **self.details,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What is asked for, checked."""
+
+    k: int
+    where: Filter | None
+    by_product: bool
+    min_score: float | None
+    facets: list[str]
+    exact: bool
+
+    def accept(self, score: float) -> bool:
+        """Whether a score is high enough."""
+        return self.min_score is None or score >= self.min_score
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The nearest entries of one query."""
+
+    found: tuple[tuple[Entry, float], ...]
+    """Entries with their scores, best first; equal scores in the order in which they were put
+    in."""
+    exact: bool
+    """Whether every vector that passes the filter was compared."""
+    exhausted: bool
+    """Whether no entry that passes the filter is left out."""
+
+
+class Catalog(ABC):
+    """A durable collection of product photos that can be searched.
+
+    Open one with `shoplens.open_catalog`. Use it as a context manager, or `close` it. One catalogue
+    may be used from several threads.
+    """
+
+    uri: str
+    read_only: bool
+    engine: Literal["embedded", "milvus"]
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # What an engine does.
+
+    @property
+    @abstractmethod
+    def model(self) -> ModelStamp | None:
+        """The model of the vectors; None as long as nothing was put in."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back files and connections. What was acknowledged is safe without it, too."""
+
+    @abstractmethod
+    def set_model(self, model: ModelStamp) -> None:
+        """State the model of the vectors before the first are put in.
+
+        Raises `ModelError` if the catalogue is of another model.
+        """
+
+    @abstractmethod
+    def _write(self, entries: Sequence[Entry]) -> Upserted:
+        """Put in checked entries, all or none; photo ids are unique. A photo that is here is
+        replaced, and its record of failure is removed."""
+
+    @abstractmethod
+    def _delete(self, photo_ids: Sequence[PhotoId]) -> int:
+        """Remove photos, all at once; return how many were here. Their records of failure go,
+        too."""
+
+    @abstractmethod
+    def record_failures(self, failed: Iterable[FailedPhoto]) -> None:
+        """Keep photos that could not be embedded. An entry of the same id is removed."""
+
+    @abstractmethod
+    def replace_vectors(
+        self, model: ModelStamp, entries: Iterable[Entry], failed: Iterable[FailedPhoto] = ()
+    ) -> None:
+        """Replace all entries at once by others, whose vectors are of another model.
+
+        Until this returns, readers go on with what was there. Records of failure stay, except those
+        of photos that are among the entries; `failed` adds to them.
+        """
+
+    @abstractmethod
+    def failures(self) -> Iterator[FailedPhoto]:
+        """Yield the photos that could not be embedded, in order of their ids."""
+
+    @abstractmethod
+    def _count_failures(self) -> int:
+        """Return how many photos could not be embedded."""
+
+    @abstractmethod
+    def get_many(self, photo_ids: Sequence[PhotoId]) -> list[Entry | None]:
+        """Return the entries of photos, each None where there is none.
+
+        Raises `CatalogError` if a stored entry is damaged.
+        """
+
+    @abstractmethod
+    def _ids(self, where: Filter | None, product_ids: Sequence[str] | None) -> list[PhotoId]:
+        """Return the ids of photos that pass a filter and are of one of the products (None: of
+        any), in the order in which they were put in."""
+
+    @abstractmethod
+    def entries(self) -> Iterator[Entry]:
+        """Yield all entries in the order in which they were put in, as of one moment.
+
+        Raises `CatalogError` if a stored entry is damaged.
+        """
+
+    @abstractmethod
+    def _count(self, where: Filter | None) -> int:
+        """Return how many photos pass a filter."""
+
+    @abstractmethod
+    def stats(self) -> CatalogStats:
+        """Return what the catalogue holds."""
+
+    @abstractmethod
+    def _facets(self, names: Sequence[str], where: Filter | None) -> dict[str, dict[Value, int]]:
+        """Count, for each attribute, the values of the photos that pass a filter."""
+
+    @abstractmethod
+    def _nearest(
+        self, vectors: Vectors, k: int, where: Filter | None, exact: bool
+    ) -> list[Neighbours]:
+        """Return the k nearest entries of each query; `exact` forbids approximation."""
+
+    @abstractmethod
+    def verify(
+        self,
+        *,
+        repair: bool = False,
+        backup: str | Path | None = None,
+        progress: Progress = silent,
+    ) -> Verification:
+        """Check everything that is stored.
+
+        Args:
+            repair: mend what can be mended without losing anything.
+            backup: with `repair`, a file of `backup`, from which photos that cannot be read any
+                more are taken.
+            progress: told how far it is.
+        """
+
+    @abstractmethod
+    def compact(self, *, progress: Progress = silent) -> None:
+        """Bring everything into its fastest form: indexes are built, space is given back."""
+
+    @abstractmethod
+    def backup(self, path: str | Path, *, progress: Progress = silent) -> None:
+        """Write everything to a new file, as of one moment, while the catalogue is in use.
+
+        `shoplens.catalog.restore` makes a catalogue of it.
+        """
+
+    # What is the same for all.
+
+    def upsert(self, entries: Iterable[Entry]) -> Upserted:
+        """Put in entries; a photo that is here already is replaced.
+
+        When this returns, the entries are on disk and the next search finds them. All are put in,
+        or none: give thousands at a time, not millions.
+
+        Args:
+            entries: with vectors of unit length. If several have one photo id, the last counts.
+
+        Raises:
+            ModelError: the vectors do not have the catalogue's dimension, or it has no model yet
+                (see `set_model`).
+            CatalogError: an entry is faulty, or the catalogue cannot be written.
+        """
+        self._require_writable()
+        model = self.model
+        if model is None:
+            raise ModelError(f"{self.uri} has no model yet: state it with set_model first")
+        unique = {}
+        for entry in entries:
+            checked = self._checked_for(model, entry)
+            unique[checked.photo_id] = checked
+        return self._write(list(unique.values())) if unique else Upserted()
+
+    def delete(
+        self,
+        photo_ids: Iterable[int | str] | None = None,
+        *,
+        product_ids: Iterable[str] | None = None,
+        where: str | None = None,
+    ) -> int:
+        """Remove photos: those with given ids, of given products, or that pass a filter.
+
+        Args:
+            photo_ids: the ids of photos.
+            product_ids: the ids of products, of which all photos are removed, and their records of
+                failure.
+            where: a filter (see `search`).
+
+        Returns:
+            How many photos were removed. Ids that are not here are passed over.
+
+        Raises:
+            FilterError: `where` is not a filter.
+            CatalogError: not exactly one of the three was given, the filter is empty, or the
+                catalogue cannot be written.
+        """
+        self._require_writable()
+        if sum(given is not None for given in (photo_ids, product_ids, where)) != 1:
+            raise CatalogError("give photo ids, product ids or a filter: one of them")
+        if photo_ids is not None:
+            wanted = [_checked_id(photo_id) for photo_id in _listed("photo_ids", photo_ids)]
+        elif product_ids is not None:
+            products = set(_listed("product_ids", product_ids))
+            wanted = self._ids(None, list(products))
+            wanted += [one.photo_id for one in self.failures() if one.product_id in products]
+        else:
+            filtered = self._filter(where)
+            if filtered is None:
+                raise CatalogError("an empty filter would remove every photo: say which to remove")
+            wanted = self._ids(filtered, None)
+        return self._delete(list(dict.fromkeys(wanted))) if wanted else 0
+
+    def get(self, photo_id: int | str) -> Entry | None:
+        """Return the entry of a photo, or None if there is none.
+
+        Raises `CatalogError` if the stored entry is damaged.
+        """
+        return self.get_many([_checked_id(photo_id)])[0]
+
+    def count(self, where: str | None = None) -> int:
+        """Return how many photos there are, or how many pass a filter (see `search`)."""
+        return self._count(self._filter(where))
+
+    def ids(self, where: str | None = None) -> list[PhotoId]:
+        """Return the ids of all photos, or of those that pass a filter (see `search`)."""
+        return self._ids(self._filter(where), None)
+
+    def facets(self, *names: str, where: str | None = None) -> dict[str, dict[Value, int]]:
+        """Count how many photos that pass a filter have which value of an attribute.
+
+        Returns:
+            For each name, counts by value, the largest first. None counts photos without a value.
+        """
+        return self._ordered_facets(names, self._filter(where))
+
+    def search(
+        self,
+        photo: Picture | None = None,
+        *,
+        box: Box | str | None = None,
+        vector: npt.ArrayLike | None = None,
+        photo_id: int | str | None = None,
+        k: int = 20,
+        where: str | None = None,
+        group_by: Literal["product"] | None = None,
+        min_score: float | None = None,
+        facets: Sequence[str] = (),
+        exact: bool = False,
+        encoder: Encoder | None = None,
+    ) -> SearchResult:
+        """Find the photos or the products that are most similar to a query.
+
+        The query is a photo with a box, a vector, or a photo of the catalogue by its id ("more like
+        this"; it is not among the hits).
+
+        Args:
+            photo: the path of a file, the bytes of one, or a picture opened by Pillow.
+            box: where the product is in `photo`, as in `shoplens.search`.
+            vector: (d,) of unit length, of the catalogue's model.
+            photo_id: of a photo in the catalogue.
+            k: how many hits to return.
+            where: a filter such as `category = "shoes" and price < 50` (see docs/filters.md).
+            group_by: `product` for k products, each with its best photo and its other photos.
+                Photos without a product stand for themselves.
+            min_score: leave out hits with a lower score.
+            facets: names of attributes whose values are counted among the photos that pass
+                `where`.
+            exact: compare every vector that passes the filter, even where an index would be faster.
+            encoder: the model; None loads the catalogue's where it is built in.
+
+        Returns:
+            The hits, best first.
+
+        Raises:
+            PhotoError: the photo or its box cannot be used.
+            FilterError: `where` is not a filter.
+            ModelError: the query is of another model than the catalogue.
+            MissingError: no photo has this `photo_id`.
+            CatalogError: a stored entry is damaged, or the arguments do not fit together.
+        """
+        if sum(given is not None for given in (photo, vector, photo_id)) != 1:
+            raise CatalogError("give a photo, a vector or a photo id: one of them")
+        if box is not None and photo is None:
+            raise CatalogError("a box belongs to a photo")
+        terms = self._terms(k, where, group_by, min_score, facets, exact)
+        started = time.perf_counter()
+        query = None
+        left_out: PhotoId | None = None
+        if photo is not None:
+            encoder = encoder or self.encoder()
+            self.require_model(encoder)
+            query = query_photo(photo, box)
+            embedded = embed(PhotoSet([query]), encoder, cache=False, workers=1)
+            if embedded.failures:
+                failure = embedded.failures[0]
+                raise PhotoError(failure.reason, f"{query.name}: {failure.detail}")
+            vectors = embedded.vectors
+        elif photo_id is not None:
+            left_out = _checked_id(photo_id)
+            if (entry := self.get(left_out)) is None:
+                raise MissingError(f"{self.uri}: there is no photo {photo_id}")
+            vectors = entry.vector[None]
+        else:
+            vectors = _as_vectors(vector)[None]
+        seconds = {"query": time.perf_counter() - started}
+        return self._results(
+            vectors,
+            terms,
+            queries=None if query is None else PhotoSet([query]),
+            left_out=left_out,
+            seconds=seconds,
+        )[0]
+
+    def search_vectors(
+        self,
+        vectors: npt.ArrayLike,
+        *,
+        k: int = 20,
+        where: str | None = None,
+        group_by: Literal["product"] | None = None,
+        min_score: float | None = None,
+        facets: Sequence[str] = (),
+        exact: bool = False,
+        queries: PhotoSet | None = None,
+    ) -> list[SearchResult]:
+        """Search for many vectors at once (see `search`).
+
+        Args:
+            vectors: (q, d) of unit length, of the catalogue's model.
+            queries: q photos that the results name; None for none.
+
+        Returns:
+            A result for each vector.
+        """
+        terms = self._terms(k, where, group_by, min_score, facets, exact)
+        return self._results(np.atleast_2d(_as_vectors(vectors)), terms, queries=queries)
+
+    def search_each(
+        self,
+        queries: PhotoSet,
+        *,
+        k: int = 20,
+        where: str | None = None,
+        group_by: Literal["product"] | None = None,
+        min_score: float | None = None,
+        facets: Sequence[str] = (),
+        exact: bool = False,
+        encoder: Encoder | None = None,
+        workers: int | None = None,
+        progress: Progress = silent,
+    ) -> list[SearchResult]:
+        """Search for each of several photos with their boxes (see `search`).
+
+        Args:
+            queries: the photos, as `shoplens.read_queries` gives them.
+            workers: threads that embed them.
+            progress: told how far embedding is.
+
+        Returns:
+            A result for each photo, in their order. A photo that cannot be used has a `failure` and
+            no hits.
+        """
+        terms = self._terms(k, where, group_by, min_score, facets, exact)
+        encoder = encoder or self.encoder()
+        self.require_model(encoder)
+        started = time.perf_counter()
+        embedded = embed(queries, encoder, workers=workers, progress=progress)
+        spent = time.perf_counter() - started
+        usable = np.flatnonzero(embedded.has_vector)
+        found = self._results(
+            embedded.vectors[usable],
+            terms,
+            queries=PhotoSet([queries[row] for row in usable.tolist()]),
+            seconds={"query": spent},
+        )
+        failures = {failure.row: failure for failure in embedded.failures}
+        by_row = dict(zip(usable.tolist(), found, strict=True))
+        return [
+            by_row[row]
+            if row in by_row
+            else SearchResult(
+                query=query,
+                hits=(),
+                n_gallery=self.count() + self._count_failures(),
+                model_name=encoder.name,
+                fingerprint=encoder.fingerprint,
+                failure=failures[row],
+                n_failed=self._count_failures(),
+                seconds={"query": spent},
+            )
+            for row, query in enumerate(queries)
+        ]
+
+    def encoder(self) -> Encoder:
+        """Load the model of this catalogue's vectors.
+
+        Raises `ModelError` if it is not built in.
+        """
+        model = self._require_model()
+        if model.name not in builtin_names():
+            raise ModelError(
+                f"{self.uri} was made with the model {model.name}, which is not built in: name it "
+                "(--model, or encoder=load_encoder(...))"
+            )
+        return builtin_encoder(model.name, model.dimension)
+
+    def require_model(self, encoder: Encoder) -> None:
+        """Refuse an encoder whose vectors cannot be compared with the catalogue's.
+
+        Raises `ModelError`; it says how to migrate.
+        """
+        model = self.model
+        if model is not None and model.fingerprint != encoder.fingerprint:
+            raise ModelError(
+                f"{self.uri} holds vectors of {model.name} ({model.fingerprint}), and the model is "
+                f"{encoder.name} ({encoder.fingerprint}). Vectors of different models cannot be "
+                f"compared. Use the catalogue's model, or embed its photos again: "
+                f"shoplens catalog migrate {self.uri} --model {encoder.name}"
+            )
+
+    # What these need.
+
+    def _moment(self) -> AbstractContextManager[object]:
+        """Let all that is read in the block be of one moment, where the engine can do that."""
+        return nullcontext()
+
+    def _terms(
+        self,
+        k: int,
+        where: str | None,
+        group_by: str | None,
+        min_score: float | None,
+        facets: Sequence[str],
+        exact: bool,
+    ) -> _Terms:
+        if k < 1:
+            raise CatalogError(f"k must be at least 1, got {k}")
+        if group_by not in (None, "product"):
+            raise CatalogError(f"group_by must be 'product', got {group_by!r}")
+        names = list(_listed("facets", facets))
+        return _Terms(k, self._filter(where), group_by is not None, min_score, names, exact)
+
+    def _results(
+        self,
+        vectors: Vectors,
+        terms: _Terms,
+        *,
+        queries: PhotoSet | None,
+        left_out: PhotoId | None = None,
+        seconds: Mapping[str, float] | None = None,
+    ) -> list[SearchResult]:
+        started = time.perf_counter()
+        if queries is not None and len(queries) != len(vectors):
+            raise CatalogError(f"{len(queries)} photos for {len(vectors)} vectors")
+        with self._moment():
+            model = self.model
+            n_photos = self._count(None)
+            self._check_queries(vectors)
+            if terms.by_product:
+                found = [self._product_hits(vector, terms, left_out) for vector in vectors]
+            else:
+                found = [
+                    (self._hits(neighbours, terms, left_out), neighbours.exact)
+                    for neighbours in self._nearest(
+                        vectors, terms.k + (left_out is not None), terms.where, terms.exact
+                    )
+                ]
+            counted = self._ordered_facets(terms.facets, terms.where) if terms.facets else None
+            n_failed = self._count_failures()
+        spent = {**(seconds or {}), "search": time.perf_counter() - started}
+        return [
+            SearchResult(
+                query=None if queries is None else queries[number],
+                hits=hits,
+                n_gallery=n_photos + n_failed,
+                model_name=None if model is None else model.name,
+                fingerprint=None if model is None else model.fingerprint,
+                exact=was_exact,
+                n_failed=n_failed,
+                facets=counted,
+                seconds=spent,
+            )
+            for number, (hits, was_exact) in enumerate(found)
+        ]
+
+    def _ordered_facets(
+        self, names: Sequence[str], where: Filter | None
+    ) -> dict[str, dict[Value, int]]:
+        return {
+            name: dict(sorted(counts.items(), key=lambda item: (-item[1], str(item[0]))))
+            for name, counts in self._facets(names, where).items()
+        }
+
+    def _hits(
+        self, neighbours: Neighbours, terms: _Terms, left_out: PhotoId | None
+    ) -> tuple[Hit, ...]:
+        kept = [
+            (entry, score)
+            for entry, score in neighbours.found
+            if entry.photo_id != left_out and terms.accept(score)
+        ]
+        return tuple(
+            _hit(rank, entry, score) for rank, (entry, score) in enumerate(kept[: terms.k], start=1)
+        )
+
+    def _product_hits(
+        self, vector: npt.NDArray[np.float32], terms: _Terms, left_out: PhotoId | None
+    ) -> tuple[tuple[Hit, ...], bool]:
+        """Return the k best products.
+
+        The best photos are taken, more and more of them, until they are of k products.
+        """
+        asked = _FIRST_OVERFETCH * terms.k + 1
+        while True:
+            [neighbours] = self._nearest(vector[None], asked, terms.where, terms.exact)
+            best: dict[object, tuple[Entry, float]] = {}
+            for entry, score in neighbours.found:
+                if entry.photo_id == left_out or not terms.accept(score):
+                    continue
+                product = entry.product_id
+                best.setdefault(
+                    ("photo", entry.photo_id) if product is None else product, (entry, score)
+                )
+            found = neighbours.found
+            enough = len(best) >= terms.k or (bool(found) and not terms.accept(found[-1][1]))
+            if enough or neighbours.exhausted:
+                break
+            asked *= 4
+        chosen = list(best.values())[: terms.k]
+        products = [entry.product_id for entry, _ in chosen if entry.product_id is not None]
+        views = self._views(vector, products, terms.where)
+        hits = []
+        for rank, (entry, score) in enumerate(chosen, start=1):
+            own = (View(entry.photo_id, score, entry.path),)
+            all_views = own if entry.product_id is None else views[entry.product_id]
+            shown = tuple(view for view in all_views if view.photo_id != left_out)
+            hits.append(_hit(rank, entry, score, shown))
+        return tuple(hits), neighbours.exact
+
+    def _entries_of(self, product_ids: Sequence[str], where: Filter | None) -> list[Entry]:
+        """Return the entries of products that pass a filter."""
+        entries = self.get_many(self._ids(where, product_ids))
+        return [entry for entry in entries if entry is not None]
+
+    def _views(
+        self, vector: npt.NDArray[np.float32], product_ids: Sequence[str], where: Filter | None
+    ) -> dict[str, tuple[View, ...]]:
+        """Return all photos of products that pass a filter, with their scores, best first."""
+        entries = self._entries_of(product_ids, where) if product_ids else []
+        views: dict[str, list[View]] = {product: [] for product in product_ids}
+        if entries:
+            scores = exact_scores(vector[None], np.stack([e.vector for e in entries]))[0]
+            order = np.argsort(-scores, kind="stable").tolist()
+            for row in order:
+                entry = entries[row]
+                view = View(entry.photo_id, float(scores[row]), entry.path)
+                views.setdefault(entry.product_id or "", []).append(view)
+        return {product: tuple(found) for product, found in views.items()}
+
+    def _filter(self, where: str | None) -> Filter | None:
+        return None if where is None or not where.strip() else parse_filter(where)
+
+    def _require_writable(self) -> None:
+        if self.read_only:
+            raise CatalogError(f"{self.uri} is open for reading only")
+
+    def _require_model(self) -> ModelStamp:
+        if self.model is None:
+            raise CatalogError(f"{self.uri} is empty: put photos in first (shoplens index)")
+        return self.model
+
+    def _checked_for(self, model: ModelStamp, entry: Entry) -> Entry:
+        where = f"{self.uri}: photo {entry.photo_id!r}"
+        photo_id = _checked_id(entry.photo_id, f"{self.uri}: ")
+        if not isinstance(entry.product_id, str | None):
+            raise CatalogError(f"{where}: a product id is a text, not {entry.product_id!r}")
+        for text in (entry.photo_id, entry.product_id, entry.path, entry.source):
+            _check_text(where, text)
+        vector = np.ascontiguousarray(_as_vectors(entry.vector, f"{where}: "))
+        if vector.shape != (model.dimension,):
+            raise ModelError(
+                f"{where} has a vector of shape {vector.shape}; {model.name} has "
+                f"{model.dimension} dimensions"
+            )
+        length = float(np.linalg.norm(vector.astype(np.float64)))
+        if not abs(length - 1) <= UNIT_TOLERANCE:  # Also true of NaN.
+            raise CatalogError(f"{where} has a vector of length {length:g}; it must be 1")
+        for name, value in entry.attributes.items():
+            _check_attribute(where, name, value)
+        return replace(entry, photo_id=photo_id, vector=vector)
+
+    def _checked_failure(self, failed: FailedPhoto) -> FailedPhoto:
+        where = f"{self.uri}: photo {failed.photo_id!r}"
+        photo_id = _checked_id(failed.photo_id, f"{self.uri}: ")
+        for text in (failed.photo_id, failed.product_id, failed.path, failed.source, failed.detail):
+            _check_text(where, text)
+        for name, value in failed.attributes.items():
+            _check_attribute(where, name, value)
+        return replace(failed, photo_id=photo_id)
+
+    def _check_queries(self, vectors: Vectors) -> None:
+        model = self.model
+        if model is not None and vectors.shape[1:] != (model.dimension,):
+            raise ModelError(
+                f"the query has {vectors.shape[-1]} dimensions, and {self.uri} holds vectors of "
+                f"{model.dimension} ({model.name}); they are of different models"
+            )
+        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        if not (np.abs(lengths - 1) <= UNIT_TOLERANCE).all():
+            raise CatalogError("query vectors must be of unit length: divide each by its length")
+
+
+def _checked_id(value: object, where: str = "") -> PhotoId:
+    """Return a photo id in its one form.
+
+    Raises `CatalogError` for what is no photo id.
+    """
+    if isinstance(value, np.integer):
+        value = int(value)
+    if isinstance(value, str) and value:
+        return photo_id_of(value)
+    if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
+        return value
+    raise CatalogError(
+        f"{where}{value!r} is no photo id: it is a whole number of 64 bits, or a text that is not "
+        "empty"
+    )
+
+
+def _listed(name: str, values: Iterable[_T]) -> Iterable[_T]:
+    """Refuse a text where several are wanted: it would be taken for a list of its letters."""
+    if isinstance(values, str):
+        raise CatalogError(f"{name} must be a list, not the text {values!r}")
+    return values
+
+
+def _as_vectors(values: Any, where: str = "") -> npt.NDArray[np.float32]:
+    try:
+        with np.errstate(over="ignore"):  # What is too large for float32 is not of unit length.
+            return np.asarray(values, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise CatalogError(f"{where}{values!r} is no vector of numbers") from error
+
+
+def _check_attribute(where: str, name: object, value: object) -> None:
+    if not isinstance(name, str) or not name or name in RESERVED:
+        raise CatalogError(f"{where}: {name!r} cannot be the name of an attribute")
+    _check_text(where, name)
+    _check_text(where, value)
+    if value is None or isinstance(value, bool | str):
+        return
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return
+    if isinstance(value, float) and math.isfinite(value):
+        return
+    raise CatalogError(
+        f"{where}: attribute {name} is {value!r}; it must be a text, a whole number of 64 bits, a "
+        "finite number, true, false or null"
+    )
+
+
+def _check_text(where: str, text: object) -> None:
+    if isinstance(text, str):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise CatalogError(
+                f"{where}: {text!r} is not valid Unicode and cannot be stored"
+            ) from error
+
+
+def _hit(rank: int, entry: Entry, score: float, photos: tuple[View, ...] | None = None) -> Hit:
+    return Hit(
+        rank=rank,
+        photo_id=entry.photo_id,
+        product_id=entry.product_id,
+        score=score,
+        path=entry.path,
+        attributes=entry.attributes,
+        photos=photos,
+    )

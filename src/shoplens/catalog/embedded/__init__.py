@@ -1,0 +1,13 @@
+"""The embedded engine: the truth in one SQLite file, and what is derived from it beside it.
+
+`store` is the truth. `segments` are derived from it: vectors and `columns` in the form in which
+they are searched, some with an approximate index (`graphs`). `snapshot` is all of it at one moment,
+`scan` and `nearest` search that. `compaction` says which segments are joined, `verification` checks
+everything, `engine` puts it together.
+"""
+
+from __future__ import annotations
+
+from shoplens.catalog.embedded.engine import EmbeddedCatalog, restore_backup
+
+__all__ = ["EmbeddedCatalog", "restore_backup"]

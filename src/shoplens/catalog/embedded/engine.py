@@ -1,0 +1,589 @@
+"""The embedded engine: a catalogue in a folder, without a server."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from shoplens.attributes import Value
+from shoplens.catalog.base import (
+    Catalog,
+    CatalogFault,
+    CatalogStats,
+    ModelStamp,
+    Neighbours,
+    Upserted,
+    Verification,
+)
+from shoplens.catalog.embedded.compaction import (
+    MOST_SMALL,
+    lacks_index,
+    plan_compaction,
+    small_segments,
+)
+from shoplens.catalog.embedded.nearest import nearest_rows, require_rows
+from shoplens.catalog.embedded.repair import repair_store
+from shoplens.catalog.embedded.segments import (
+    FOLDER,
+    Mask,
+    Segment,
+    open_segment,
+    segments_of_store,
+    write_segment,
+)
+from shoplens.catalog.embedded.snapshot import Layer, Snapshot, SnapshotKeeper
+from shoplens.catalog.embedded.store import FILE, Reading, Row, SegmentRange, Store, Writing
+from shoplens.catalog.embedded.verification import Found, verify_catalog, verify_store
+from shoplens.catalog.embedded.writer_lock import WriterLock
+from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId
+from shoplens.catalog.filters import Filter
+from shoplens.errors import (
+    CatalogError,
+    DataError,
+    MissingError,
+    ModelError,
+    ShoplensError,
+    ShoplensWarning,
+)
+from shoplens.files import require_folder
+from shoplens.folders import writing_folder
+from shoplens.parts import is_part, part_beside, remove_abandoned_parts
+from shoplens.progress import Progress, silent
+from shoplens.records import Vectors
+
+SEAL_ROWS = 8192
+"""Rows in memory that become a segment on disk: each process would have to read them again."""
+_ATTEMPTS = 5
+"""Times to begin again because a segment was replaced just then."""
+
+_T = TypeVar("_T")
+
+
+class EmbeddedCatalog(Catalog):
+    """A catalogue in a folder (see `Catalog`).
+
+    The first change takes the right to write, until the catalogue is closed.
+    """
+
+    engine: Literal["embedded"] = "embedded"
+
+    def __init__(self, folder: Path, *, create: bool = False, read_only: bool = False) -> None:
+        self.uri = str(folder)
+        self.read_only = read_only
+        self._folder = folder
+        self._segments = folder / FOLDER
+        file = folder / FILE
+        if not file.is_file():
+            if not create or read_only:
+                raise MissingError(f"there is no catalogue at {folder}")
+            _require_free(folder)
+            folder.mkdir(exist_ok=True)
+        self._changing = threading.RLock()
+        self._compacting = threading.Lock()
+        self._writer = WriterLock(folder)
+        self._store = Store(file, create=create and not read_only, read_only=read_only)
+        self._keeper = SnapshotKeeper(folder)
+        self._seen = threading.local()
+
+    @property
+    def model(self) -> ModelStamp | None:
+        """The model of the vectors; None as long as nothing was put in."""
+        with self._store.reading() as reading:
+            return reading.model()
+
+    def close(self) -> None:
+        """Close all files, and give back the right to write."""
+        with self._changing:
+            self._keeper.close()
+            self._store.close()
+            self._writer.release()
+
+    # Changes.
+
+    def set_model(self, model: ModelStamp) -> None:
+        """State the model of the vectors before the first are put in (see `Catalog`)."""
+        with self._change() as writing:
+            known = writing.model()
+            if known is not None and known != model:
+                raise ModelError(
+                    f"{self.uri} holds vectors of {known.name} ({known.fingerprint}, "
+                    f"{known.dimension} dimensions), not of {model.name} ({model.fingerprint}, "
+                    f"{model.dimension})"
+                )
+            writing.set_model(model)
+
+    def _write(self, entries: Sequence[Entry]) -> Upserted:
+        with self._change() as writing:
+            # A damaged row is replaced, too: to put the photo in again mends it.
+            known = writing.find([entry.photo_id for entry in entries], skip_damaged=True)
+            changed = [entry for entry in entries if not _same(entry, known.get(entry.photo_id))]
+            rows = self._rows(writing, [entry.photo_id for entry in entries])
+            gone = [rows[entry.photo_id] for entry in changed if entry.photo_id in rows]
+            writing.remove(gone)
+            writing.insert(changed)
+            writing.forget_failures([entry.photo_id for entry in entries])
+        self._seal_if_many()
+        return Upserted(len(changed) - len(gone), len(gone), len(entries) - len(changed))
+
+    def _delete(self, photo_ids: Sequence[PhotoId]) -> int:
+        with self._change() as writing:
+            rows = list(self._rows(writing, photo_ids).values())
+            writing.remove(rows)
+            writing.forget_failures(photo_ids)
+        return len(rows)
+
+    def record_failures(self, failed: Iterable[FailedPhoto]) -> None:
+        """Keep photos that could not be embedded (see `Catalog`)."""
+        self._require_writable()
+        failed = [self._checked_failure(one) for one in failed]
+        with self._change() as writing:
+            writing.remove(list(self._rows(writing, [one.photo_id for one in failed]).values()))
+            writing.add_failures(failed)
+
+    def replace_vectors(
+        self, model: ModelStamp, entries: Iterable[Entry], failed: Iterable[FailedPhoto] = ()
+    ) -> None:
+        """Replace everything at once by entries with vectors of another model (see `Catalog`)."""
+        self._require_writable()
+        with self._change() as writing:
+            old = [one.name for one in writing.segments()]
+            after = writing.version().last_row
+            writing.set_model(model)
+            writing.remove_all()
+            for entry in entries:
+                writing.insert([self._checked_for(model, entry)])
+                writing.forget_failures([entry.photo_id])
+            writing.add_failures(self._checked_failure(one) for one in failed)
+            # With the segments at hand at once, readers need not read all rows.
+            made = segments_of_store(writing, self._segments, model.dimension, after=after)
+            writing.replace_segments(old, made)
+        self._remove_unregistered()
+
+    def compact(self, *, progress: Progress = silent) -> None:
+        """Join segments, build the approximate index where it pays, give back space.
+
+        Other threads and processes go on reading and writing meanwhile.
+        """
+        self._require_writable()
+        with self._compacting:
+            with self._changing:
+                self._take_writer()
+                self._seal(1)
+                snapshot = self._read(lambda _reading, snapshot: snapshot)
+            for job in plan_compaction(snapshot):
+                name = None
+                if any(layer.n_alive for layer in job.layers):
+                    name = write_segment(
+                        [(layer.segment, layer.alive) for layer in job.layers if layer.n_alive],
+                        self._segments,
+                        with_graph=job.with_graph,
+                        progress=progress,
+                    )
+                self._register(job.layers, name)
+            self._remove_unregistered()
+            self._store.give_back_space()
+        if lacks_index(snapshot):
+            warnings.warn(
+                f"{self.uri}: each search compares all {snapshot.n_photos:,} photos. An "
+                "approximate index is faster: pip install 'shoplens[ann]', then compact again",
+                ShoplensWarning,
+                stacklevel=2,
+            )
+
+    # Reading.
+
+    def failures(self) -> Iterator[FailedPhoto]:
+        """Yield the photos that could not be embedded (see `Catalog`)."""
+        return iter(self._read(lambda reading, _snapshot: reading.failed()))
+
+    def _count_failures(self) -> int:
+        return self._read(lambda _reading, snapshot: snapshot.n_failed)
+
+    def get_many(self, photo_ids: Sequence[PhotoId]) -> list[Entry | None]:
+        """Return the entries of photos (see `Catalog`)."""
+
+        def found(reading: Reading, snapshot: Snapshot) -> list[Entry | None]:
+            rows = reading.find(photo_ids)
+            snapshot.check_ids({}, [photo_id for photo_id in photo_ids if photo_id not in rows])
+            return [rows[photo_id].entry if photo_id in rows else None for photo_id in photo_ids]
+
+        return self._read(found)
+
+    def _ids(self, where: Filter | None, product_ids: Sequence[str] | None) -> list[PhotoId]:
+        def found(reading: Reading, snapshot: Snapshot) -> list[PhotoId]:
+            if product_ids is None:
+                rows = snapshot.rows(where)
+            else:
+                rows = snapshot.rows_of_products(product_ids, where)
+            ids = reading.ids_at(rows.tolist())
+            snapshot.check_ids(ids)
+            return list(ids.values())
+
+        return self._read(found)
+
+    def _entries_of(self, product_ids: Sequence[str], where: Filter | None) -> list[Entry]:
+        def found(reading: Reading, snapshot: Snapshot) -> list[Entry]:
+            rows = snapshot.rows_of_products(product_ids, where).tolist()
+            return list(require_rows(reading.rows_at(rows), rows).values())
+
+        return self._read(found)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield all entries in the order in which they were put in (see `Catalog`)."""
+        # A connection of its own: the caller may do anything meanwhile, also change the catalogue.
+        with (
+            closing(Store(self._store.file, read_only=self.read_only)) as store,
+            store.reading() as reading,
+        ):
+            n_rows = total = 0
+            for row in reading.rows():
+                n_rows, total = n_rows + 1, total + row.row
+                yield row.entry
+            if (n_rows, total) != reading.extent():
+                raise CatalogError(
+                    f"{self.uri} is damaged: some of its photos cannot be listed; "
+                    f"`shoplens catalog verify {self.uri}` tells more"
+                )
+
+    def _count(self, where: Filter | None) -> int:
+        if where is None:
+            return self._read(lambda _reading, snapshot: snapshot.n_photos)
+        return self._read(lambda _reading, snapshot: len(snapshot.rows(where)))
+
+    def _facets(self, names: Sequence[str], where: Filter | None) -> dict[str, dict[Value, int]]:
+        def counted(_reading: Reading, snapshot: Snapshot) -> dict[str, dict[Value, int]]:
+            counts: dict[str, dict[Value, int]] = {name: {} for name in names}
+            for layer in snapshot.layers:
+                allowed = layer.allowed(where)
+                for name, total in counts.items():
+                    for value, count in layer.segment.columns.counts(name, allowed).items():
+                        total[value] = total.get(value, 0) + count
+            return counts
+
+        return self._read(counted)
+
+    def stats(self) -> CatalogStats:
+        """Return what the catalogue holds (see `Catalog`)."""
+
+        def stats(_reading: Reading, snapshot: Snapshot) -> CatalogStats:
+            kinds: dict[str, set[str]] = {}
+            for layer in snapshot.layers:
+                columns = layer.segment.columns
+                for name, types in columns.types(layer.alive).items():
+                    kinds.setdefault(name, set()).update(types)
+            indexed = sum(
+                layer.n_alive for layer in snapshot.stored if layer.segment.graph is not None
+            )
+            return CatalogStats(
+                uri=self.uri,
+                engine=self.engine,
+                model=snapshot.model,
+                n_photos=snapshot.n_photos,
+                n_products=snapshot.n_products(),
+                n_failed=snapshot.n_failed,
+                attributes={name: ", ".join(sorted(types)) for name, types in kinds.items()},
+                details={
+                    "n_indexed": indexed,
+                    "n_segments": len(snapshot.stored),
+                    "bytes": _size(self._folder),
+                },
+            )
+
+        return self._read(stats)
+
+    def _nearest(
+        self, vectors: Vectors, k: int, where: Filter | None, exact: bool
+    ) -> list[Neighbours]:
+        def nearest(reading: Reading, snapshot: Snapshot) -> list[Neighbours]:
+            return nearest_rows(reading, snapshot, vectors, k, where, exact)
+
+        return self._read(nearest)
+
+    def verify(
+        self,
+        *,
+        repair: bool = False,
+        backup: str | Path | None = None,
+        progress: Progress = silent,
+    ) -> Verification:
+        """Check the store and everything that is derived from it (see `Catalog`)."""
+        if repair:
+            self._require_writable()
+        found = verify_catalog(self._folder, self._store, progress)
+        if not repair or not (found.store_faults or found.segment_faults or self._store.lost):
+            return self._with_loss(found)
+        with self._compacting, self._changing:
+            if not self._writer.held:
+                self._writer.acquire()
+            if self._store.lost is not None and not found.store_faults:
+                told = self._with_loss(found)
+                self._store.accept_loss()
+                return told
+            if found.store_faults:
+                self._store.close()
+                mended = repair_store(self._folder, None if backup is None else Path(backup))
+                self._store = Store(self._folder / FILE)
+                found.store_faults = mended or [
+                    replace(fault, repaired=True) for fault in found.store_faults
+                ]
+            if found.damaged_segments and all(fault.repaired for fault in found.store_faults):
+                self._remake(found.damaged_segments)
+                found.segment_faults = [
+                    replace(fault, repaired=True) for fault in found.segment_faults
+                ]
+            if found.verification().ok:
+                self._remove_unregistered()
+        return found.verification()
+
+    def _with_loss(self, found: Found) -> Verification:
+        """Return the result of a verification, with changes that are missing as a fault."""
+        if self._store.lost is not None:
+            found.store_faults.append(CatalogFault(f"{FILE}-wal", self._loss(self._store.lost)))
+        return found.verification()
+
+    def _loss(self, lost: tuple[int, int]) -> str:
+        version, acknowledged = lost
+        return (
+            f"the last changes are missing: the catalogue is of version {version:,}, and "
+            f"{acknowledged:,} was acknowledged. This file was damaged or removed. --repair goes "
+            "on with what is there; index the sources again for what is missing"
+        )
+
+    def backup(self, path: str | Path, *, progress: Progress = silent) -> None:
+        """Write the store to a new file, as of one moment, while the catalogue is in use."""
+        target = Path(path)
+        if target.exists():
+            raise DataError(f"{target} is there already; name a new file, or remove it first")
+        require_folder(target)
+        made = part_beside(target)
+        try:
+            with closing(sqlite3.connect(made)) as copy:
+                self._store.copy_to(copy)
+                # One file, not a file and its log.
+                copy.execute("PRAGMA journal_mode = DELETE")
+            made.replace(target)
+        except (OSError, sqlite3.Error) as error:
+            raise CatalogError(f"cannot write {target}: {error}") from error
+        finally:
+            made.unlink(missing_ok=True)
+
+    # What these need.
+
+    @contextmanager
+    def _moment(self) -> Iterator[tuple[Reading, Snapshot]]:
+        """Let all that this thread reads in the block be of one moment."""
+        seen: tuple[Reading, Snapshot] | None = getattr(self._seen, "moment", None)
+        if seen is not None:
+            yield seen
+            return
+        self._require_complete()
+        for attempt in range(_ATTEMPTS):
+            with self._store.reading() as reading:
+                snapshot = self._keeper.at(reading, patient=attempt < _ATTEMPTS - 1)
+                if snapshot is None:
+                    continue
+                self._seen.moment = reading, snapshot
+                try:
+                    yield reading, snapshot
+                finally:
+                    self._seen.moment = None
+                return
+        raise CatalogError(f"{self.uri} changes faster than it can be read; try again")
+
+    def _require_complete(self) -> None:
+        """Raise `CatalogError` if acknowledged changes are missing."""
+        if self._store.lost is not None:
+            raise CatalogError(
+                f"{self.uri}/{FILE}-wal: {self._loss(self._store.lost)} "
+                f"(shoplens catalog verify {self.uri} --repair)"
+            )
+
+    def _read(self, work: Callable[[Reading, Snapshot], _T]) -> _T:
+        with self._moment() as (reading, snapshot):
+            return work(reading, snapshot)
+
+    @contextmanager
+    def _change(self) -> Iterator[Writing]:
+        self._require_writable()
+        with self._changing:
+            self._take_writer()
+            with self._store.writing() as writing:
+                yield writing
+
+    def _rows(self, writing: Writing, photo_ids: Sequence[PhotoId]) -> dict[PhotoId, int]:
+        """Return the rows of photos, for those that are here."""
+        rows = writing.row_numbers(photo_ids)
+        try:
+            snapshot = self._read(lambda _reading, snapshot: snapshot)
+        except CatalogError:
+            # A damaged row must not keep it from being replaced or removed.
+            return rows
+        missing = [photo_id for photo_id in photo_ids if photo_id not in rows]
+        snapshot.check_ids({row: photo_id for photo_id, row in rows.items()}, missing)
+        return rows
+
+    def _take_writer(self) -> None:
+        self._store.require_open()
+        self._require_complete()
+        if not self._writer.held:
+            self._writer.acquire()
+            # What a killed writer left behind.
+            self._remove_unregistered()
+
+    def _seal_if_many(self) -> None:
+        # The rows are safe already: trouble with what is derived from them must not look as if
+        # they were not.
+        try:
+            with self._changing:
+                self._seal(SEAL_ROWS)
+        except (ShoplensError, OSError) as error:
+            warnings.warn(
+                f"{self.uri}: photos are saved, but a segment could not be written: {error}",
+                ShoplensWarning,
+                stacklevel=4,
+            )
+
+    def _seal(self, at_least: int) -> None:
+        """Write the rows in memory as a segment if there are enough of them."""
+        snapshot = self._read(lambda _reading, snapshot: snapshot)
+        recent = [layer for layer in snapshot.recent if layer.n_alive]
+        if sum(layer.n_alive for layer in recent) < at_least or not recent:
+            return
+        self._register([], self._written(recent))
+        snapshot = self._read(lambda _reading, snapshot: snapshot)
+        small = small_segments(snapshot)
+        if len(small) > MOST_SMALL and self._compacting.acquire(blocking=False):
+            try:
+                self._register(small, self._written(small))
+            finally:
+                self._compacting.release()
+            self._remove_unregistered()
+
+    def _remake(self, names: Iterable[str]) -> None:
+        """Write segments anew from the store, without an index."""
+        with self._change() as writing:
+            model = writing.model()
+            ranges = {one.name: one for one in writing.segments()}
+            for name in names:
+                if name in ranges and model is not None:
+                    old = ranges[name]
+                    made = segments_of_store(
+                        writing,
+                        self._segments,
+                        model.dimension,
+                        after=old.first_row - 1,
+                        until=old.last_row,
+                    )
+                    writing.replace_segments([name], made)
+
+    def _written(self, layers: Sequence[Layer]) -> str:
+        parts: list[tuple[Segment, Mask | None]] = [
+            (layer.segment, layer.alive) for layer in layers if layer.n_alive
+        ]
+        return write_segment(parts, self._segments)
+
+    def _register(self, replaced: Sequence[Layer], name: str | None) -> None:
+        """Put a segment in the place of others, and forget removed rows that none holds."""
+        with self._change() as writing:
+            gone = [layer.segment.name for layer in replaced if layer.segment.name]
+            ranges = {one.name: one for one in writing.segments()}
+            added = []
+            if name is not None:
+                segment = open_segment(self._segments / name)
+                last = max([int(segment.rows[-1]), *(ranges[one].last_row for one in gone)])
+                first = min([int(segment.rows[0]), *(ranges[one].first_row for one in gone)])
+                added = [SegmentRange(name, first, last)]
+            writing.replace_segments(gone, added)
+            removed = writing.removed()
+            if len(removed):
+                held = [
+                    layer.segment
+                    for layer in self._read(lambda _reading, snapshot: snapshot.stored)
+                    if layer.segment.name not in gone
+                ]
+                if name is not None:
+                    held.append(segment)
+                writing.forget_removed(_held_by_none(removed, held).tolist())
+
+    def _remove_unregistered(self) -> None:
+        """Remove folders of segments that are not registered, as far as the system lets us."""
+        folder = self._segments
+        if not folder.is_dir():
+            return
+        with self._store.reading() as reading:
+            registered = {one.name for one in reading.segments()}
+        remove_abandoned_parts(folder)
+        for path in folder.iterdir():
+            if path.name not in registered and not is_part(path.name):
+                # It is there as a whole, or not at all, for whoever is about to open it.
+                gone = part_beside(path)
+                with suppress(OSError):
+                    shutil.rmtree(path.rename(gone), ignore_errors=True)
+
+
+def restore_backup(file: str | Path, folder: str | Path) -> None:
+    """Make a catalogue of a backup. The approximate index is built by the next `compact`.
+
+    Raises:
+        MissingError: there is no such file.
+        CatalogError: it is not a backup, or there is something at `folder` already.
+    """
+    file, folder = Path(file), Path(folder)
+    if not file.is_file():
+        raise MissingError(f"there is no backup {file}")
+    _require_free(folder)
+    with closing(Store(file, read_only=True)) as backup, writing_folder(folder) as made:
+        if faults := verify_store(backup, silent)[0]:
+            raise CatalogError(f"{file} is damaged: {faults[0]}")
+        with closing(sqlite3.connect(made / FILE)) as copy:
+            backup.copy_to(copy)
+            copy.execute("DELETE FROM segments")
+            copy.execute("DELETE FROM removed")
+            copy.execute("UPDATE state SET version = version + 1, generation = generation + 1")
+            copy.commit()
+            copy.execute("PRAGMA journal_mode = WAL")
+        with closing(Store(made / FILE)) as store, store.writing() as writing:
+            if (model := writing.model()) is not None:
+                writing.replace_segments(
+                    [], segments_of_store(writing, made / FOLDER, model.dimension)
+                )
+
+
+def _require_free(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.exists() or folder.is_symlink():
+        raise CatalogError(f"{folder} is there already and is no catalogue; name a new folder")
+    if not folder.absolute().parent.is_dir():
+        raise MissingError(f"cannot make {folder}: the folder {folder.parent} is not there")
+
+
+def _same(entry: Entry, known: Row | None) -> bool:
+    return known is not None and entry == known.entry and entry.stamp == known.entry.stamp
+
+
+def _held_by_none(
+    rows: npt.NDArray[np.int64], segments: Sequence[Segment]
+) -> npt.NDArray[np.int64]:
+    held = np.zeros(len(rows), dtype=np.bool_)
+    for segment in segments:
+        held |= np.isin(rows, segment.rows[segment.positions(rows)])
+    return rows[~held]
+
+
+def _size(folder: Path) -> int:
+    sizes = []
+    for file in folder.rglob("*"):
+        with suppress(OSError):  # It may be gone by now.
+            sizes.append(file.stat().st_size)
+    return sum(sizes)

@@ -1,0 +1,293 @@
+"""The exact search: which rows of float16 matrices can be among the k nearest.
+
+A scan compares every row with the query, at the speed of memory. Its scores are only approximate:
+rows and query are rounded to float16, and sums are rounded in float32. How far they can be from the
+exact score is known (`_slack`). So a row is a candidate if it could be among the k best, and the
+caller computes the exact scores of the candidates, a few more than k.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from threading import Lock
+
+import numpy as np
+import numpy.typing as npt
+
+from shoplens.cores import usable_cores
+from shoplens.records import Vector, Vectors
+
+try:
+    import simsimd
+except ImportError:  # No wheel for this platform: NumPy does the same more slowly.
+    _SIMD = False
+else:
+    _SIMD = True
+    # These kernels add up in float16, which would lose three digits.
+    simsimd.disable_capability("sapphire")
+    simsimd.disable_capability("sve_f16")
+
+LONGEST = 1.001
+"""The greatest length of a row or a query."""
+
+_CHUNK = 16_384
+"""Rows that are compared at a time."""
+_SPARSE = 0.07
+"""Where a smaller part of a block or a chunk is allowed, its rows are picked out; else all are
+compared."""
+_PICKED = 4096
+"""Rows picked out of a block that are compared at a time."""
+_MOST_THREADS = 8
+"""More do not read memory any faster."""
+_FEW_QUERIES = 20
+"""So many queries are faster one by one: NumPy takes long to widen the rows."""
+_GROUP = 256
+"""Queries whose scores with a chunk are in memory at a time."""
+
+_Place = slice | npt.NDArray[np.int64]
+"""Rows of a block that follow each other, or the positions of some."""
+
+Candidates = list[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.float32]]]
+"""For each block with candidates: its number, their positions (m,), ascending, and their
+approximate scores (m,)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Rows to search."""
+
+    matrix: npt.NDArray[np.float16]
+    """(n, d) float16, C-contiguous; in memory or in a mapped file. Rows have a length of at most
+    `LONGEST`."""
+    allowed: npt.NDArray[np.bool_] | None
+    """(n,) bool, the rows that may be found; None for all."""
+    error: float
+    """The largest L2 distance of a row from the float32 vector that it stands for."""
+
+
+def candidates(query: Vector, blocks: Sequence[Block], k: int) -> Candidates:
+    """Return the rows that can be among the k best.
+
+    Args:
+        query: (d,) float32, at most `LONGEST` long.
+        blocks: of the same d.
+        k: at least 1.
+
+    Returns:
+        Every allowed row whose score, by the vector that it stands for, is among the k best. That
+        holds for the exact score and for that of `shoplens.ranking.exact_scores`. Of equal scores,
+        all are here. There are a few rows more, whose scores are too close to tell.
+    """
+    if not _SIMD:
+        return _by_products(query[None], blocks, k)[0]
+    rounded = query.astype(np.float16)
+    slacks = [_slack(query, rounded.astype(np.float32), block.error) for block in blocks]
+    best = _Best(k)
+    chunks = deque(
+        (number, place) for number, block in enumerate(blocks) for place in _places(block)
+    )
+
+    def work() -> None:
+        for number, place in _taken(chunks):
+            if chunk := _chunk(number, blocks[number], place):
+                # Its argument `out` is not used: simsimd 6.5 gives back a reference to None that
+                # it does not own.
+                scores = np.asarray(
+                    simsimd.cdist(rounded[None], chunk.rows, "dot", out_dtype="float32")
+                )[0]
+                best.add(chunk, scores, slacks[number])
+
+    helpers = min(_n_threads() - 1, len(chunks) - 1)
+    tasks = [_pool(os.getpid()).submit(work) for _ in range(helpers)]
+    work()
+    for task in tasks:
+        # One that has not begun by now, behind those of other searches, has nothing left to do.
+        if not task.cancel():
+            task.result()
+    return best.candidates()
+
+
+def candidates_each(queries: Vectors, blocks: Sequence[Block], k: int) -> list[Candidates]:
+    """Return for each query the rows that can be among the k best (see `candidates`).
+
+    Args:
+        queries: (q, d) float32. Many are compared with a chunk of rows at a time, which is much
+            faster than one scan for each.
+        blocks: of the same d.
+        k: at least 1.
+    """
+    if _SIMD and len(queries) <= _FEW_QUERIES:
+        return [candidates(query, blocks, k) for query in queries]
+    return _by_products(queries, blocks, k)
+
+
+@cache
+def _n_threads() -> int:
+    return min(_MOST_THREADS, usable_cores())
+
+
+def _by_products(queries: Vectors, blocks: Sequence[Block], k: int) -> list[Candidates]:
+    """Scan by matrix products in float32, which use all cores by themselves."""
+    best = [_Best(k) for _ in queries]
+    for number, block in enumerate(blocks):
+        slacks = [_slack(query, query, block.error) for query in queries]
+        for place in _places(block):
+            if (chunk := _chunk(number, block, place)) is None:
+                continue
+            wide = chunk.rows.astype(np.float32)
+            for first in range(0, len(queries), _GROUP):
+                products = queries[first : first + _GROUP] @ wide.T
+                for query, scores in enumerate(products, start=first):
+                    best[query].add(chunk, scores, slacks[query])
+    return [one.candidates() for one in best]
+
+
+def _slack(query: Vector, used: Vector, error: float) -> float:
+    """Return how far an approximate score can be from the exact one.
+
+    Args:
+        query: (d,) float32.
+        used: (d,) float32, the query as it is compared with rows.
+        error: the block's.
+    """
+    length = float(np.linalg.norm(query.astype(np.float64)))
+    missed = float(np.linalg.norm(query.astype(np.float64) - used))
+    longest = LONGEST + error
+    n = len(query)
+    # With a row x, rounded to x' = x + e, and a query q, rounded to q', Cauchy-Schwarz bounds
+    # |q.x - q'.x'| = |(q - q').x' - q.e|.
+    rounding = missed * longest + length * error
+    # A sum of n products in float32, in any order, with one more rounding for each product and one
+    # for the result (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1).
+    steps = (n + 2) * 2.0**-24
+    summing = steps / (1 - steps) * (length + missed) * longest
+    # `exact_scores` rounds components to 2^-26, which moves each vector by 2^-27 sqrt(n) at most,
+    # and its result to float32.
+    grid = 2.0**-27 * math.sqrt(n) * (length + longest + 1e-3) + 2.0**-24
+    # The bounds themselves are computed in float64.
+    return (rounding + summing + grid) * (1 + 1e-6)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Chunk:
+    """Some rows of a block."""
+
+    number: int
+    """The block's."""
+    start: int
+    """Where the chunk begins in the block; 0 where its rows are from all over it."""
+    rows: npt.NDArray[np.float16]
+    """Those to be compared."""
+    picked: npt.NDArray[np.int64] | None = None
+    """Where they are, counted from `start`; None where they are all that follow."""
+    allowed: npt.NDArray[np.bool_] | None = None
+    """Which of them may be found; None for all."""
+
+
+class _Best:
+    """The candidates of one query so far. Threads may add to them at the same time."""
+
+    def __init__(self, k: int) -> None:
+        self._k = k
+        self._lock = Lock()
+        self._floors = np.empty(0)
+        """The k best of the lowest scores that rows seen so far can have."""
+        self._limit = -math.inf
+        """What the score of a row must be able to reach."""
+        self._kept: list[
+            tuple[int, npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float64]]
+        ] = []
+        """Block, positions, scores, and the highest that these can be."""
+
+    def add(self, chunk: _Chunk, scores: npt.NDArray[np.float32], slack: float) -> None:
+        """Add what can be among the k best of a chunk.
+
+        Args:
+            chunk: of m rows.
+            scores: (m,) float32.
+            slack: how far they can be from the exact ones.
+        """
+        # Rounded down, so that no row is lost to the rounding.
+        limit = np.nextafter(np.float32(self._limit - slack), np.float32(-np.inf))
+        near = np.flatnonzero(scores >= limit).astype(np.int64, copy=False)
+        if chunk.allowed is not None:
+            near = near[chunk.allowed[near]]
+        if not len(near):
+            return
+        found = chunk.start + (near if chunk.picked is None else chunk.picked[near])
+        close = scores[near]
+        exact = close.astype(np.float64)
+        with self._lock:
+            floors = np.concatenate((self._floors, exact - slack))
+            if len(floors) >= self._k:
+                floors = np.partition(floors, len(floors) - self._k)[-self._k :]
+                self._limit = float(floors[0])
+            self._floors = floors
+            keep = exact + slack >= self._limit
+            self._kept.append((chunk.number, found[keep], close[keep], exact[keep] + slack))
+
+    def candidates(self) -> Candidates:
+        """Return the candidates, after everything was added."""
+        by_block: dict[int, list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]] = {}
+        for block, positions, scores, highest in self._kept:
+            keep = highest >= self._limit
+            if keep.any():
+                by_block.setdefault(block, []).append((positions[keep], scores[keep]))
+        result = []
+        for block, parts in sorted(by_block.items()):
+            parts.sort(key=lambda part: int(part[0][0]))
+            positions, scores = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+            result.append((block, positions, scores))
+        return result
+
+
+def _places(block: Block) -> list[_Place]:
+    """Return where the rows of a block are that are compared at a time."""
+    n = len(block.matrix)
+    if block.allowed is not None and np.count_nonzero(block.allowed) < _SPARSE * n:
+        # One by one for the whole block: most chunks would hold a few of them only.
+        picked = np.flatnonzero(block.allowed).astype(np.int64, copy=False)
+        return [picked[start : start + _PICKED] for start in range(0, len(picked), _PICKED)]
+    return [slice(start, start + _CHUNK) for start in range(0, n, _CHUNK)]
+
+
+def _chunk(number: int, block: Block, place: _Place) -> _Chunk | None:
+    """Return a chunk of a block; None if nothing in it is allowed."""
+    # Slices of a memory map are slow to make.
+    rows = np.asarray(block.matrix)[place]
+    if not isinstance(place, slice):
+        return _Chunk(number, 0, rows, picked=place)
+    start = int(place.start)
+    if block.allowed is None:
+        return _Chunk(number, start, rows)
+    allowed = block.allowed[place]
+    n_allowed = np.count_nonzero(allowed)
+    if n_allowed == 0:
+        return None
+    if n_allowed == len(rows):
+        return _Chunk(number, start, rows)
+    if n_allowed < _SPARSE * len(rows):
+        picked = np.flatnonzero(allowed).astype(np.int64, copy=False)
+        return _Chunk(number, start, rows[picked], picked=picked)
+    return _Chunk(number, start, rows, allowed=allowed)
+
+
+def _taken(chunks: deque[tuple[int, _Place]]) -> Iterator[tuple[int, _Place]]:
+    """Yield chunks that no other thread has taken."""
+    while True:
+        try:
+            yield chunks.popleft()
+        except IndexError:
+            return
+
+
+@cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    """Return the threads of this process; those of its parent do not exist in it."""
+    return ThreadPoolExecutor(max(1, _n_threads() - 1), thread_name_prefix="catalogue-scan")

@@ -1,0 +1,305 @@
+"""Segments: rows in the form in which they are searched, in memory or as a folder.
+
+A segment is derived from the rows of the store and never changes. Its folder appears whole, and
+every file in it has a checksum, which is compared when the segment is opened. One that is damaged
+or missing is made again from the store.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from shoplens.attributes import Value
+from shoplens.catalog.embedded.columns import Columns
+from shoplens.catalog.embedded.graphs import Calibration, Graph, build_graph, calibrate
+from shoplens.catalog.embedded.photo_ids import PhotoIds, hashed
+from shoplens.catalog.embedded.store import Reading, Row, SegmentRange
+from shoplens.cores import usable_cores
+from shoplens.errors import CatalogError, ShoplensError, reason_of
+from shoplens.folders import writing_folder
+from shoplens.json_text import parse_json
+from shoplens.progress import Progress, silent
+
+FOLDER = "segments"
+_MANIFEST = "segment.json"
+_ROWS = "rows.npy"
+_VECTORS = "vectors.npy"
+_COLUMNS = "columns"
+_GRAPH = "graph"
+_HASH_BYTES = 2**22
+_COPY_ROWS = 65_536
+
+Mask = npt.NDArray[np.bool_]
+
+
+class _Manifest(msgspec.Struct):
+    version: int
+    n_rows: int
+    dimension: int
+    error: float
+    files: dict[str, tuple[int, str]]
+    """For each file, its size and its XXH3 hash."""
+    calibration: Calibration | None = None
+    """Of the graph; None where there is no graph."""
+
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """n rows, in rising order of their numbers."""
+
+    rows: npt.NDArray[np.int64]
+    """(n,) the numbers of the rows."""
+    matrix: npt.NDArray[np.float16]
+    """(n, d) the vectors, rounded to float16."""
+    error: float
+    """The largest distance of a vector from its rounded form."""
+    ids: PhotoIds
+    name: str | None = None
+    """Of the folder; None for a segment in memory."""
+    graph: Graph | None = None
+    calibration: Calibration | None = None
+    facts: tuple[tuple[str | None, dict[str, Value]], ...] = field(default=(), repr=False)
+    """Products and attributes of a segment in memory."""
+    stored_columns: Columns | None = field(default=None, repr=False)
+    """Those of a segment on disk."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """Products and attributes, by column."""
+        if self.stored_columns is not None:
+            return self.stored_columns
+        return Columns.build([p for p, _ in self.facts], [a for _, a in self.facts])
+
+    def positions(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+        """Return where those of `rows` are that the segment holds."""
+        if not len(self.rows) or not len(rows):
+            return np.empty(0, dtype=np.intp)
+        found = np.searchsorted(self.rows, rows)
+        found[found == len(self.rows)] = 0
+        return np.asarray(found[self.rows[found] == rows])
+
+
+def segment_of(rows: Sequence[Row], dimension: int) -> Segment:
+    """Return a segment in memory."""
+    wide = np.empty((len(rows), dimension), dtype=np.float32)
+    for position, row in enumerate(rows):
+        wide[position] = row.entry.vector
+    matrix = wide.astype(np.float16)
+    distances = np.linalg.norm(wide - matrix.astype(np.float32), axis=1)
+    return Segment(
+        np.array([row.row for row in rows], dtype=np.int64),
+        matrix,
+        float(distances.max(initial=0)),
+        PhotoIds.of_hashes(hashed([row.entry.photo_id for row in rows])),
+        facts=tuple((row.entry.product_id, dict(row.entry.attributes)) for row in rows),
+    )
+
+
+def joined_in_memory(parts: Sequence[tuple[Segment, Mask | None]]) -> Segment:
+    """Return one segment in memory of the kept rows of several that are in memory."""
+    return Segment(
+        np.concatenate([_kept(segment.rows, keep) for segment, keep in parts]),
+        np.concatenate([_kept(segment.matrix, keep) for segment, keep in parts]),
+        max(segment.error for segment, _ in parts),
+        _joined_ids(parts),
+        facts=tuple(
+            fact
+            for segment, keep in parts
+            for position, fact in enumerate(segment.facts)
+            if keep is None or keep[position]
+        ),
+    )
+
+
+def write_segment(
+    parts: Sequence[tuple[Segment, Mask | None]],
+    folder: Path,
+    *,
+    with_graph: bool = False,
+    progress: Progress = silent,
+) -> str:
+    """Write the kept rows of several segments, in order of their rows, as one.
+
+    Args:
+        parts: segments with masks of the rows to keep; None keeps all.
+        folder: of all segments.
+        with_graph: whether to build an approximate index.
+        progress: told how far that is.
+
+    Returns:
+        The name of the new segment's folder.
+
+    Raises `ShoplensError` if it cannot be written; then nothing of it is left.
+    """
+    rows = np.concatenate([_kept(segment.rows, keep) for segment, keep in parts])
+    dimension = parts[0][0].matrix.shape[1]
+    name = f"{rows[0]}-{rows[-1]}-{secrets.token_hex(4)}"
+    folder.mkdir(exist_ok=True)
+    with writing_folder(folder / name) as made:
+        np.save(made / _ROWS, rows)
+        _write_matrix(made / _VECTORS, parts, (len(rows), dimension))
+        _joined_ids(parts).save(made)
+        Columns.concatenate([(segment.columns, keep) for segment, keep in parts]).save(
+            made / _COLUMNS
+        )
+        calibration = None
+        if with_graph:
+            matrix = np.load(made / _VECTORS, mmap_mode="r")
+            build_graph(matrix, made / _GRAPH, progress)
+            graph = Graph.open(made / _GRAPH, len(rows), dimension)
+            try:
+                calibration = calibrate(graph, matrix)
+            finally:
+                graph.close()
+        manifest = _Manifest(
+            _VERSION,
+            len(rows),
+            dimension,
+            max(segment.error for segment, _ in parts),
+            _hashes(made),
+            calibration,
+        )
+        (made / _MANIFEST).write_bytes(msgspec.json.encode(manifest))
+    return name
+
+
+def segments_of_store(
+    reading: Reading, folder: Path, dimension: int, *, after: int = 0, until: int | None = None
+) -> list[SegmentRange]:
+    """Write the rows of the store as segments, a part at a time, without an index.
+
+    Args:
+        reading: where to read them.
+        folder: of all segments.
+        dimension: of the vectors.
+        after: take rows with higher numbers.
+        until: and up to this one; None for all.
+    """
+    made = []
+    rows = reading.rows(after, until)
+    while part := list(islice(rows, _COPY_ROWS)):
+        name = write_segment([(segment_of(part, dimension), None)], folder)
+        made.append(SegmentRange(name, part[0].row, part[-1].row))
+    return made
+
+
+def open_segment(folder: Path) -> Segment:
+    """Open a segment, and check every byte of it.
+
+    Raises `CatalogError` if it is damaged or not there.
+    """
+    try:
+        text = (folder / _MANIFEST).read_bytes()
+    except OSError as error:
+        raise CatalogError(f"{folder}: {error.strerror or error}") from error
+    manifest = parse_json(text, _Manifest, str(folder / _MANIFEST), CatalogError)
+    if manifest.version != _VERSION:
+        raise CatalogError(f"{folder} is of another version of shoplens")
+    if faults := file_faults(folder, manifest.files):
+        raise CatalogError(f"{folder}: {faults[0]}")
+    try:
+        rows = np.load(folder / _ROWS)
+        matrix = np.load(folder / _VECTORS, mmap_mode="r")
+        ids = PhotoIds.load(folder)
+    except (OSError, ValueError) as error:
+        raise CatalogError(f"{folder}: {reason_of(error)}") from error
+    # At once: a writer may remove the folder while it is searched.
+    columns = Columns.load(folder / _COLUMNS)
+    graph = None
+    if manifest.calibration is not None:
+        try:
+            graph = Graph.open(folder / _GRAPH, manifest.n_rows, manifest.dimension)
+        except ShoplensError:
+            # Without the extra, or where it does not open, the segment is searched exactly.
+            graph = None
+    return Segment(
+        rows,
+        matrix,
+        manifest.error,
+        ids,
+        name=folder.name,
+        graph=graph,
+        calibration=manifest.calibration,
+        stored_columns=columns,
+    )
+
+
+def file_faults(folder: Path, files: dict[str, tuple[int, str]]) -> list[str]:
+    """Return what is wrong with the files of a segment."""
+
+    def fault(item: tuple[str, tuple[int, str]]) -> str | None:
+        name, (size, digest) = item
+        try:
+            if (folder / name).stat().st_size != size:
+                return f"{name} has another size than it was written with"
+            return None if _hash(folder / name) == digest else f"{name} is damaged"
+        except OSError as error:
+            return f"{name}: {error.strerror or error}"
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        return [found for found in pool.map(fault, files.items()) if found is not None]
+
+
+def _hashes(folder: Path) -> dict[str, tuple[int, str]]:
+    return {
+        file.relative_to(folder).as_posix(): (file.stat().st_size, _hash(file))
+        for file in sorted(folder.rglob("*"))
+        # What an index keeps empty is a lock.
+        if file.is_file() and file.stat().st_size
+    }
+
+
+def _hash(file: Path) -> str:
+    digest = xxhash.xxh3_64()
+    with file.open("rb") as stream:
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        while block := stream.read(_HASH_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _write_matrix(
+    file: Path, parts: Sequence[tuple[Segment, Mask | None]], shape: tuple[int, int]
+) -> None:
+    header: dict[str, Any] = {"descr": "<f2", "fortran_order": False, "shape": shape}
+    with file.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for block in _blocks(parts):
+            stream.write(np.ascontiguousarray(block, dtype="<f2").tobytes())
+
+
+def _blocks(parts: Sequence[tuple[Segment, Mask | None]]) -> Iterator[npt.NDArray[np.float16]]:
+    for segment, keep in parts:
+        for start in range(0, len(segment), _COPY_ROWS):
+            block = slice(start, start + _COPY_ROWS)
+            yield _kept(segment.matrix[block], None if keep is None else keep[block])
+
+
+def _joined_ids(parts: Sequence[tuple[Segment, Mask | None]]) -> PhotoIds:
+    return PhotoIds.of_hashes(
+        np.concatenate([_kept(segment.ids.hashes, keep) for segment, keep in parts])
+    )
+
+
+def _kept(values: npt.NDArray[Any], keep: Mask | None) -> npt.NDArray[Any]:
+    return values if keep is None else values[keep]

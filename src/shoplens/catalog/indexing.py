@@ -1,0 +1,441 @@
+"""Bring the photos of a folder, table or archive into a catalogue, and keep it up to date.
+
+Every photo is compared with what the catalogue holds of it. Only new photos and those whose pixels
+changed are decoded and embedded. They are written in small batches, so that a run that was stopped
+goes on where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from shoplens.catalog.base import Catalog, ModelStamp
+from shoplens.catalog.changes import (
+    Compared,
+    compare,
+    photo_ids,
+    refuse_reserved,
+    source_name,
+    vanished,
+)
+from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId
+from shoplens.catalog.opening import open_catalog
+from shoplens.datasets.dataset import read_gallery
+from shoplens.embedding.caching import Cache, opened
+from shoplens.embedding.outcome import STAGES, Embedded, Tally
+from shoplens.embedding.sets import embed_each
+from shoplens.errors import CatalogError, MissingError
+from shoplens.models import Encoder, load_encoder
+from shoplens.progress import Progress, silent
+from shoplens.records import Photo, PhotoSet
+
+_WRITTEN_AT_ONCE = 256
+_FLUSH_SECONDS = 1.0
+"""Seconds of work that a kill may lose."""
+_REMOVED_AT_ONCE = 1000
+_MUCH = 10_000
+"""After so many new and changed photos the catalogue is compacted."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexReport:
+    """What `index` did or, in a dry run, would do.
+
+    `n_added`, `n_changed`, `n_unchanged` and `n_failed` add up to the photos of the source.
+    """
+
+    catalog: str
+    """Its URI."""
+    source: str
+    """As the catalogue names it (see `Entry.source`)."""
+    dry_run: bool
+    model: ModelStamp | None
+    """None in a dry run of a catalogue that has no model yet."""
+    failures: tuple[FailedPhoto, ...] = ()
+    """The photos that failed."""
+    n_added: int = 0
+    n_changed: int = 0
+    n_unchanged: int = 0
+    n_removed: int = 0
+    """Photos that were in the source no more (with `sync`)."""
+    n_kept: int = 0
+    """Of those that failed, photos that stay in the catalogue with their earlier vectors."""
+    n_taken_over: int = 0
+    """Of those that changed, photos that came from another source before."""
+    n_embedded: int = 0
+    """Photos that needed a new vector."""
+    n_cached: int = 0
+    """Of those embedded, photos whose vector came from the cache."""
+    n_clipped: int = 0
+    """Of those embedded, photos whose box was clipped."""
+    n_others: int = 0
+    """Files of the source that are not photos."""
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
+    """Wall-clock seconds (`index`), and core seconds of each stage of embedding."""
+
+    @property
+    def n_photos(self) -> int:
+        """How many photos the source has."""
+        return self.n_added + self.n_changed + self.n_unchanged + self.n_failed
+
+    @property
+    def n_failed(self) -> int:
+        """How many photos failed."""
+        return len(self.failures)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as `shoplens index --json` writes it."""
+        model = self.model
+        return {
+            "catalog": self.catalog,
+            "source": self.source,
+            "dry_run": self.dry_run,
+            "n_photos": self.n_photos,
+            "n_added": self.n_added,
+            "n_changed": self.n_changed,
+            "n_unchanged": self.n_unchanged,
+            "n_removed": self.n_removed,
+            "n_failed": self.n_failed,
+            "n_kept": self.n_kept,
+            "n_taken_over": self.n_taken_over,
+            "n_embedded": self.n_embedded,
+            "n_cached": self.n_cached,
+            "n_clipped": self.n_clipped,
+            "failures": dict(Counter(photo.reason for photo in self.failures).most_common()),
+            "failed_photos": [
+                {"id": f.photo_id, "path": f.path, "reason": f.reason, "detail": f.detail}
+                for f in self.failures
+            ],
+            "model": None
+            if model is None
+            else {"name": model.name, "fingerprint": model.fingerprint},
+            "seconds": dict(self.seconds),
+        }
+
+
+def index(
+    source: str | Path | PhotoSet,
+    catalog: Catalog | str | Path,
+    *,
+    sync: bool = False,
+    dry_run: bool = False,
+    encoder: Encoder | None = None,
+    cache: Cache = True,
+    retry_failed: bool = False,
+    max_failures: int | None = None,
+    workers: int | None = None,
+    columns: Mapping[str, str] | None = None,
+    remote: bool = False,
+    progress: Progress = silent,
+) -> IndexReport:
+    """Bring a catalogue up to date with the photos of a source.
+
+    A photo's id is the one in its table. Photos that their source only numbers, as in a folder
+    without a table, have their paths as ids. If the catalogue has an id from another source
+    already, the photo is replaced (`n_taken_over`).
+
+    A photo is unchanged if its file has the size and the time that it had before; where these
+    differ, the hash of its bytes decides. If only its product or its attributes changed, the photo
+    is updated without inference. A photo whose entry in the catalogue is damaged is embedded again.
+
+    Photos that cannot be embedded become `FailedPhoto` records and are tried again each time. A
+    photo that was fine before and fails now stays in the catalogue with its earlier vector, because
+    its source still lists it; its product and its attributes are updated. It counts as failed.
+
+    If this is stopped at any moment, the same call resumes.
+
+    Args:
+        source: a folder, table, archive or URL, as `read_gallery` takes it; or photos that were
+            read already.
+        catalog: a catalogue, or the URI of one, which is made if it is not there.
+        sync: also remove photos that earlier calls took from this source and that are not in it any
+            more.
+        dry_run: find out what would change; write nothing and embed nothing. No photo is decoded,
+            so photos whose damage is not known yet count as added or changed. Photos that failed
+            before count as failed.
+        encoder: the model; None takes the catalogue's or, for a new catalogue, the default.
+        cache: whether vectors are read from the user's cache and kept there (see `embed`).
+        retry_failed: as in `embed_each`.
+        max_failures: stop if more photos than this have failed; then nothing is removed. None for
+            no limit.
+        workers: threads; None takes one for each usable core.
+        columns: as in `read_gallery`.
+        remote: as in `read_gallery`.
+        progress: told how many photos are done.
+
+    Returns:
+        What was done.
+
+    Raises:
+        MissingError: there is nothing at `source`.
+        DataError: its table is faulty, or its photos cannot be told apart.
+        ModelError: the catalogue's vectors are of another model.
+        FailureLimitError: more than `max_failures` photos failed.
+        CatalogBusyError: another process writes to the catalogue.
+        CatalogError: the catalogue cannot be written, or `sync` was asked for photos whose source
+            is not known.
+    """
+    started = time.perf_counter()
+    if isinstance(source, PhotoSet):
+        if sync:
+            raise CatalogError(
+                "sync needs the name of a folder, table, archive or URL: a PhotoSet does not say "
+                "where its photos come from"
+            )
+        photos, name = source, ""
+    else:
+        photos = read_gallery(source, columns=columns, remote=remote)
+        name = source_name(source)
+    refuse_reserved(photos)
+    ids = photo_ids(photos)
+    with _opened(catalog, dry_run) as target:
+        failed_before = {} if target is None else {f.photo_id: f for f in target.failures()}
+        run = _Run(name, len(photos), failed_before, progress)
+        tally = Tally(max_failures)
+        gone: list[PhotoId] = []
+        with closing(compare(photos, ids, name, target, workers)) as compared:
+            if dry_run or target is None:
+                if target is not None and encoder is not None:
+                    target.require_model(encoder)
+                run.look(compared)
+            else:
+                encoder = _ready(target, encoder)
+                with (
+                    opened(cache, encoder.fingerprint) as open_cache,
+                    _Writer(target) as writer,
+                    closing(
+                        embed_each(
+                            run.passing(compared, writer),
+                            encoder,
+                            cache=open_cache,
+                            retry_failed=retry_failed,
+                            workers=workers,
+                        )
+                    ) as results,
+                ):
+                    for result in results:
+                        run.take(result, writer, tally)
+        if sync and target is not None:
+            gone = vanished(target, name, ids)
+        if not dry_run and target is not None:
+            for start in range(0, len(gone), _REMOVED_AT_ONCE):
+                target.delete(gone[start : start + _REMOVED_AT_ONCE])
+            if run.counts["n_added"] + run.counts["n_changed"] > _MUCH:
+                target.compact(progress=progress)
+        return IndexReport(
+            catalog=str(catalog) if target is None else target.uri,
+            source=name,
+            dry_run=dry_run,
+            model=_stamp_of(encoder) if target is None or target.model is None else target.model,
+            failures=tuple(run.failures),
+            n_removed=len(gone),
+            n_cached=tally.n_cached,
+            n_clipped=tally.n_clipped,
+            n_others=photos.n_others,
+            seconds={
+                **{stage: spent for stage, spent in tally.seconds().items() if stage in STAGES},
+                "index": time.perf_counter() - started,
+            },
+            **run.counts,
+        )
+
+
+class _Run:
+    """Counts what becomes of each photo."""
+
+    def __init__(
+        self,
+        source: str,
+        n_photos: int,
+        failed_before: Mapping[PhotoId, FailedPhoto],
+        progress: Progress,
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self.failures: list[FailedPhoto] = []
+        self._source = source
+        self._n_photos = n_photos
+        self._n_done = 0
+        self._failed_before = failed_before
+        self._progress = progress
+        self._waiting: deque[Compared] = deque()
+
+    def look(self, compared: Iterator[Compared]) -> None:
+        """Count what would become of photos."""
+        for each in compared:
+            problem = each.photo.problem
+            before = self._failed_before.get(each.photo_id)
+            if each.entry is not None:
+                self._count_known(each)
+            elif problem is not None:
+                self._failed(each, problem.reason, str(problem))
+            elif before is not None:
+                self._failed(each, before.reason, before.detail)
+            else:
+                self._count_embedded(each)
+
+    def passing(self, compared: Iterator[Compared], writer: _Writer) -> Iterator[Photo]:
+        """Yield the photos that have to be embedded; the others are written."""
+        for each in compared:
+            if each.entry is None:
+                self._waiting.append(each)
+                yield each.photo
+                continue
+            self._count_known(each)
+            if not each.is_unchanged or each.old is None or each.old.stamp != each.stamp:
+                writer.put(each.entry)
+
+    def take(self, result: Embedded, writer: _Writer, tally: Tally) -> None:
+        """Write the result of the next photo that `passing` gave.
+
+        Raises `FailureLimitError` if there are too many failures.
+        """
+        each = self._waiting.popleft()
+        photo, computed = each.photo, result.computed
+        if computed.vector is None:
+            failed = self._failed(each, computed.reason, computed.detail)
+            if each.old is not None:
+                kept = replace(each.old, product_id=photo.product_id, attributes=photo.attributes)
+                if kept.facts() != each.old.facts():
+                    writer.put(kept)
+            elif self._failed_before.get(each.photo_id) != failed:
+                writer.fail(failed)
+        else:
+            self._count_embedded(each)
+            writer.put(
+                Entry(
+                    photo_id=each.photo_id,
+                    vector=computed.vector,
+                    product_id=photo.product_id,
+                    path=photo.name,
+                    source=self._source,
+                    sha256=result.sha256,
+                    box=photo.box,
+                    attributes=photo.attributes,
+                    stamp=each.stamp,
+                )
+            )
+        tally.add(tally.n_photos, photo, result)
+
+    def _count_known(self, each: Compared) -> None:
+        self._done("n_unchanged" if each.is_unchanged else "n_changed", each)
+
+    def _count_embedded(self, each: Compared) -> None:
+        self.counts["n_embedded"] += 1
+        self._done("n_added" if each.old is None else "n_changed", each)
+
+    def _done(self, count: str, each: Compared) -> None:
+        self.counts[count] += 1
+        self.counts["n_taken_over"] += each.old is not None and each.old.source != self._source
+        self._told()
+
+    def _failed(self, each: Compared, reason: str, detail: str) -> FailedPhoto:
+        photo = each.photo
+        failed = FailedPhoto(
+            photo_id=each.photo_id,
+            path=photo.name,
+            source=self._source,
+            reason=reason,
+            detail=detail,
+            product_id=photo.product_id,
+            attributes=photo.attributes,
+        )
+        self.failures.append(failed)
+        self.counts["n_kept"] += each.old is not None
+        self._told()
+        return failed
+
+    def _told(self) -> None:
+        self._n_done += 1
+        self._progress("index", self._n_done, self._n_photos)
+
+
+class _Writer:
+    """Writes to a catalogue in batches, and what is left when the block ends."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._entries: list[Entry] = []
+        self._failed: list[FailedPhoto] = []
+        self._flushed = time.monotonic()
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        # What is done is kept when the run is stopped, unless it is the catalogue that fails.
+        if kind is None or not issubclass(kind, CatalogError):
+            self._flush()
+
+    def put(self, entry: Entry) -> None:
+        """Write an entry, now or a little later."""
+        self._entries.append(entry)
+        self._flush_in_time()
+
+    def fail(self, photo: FailedPhoto) -> None:
+        """Record a failure, now or a little later."""
+        self._failed.append(photo)
+        self._flush_in_time()
+
+    def _flush_in_time(self) -> None:
+        waiting = len(self._entries) + len(self._failed)
+        if waiting >= _WRITTEN_AT_ONCE or time.monotonic() - self._flushed > _FLUSH_SECONDS:
+            self._flush()
+
+    def _flush(self) -> None:
+        entries, self._entries = self._entries, []
+        failed, self._failed = self._failed, []
+        if entries:
+            self._catalog.upsert(entries)
+        if failed:
+            self._catalog.record_failures(failed)
+        self._flushed = time.monotonic()
+
+
+@contextmanager
+def _opened(catalog: Catalog | str | Path, dry_run: bool) -> Iterator[Catalog | None]:
+    """Open a catalogue if it is named; None where a dry run finds none."""
+    if isinstance(catalog, Catalog):
+        yield catalog
+        return
+    try:
+        own = open_catalog(catalog, create=not dry_run, read_only=dry_run)
+    except MissingError as error:
+        if not dry_run or isinstance(error.__cause__, ImportError):
+            raise
+        yield None
+        return
+    with own:
+        yield own
+
+
+def _ready(catalog: Catalog, encoder: Encoder | None) -> Encoder:
+    """Return the model to embed with; it is the catalogue's from now on."""
+    model = catalog.model
+    if model is None:
+        encoder = encoder or load_encoder()
+        model = ModelStamp(encoder.name, encoder.fingerprint, encoder.dimension)
+    else:
+        encoder = encoder or catalog.encoder()
+        catalog.require_model(encoder)
+    # A catalogue that cannot be written, or that another process writes to, is told before the
+    # work begins.
+    catalog.set_model(model)
+    return encoder
+
+
+def _stamp_of(encoder: Encoder | None) -> ModelStamp | None:
+    if encoder is None:
+        return None
+    return ModelStamp(encoder.name, encoder.fingerprint, encoder.dimension)

@@ -1,0 +1,455 @@
+"""A catalogue on a Milvus server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Literal
+
+from shoplens.attributes import Value
+from shoplens.catalog.base import (
+    Catalog,
+    CatalogStats,
+    ModelStamp,
+    Neighbours,
+    Upserted,
+    Verification,
+)
+from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId, photo_id_of
+from shoplens.catalog.filters import Filter
+from shoplens.catalog.milvus.address import Address
+from shoplens.catalog.milvus.collection import Collection
+from shoplens.catalog.milvus.connection import Connection
+from shoplens.catalog.milvus.expressions import ENTRIES, FAILURES, passing, passing_of
+from shoplens.catalog.milvus.nearest import nearest, placed
+from shoplens.catalog.milvus.rows import (
+    ENTRY_FIELDS,
+    FAILURE_FIELDS,
+    Placed,
+    Row,
+    attributes_of,
+    entry_of,
+    failure_of,
+    id_of,
+    key_of,
+    row_of,
+    row_of_failure,
+)
+from shoplens.catalog.milvus.schema import (
+    ENTRY,
+    FACTS,
+    INDEXES,
+    KIND,
+    PHOTO,
+    SEQUENCE,
+    USUAL_INDEX,
+    About,
+)
+from shoplens.catalog.milvus.verification import Check
+from shoplens.catalog.parquet_writing import write_parquet
+from shoplens.errors import CatalogError, DataError, MissingError, ModelError
+from shoplens.files import require_folder
+from shoplens.progress import Progress, silent
+from shoplens.records import Vectors
+
+_KNOWN_SECONDS = 0.5
+"""How long the model is taken for what it was."""
+_TOGETHER = 1_000
+"""Photos in memory at a time."""
+_PAUSE = 0.5
+"""Seconds between questions whether the server has finished a job."""
+
+
+class MilvusCatalog(Catalog):
+    """A catalogue that is one collection on a Milvus server.
+
+    Several processes may write. A call with many photos is several requests, each of which takes
+    place or does not; repeat the call if it was interrupted. The order of entries goes by the
+    clocks of the machines that put them in.
+    """
+
+    engine: Literal["embedded", "milvus"] = "milvus"
+
+    def __init__(self, uri: str, *, create: bool = False, read_only: bool = False) -> None:
+        """Open a catalogue.
+
+        Args:
+            uri: `milvus://host:port/name` (see docs/catalogue-milvus.md). A password or token is
+                read from the environment variable `SHOPLENS_MILVUS_TOKEN`.
+            create: make a new one if there is none.
+            read_only: allow no changes.
+
+        Raises:
+            MissingError: there is no such collection or database.
+            CatalogError: the server is away, or the collection is no catalogue.
+        """
+        address = Address.parse(uri)
+        if address.index is not None and address.index not in INDEXES:
+            raise CatalogError(
+                f"{uri}: there is no index {address.index}; there are {', '.join(INDEXES)}"
+            )
+        self.uri = uri
+        self.read_only = read_only
+        self._connection = Connection(uri, address)
+        self._collection = Collection(self._connection, address.name)
+        self._changing = threading.RLock()
+        self._last_number = 0
+        self._about = About(None, address.index or USUAL_INDEX)
+        self._known_until = 0.0
+        try:
+            if not self._collection.exists():
+                if not create:
+                    raise MissingError(
+                        f"there is no catalogue at {uri}: make one with `shoplens index`"
+                    )
+                self._make()
+            if self.model is not None:
+                self._collection.load()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    @property
+    def model(self) -> ModelStamp | None:
+        """The model of the vectors; None as long as nothing was put in."""
+        if time.monotonic() > self._known_until:
+            # Another process may have changed it.
+            self._look()
+        return self._about.model
+
+    def close(self) -> None:
+        """Give back the connection."""
+        self._connection.close()
+
+    def set_model(self, model: ModelStamp) -> None:
+        """State the model of the vectors before the first are put in.
+
+        Raises `ModelError` if the catalogue is of another model.
+        """
+        self._require_writable()
+        with self._changing:
+            known = self.model
+            if known is None:
+                # The dimension of a collection cannot change.
+                old = self._collection.real_name()
+                self._switch(old, self._new_collection(replace(self._about, model=model)))
+            elif (known.fingerprint, known.dimension) != (model.fingerprint, model.dimension):
+                raise ModelError(
+                    f"{self.uri} holds vectors of {known.name} ({known.fingerprint}), not of "
+                    f"{model.name} ({model.fingerprint}): shoplens catalog migrate changes the "
+                    "model"
+                )
+
+    def replace_vectors(
+        self, model: ModelStamp, entries: Iterable[Entry], failed: Iterable[FailedPhoto] = ()
+    ) -> None:
+        """Replace everything at once by entries with vectors of another model (see `Catalog`).
+
+        No other process may write meanwhile: what it writes is lost.
+        """
+        self._require_writable()
+        with self._changing:
+            old = self._collection.real_name()
+            new = self._new_collection(replace(self._about, model=model))
+            try:
+                ids = set()
+                checked = (self._checked_for(model, entry) for entry in entries)
+                while part := list(islice(checked, _TOGETHER)):
+                    number = self._numbers(len(part))
+                    new.upsert(
+                        [row_of(entry, number + n, self.uri) for n, entry in enumerate(part)]
+                    )
+                    ids |= {entry.photo_id for entry in part}
+                kept = (one for one in self.failures() if one.photo_id not in ids)
+                more = (self._checked_failure(one) for one in failed)
+                records = {one.photo_id: one for one in chain(kept, more)}
+                new.upsert(
+                    [row_of_failure(one, model.dimension, self.uri) for one in records.values()]
+                )
+            except BaseException:
+                new.drop()
+                raise
+            self._switch(old, new)
+            self._collection.mark()
+
+    def get_many(self, photo_ids: Sequence[PhotoId]) -> list[Entry | None]:
+        """Return the entries of photos (see `Catalog`)."""
+        keys = [key_of(photo_id_of(photo_id)) for photo_id in photo_ids]
+        found = self._placed(list(dict.fromkeys(keys)))
+        return [found[key].entry if key in found else None for key in keys]
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield all entries in the order in which they were put in.
+
+        A server gives no view of one moment. An entry that is changed meanwhile is read before or
+        after that, and one that is put in or removed meanwhile may be among them or not.
+        """
+        keys = self._keys(ENTRIES)
+        for start in range(0, len(keys), _TOGETHER):
+            part = keys[start : start + _TOGETHER]
+            found = self._placed(part)
+            yield from (found[key].entry for key in part if key in found)
+
+    def record_failures(self, failed: Iterable[FailedPhoto]) -> None:
+        """Keep photos that could not be embedded (see `Catalog`)."""
+        self._require_writable()
+        checked = [self._checked_failure(photo) for photo in failed]
+        unique = {photo.photo_id: photo for photo in checked}
+        if not unique:
+            return
+        if (model := self.model) is None:
+            raise ModelError(f"{self.uri} has no model yet: state it with set_model first")
+        with self._changing:
+            self._put([row_of_failure(one, model.dimension, self.uri) for one in unique.values()])
+
+    def failures(self) -> Iterator[FailedPhoto]:
+        """Yield the photos that could not be embedded, in order of their ids."""
+        if (model := self.model) is None:
+            return
+        found = [
+            failure_of(row, model.dimension, self.uri)
+            for page in self._collection.rows(FAILURES, FAILURE_FIELDS)
+            for row in page
+        ]
+        yield from sorted(found, key=lambda one: (isinstance(one.photo_id, str), one.photo_id))
+
+    def stats(self) -> CatalogStats:
+        """Return what the catalogue holds. All facts are read for it."""
+        model = self.model
+        products: set[str] = set()
+        kinds: dict[str, set[str]] = {}
+        n_photos = 0
+        for row in self._facts(None):
+            n_photos += 1
+            product_id, attributes = attributes_of(row)
+            if product_id is not None:
+                products.add(product_id)
+            for name, value in attributes.items():
+                if value is not None:
+                    kinds.setdefault(name, set()).add(type(value).__name__)
+        details: dict[str, object] = {"index": self._about.index}
+        if model is not None:
+            index = self._collection.index()
+            details |= {
+                name: index[name]
+                for name in ("total_rows", "indexed_rows", "pending_index_rows")
+                if name in index
+            }
+        return CatalogStats(
+            uri=self.uri,
+            engine=self.engine,
+            model=model,
+            n_photos=n_photos,
+            n_products=len(products),
+            n_failed=self._count_failures(),
+            attributes={name: ", ".join(sorted(types)) for name, types in sorted(kinds.items())},
+            details={"server": self._connection.version_text(), **details},
+        )
+
+    def verify(
+        self,
+        *,
+        repair: bool = False,
+        backup: str | Path | None = None,
+        progress: Progress = silent,
+    ) -> Verification:
+        """Compare every photo with its checksum, and what is derived with what it comes from."""
+        if repair:
+            self._require_writable()
+        if self.model is None:
+            return Verification((), 0)
+        check = Check(self._collection, progress)
+        if repair:
+            with self._changing:
+                check.repair(None if backup is None else Path(backup))
+        return check.verification()
+
+    def compact(self, *, progress: Progress = silent) -> None:
+        """Have the server write, merge and index everything, and wait for it."""
+        self._require_writable()
+        if self.model is None:
+            return
+        self._collection.flush()
+        job = self._collection.compact()
+        while not self._collection.is_compacted(job):
+            progress("compact", 0, 1)
+            time.sleep(_PAUSE)
+        while int(self._collection.index().get("pending_index_rows", 0)):
+            progress("index", 0, 1)
+            time.sleep(_PAUSE)
+
+    def backup(self, path: str | Path, *, progress: Progress = silent) -> None:
+        """Write everything to a new Parquet file while the catalogue is in use (see `entries`)."""
+        target = Path(path)
+        if target.exists():
+            raise DataError(f"{target} is there already; name a new file, or remove it first")
+        require_folder(target)
+        write_parquet(target, self, self._require_model(), progress)
+
+    # What `Catalog` needs.
+
+    def _write(self, entries: Sequence[Entry]) -> Upserted:
+        with self._changing:
+            return self._changed(entries)
+
+    def _changed(self, entries: Sequence[Entry]) -> Upserted:
+        first = self._numbers(len(entries))
+        keys = [key_of(entry.photo_id) for entry in entries]
+        old = {
+            row[PHOTO]: row
+            for row in self._collection.rows_of(keys, [*ENTRY_FIELDS, KIND])
+            if row[KIND] == ENTRY
+        }
+        rows: list[Row] = []
+        n_changed = n_same = 0
+        for number, (key, entry) in enumerate(zip(keys, entries, strict=True), start=first):
+            known = self._sound(old[key]) if key in old else None
+            if known is None or known.entry != entry:
+                n_changed += key in old
+                rows.append(row_of(entry, number, self.uri))
+                continue
+            n_same += 1
+            if known.entry.stamp != entry.stamp:
+                rows.append(row_of(entry, known.sequence, self.uri))
+        self._put(rows)
+        return Upserted(len(entries) - n_changed - n_same, n_changed, n_same)
+
+    def _delete(self, photo_ids: Sequence[PhotoId]) -> int:
+        if self.model is None:
+            return 0
+        keys = [key_of(photo_id) for photo_id in photo_ids]
+        with self._changing:
+            found = list(self._collection.rows_of(keys, [PHOTO, KIND]))
+            if found:
+                self._collection.delete([row[PHOTO] for row in found])
+        return sum(row[KIND] == ENTRY for row in found)
+
+    def _count_failures(self) -> int:
+        return 0 if self.model is None else self._collection.count(FAILURES)
+
+    def _ids(self, where: Filter | None, product_ids: Sequence[str] | None) -> list[PhotoId]:
+        if product_ids is None:
+            return [id_of(key) for key in self._keys(passing(where))]
+        starts = range(0, len(product_ids), _TOGETHER)
+        parts = (product_ids[start : start + _TOGETHER] for start in starts)
+        return [id_of(key) for key in self._keys(*(passing_of(where, part) for part in parts))]
+
+    def _count(self, where: Filter | None) -> int:
+        return 0 if self.model is None else self._collection.count(passing(where))
+
+    def _facets(self, names: Sequence[str], where: Filter | None) -> dict[str, dict[Value, int]]:
+        counts: dict[str, Counter[Value]] = {name: Counter() for name in names}
+        if names:
+            for row in self._facts(where):
+                product_id, attributes = attributes_of(row)
+                for name in names:
+                    value = product_id if name == "product_id" else attributes.get(name)
+                    counts[name][value] += 1
+        return {name: dict(counted) for name, counted in counts.items()}
+
+    def _nearest(
+        self, vectors: Vectors, k: int, where: Filter | None, exact: bool
+    ) -> list[Neighbours]:
+        if self.model is None:
+            return [Neighbours((), exact=True, exhausted=True)] * len(vectors)
+        index = INDEXES[self._about.index]
+        return nearest(self._collection, index, vectors, k, where, exact)
+
+    # What these need.
+
+    def _keys(self, *expressions: str) -> list[str]:
+        """Return the primary keys of entries, in the order in which they were put in."""
+        if self.model is None:
+            return []
+        found = {
+            row[PHOTO]: row[SEQUENCE]
+            for one in expressions
+            for page in self._collection.rows(one, [PHOTO, SEQUENCE])
+            for row in page
+        }
+        return sorted(found, key=found.__getitem__)
+
+    def _placed(self, keys: Sequence[str]) -> dict[str, Placed]:
+        return {} if self.model is None else placed(self._collection, keys)
+
+    def _facts(self, where: Filter | None) -> Iterator[Row]:
+        if self.model is not None:
+            for page in self._collection.rows(passing(where), [PHOTO, FACTS]):
+                yield from page
+
+    def _put(self, rows: Sequence[Row]) -> None:
+        acknowledged = 0
+
+        def note(n_rows: int) -> None:
+            nonlocal acknowledged
+            acknowledged = n_rows
+
+        try:
+            self._collection.upsert(rows, progress=note)
+        except CatalogError as error:
+            raise CatalogError(
+                f"{error} ({acknowledged:,} of {len(rows):,} photos were acknowledged)"
+            ) from error
+
+    def _sound(self, row: Row) -> Placed | None:
+        """Return the entry of a row; None if it is damaged, so that it is replaced."""
+        try:
+            return entry_of(row, self.uri)
+        except CatalogError:
+            return None
+
+    def _numbers(self, n: int) -> int:
+        """Return the first of n numbers that are higher than all before."""
+        first = max(time.time_ns(), self._last_number + 1)
+        self._last_number = first + n
+        return first
+
+    def _look(self) -> None:
+        """Read what the collection says of itself."""
+        self._about = About.parse(self._collection.description(), self.uri)
+        if self._about.model is not None:
+            self._collection.dimension = self._about.model.dimension
+        self._known_until = time.monotonic() + _KNOWN_SECONDS
+
+    def _make(self) -> None:
+        try:
+            self._switch(None, self._new_collection(self._about))
+        except CatalogError:
+            # Another process may have been quicker.
+            if not self._collection.exists():
+                raise
+
+    def _new_collection(self, about: About) -> Collection:
+        made = Collection(self._connection, f"{self._collection.name}_{time.time_ns():x}")
+        try:
+            made.create(about)
+        except BaseException:
+            if made.exists():
+                made.drop()
+            raise
+        return made
+
+    def _switch(self, old: str | None, new: Collection) -> None:
+        """Let the catalogue's name stand for another collection, and remove the old one.
+
+        Raises `CatalogError` if another process has done so meanwhile.
+        """
+        alias = self._collection.name
+        try:
+            if old is None:
+                new.create_alias(alias)
+            elif self._collection.real_name() == old:
+                new.take_alias(alias)
+            else:
+                raise CatalogError(f"{self.uri} was changed by another process: try again")
+        except BaseException:
+            new.drop()
+            raise
+        self._look()
+        if old is not None:
+            Collection(self._connection, old).drop()

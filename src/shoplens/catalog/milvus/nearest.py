@@ -1,0 +1,163 @@
+"""The nearest entries: by the server's index, or by comparing all vectors here.
+
+The index gives candidates. Their scores are computed from their full vectors, so that they are the
+same as in every other engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from shoplens.catalog.base import Neighbours
+from shoplens.catalog.entry import Entry
+from shoplens.catalog.filters import Filter, matches
+from shoplens.catalog.milvus.collection import MOST_HITS, Collection
+from shoplens.catalog.milvus.expressions import passing
+from shoplens.catalog.milvus.rows import ENTRY_FIELDS, Placed, Row, entry_of, vector_of
+from shoplens.catalog.milvus.schema import ENTRY, KIND, PHOTO, SEQUENCE, Index
+from shoplens.ranking import exact_scores
+from shoplens.records import Vector, Vectors
+
+SCANNED = 200
+"""Up to so many photos are compared one by one, which is as fast as the index."""
+_MARGIN = 16
+"""Further candidates, so that equal scores at the end come in their order."""
+_ROUNDING = 1e-5
+"""How far a server's score of a pair may be from ours: it adds up in float32."""
+
+
+def nearest(
+    collection: Collection,
+    index: Index,
+    vectors: Vectors,
+    k: int,
+    where: Filter | None,
+    exact: bool,
+) -> list[Neighbours]:
+    """Return the k nearest entries of each query (see `Catalog`)."""
+    n_photos = collection.count(passing(where))
+    if n_photos <= SCANNED or (exact and not index.exact) or k + _MARGIN > MOST_HITS:
+        return _scanned(collection, vectors, k, where)
+    found = _searched(collection, index, vectors, k, where, n_photos)
+    short = [query for query, neighbours in enumerate(found) if neighbours is None]
+    scanned = iter(_scanned(collection, vectors[short], k, where) if short else ())
+    return [next(scanned) if neighbours is None else neighbours for neighbours in found]
+
+
+def placed(collection: Collection, keys: Sequence[str]) -> dict[str, Placed]:
+    """Return the entries with these primary keys, as far as they are there.
+
+    Raises `CatalogError` if one is damaged.
+    """
+    return {
+        row[PHOTO]: entry_of(row, collection.uri)
+        for row in collection.rows_of(keys, [*ENTRY_FIELDS, KIND])
+        if row[KIND] == ENTRY
+    }
+
+
+def _searched(
+    collection: Collection,
+    index: Index,
+    vectors: Vectors,
+    k: int,
+    where: Filter | None,
+    n_photos: int,
+) -> list[Neighbours | None]:
+    """Ask the index; None where it gives too few, or not for certain the best."""
+    asked = min(MOST_HITS, k * index.overfetch + _MARGIN)
+    answers = collection.search(vectors, asked, passing(where), index.search_settings(asked))
+    known = placed(collection, list({key for answer in answers for key, _ in answer}))
+    if where is not None:
+        # What was changed meanwhile may not pass any more.
+        known = {
+            key: one
+            for key, one in known.items()
+            if matches(where, one.entry.attributes, one.entry.product_id)
+        }
+    found: list[Neighbours | None] = []
+    for vector, answer in zip(vectors, answers, strict=True):
+        ranked = _ranked(vector, [known[key] for key, _ in answer if key in known])
+        everything = len(answer) >= n_photos
+        # A graph can lead to too few where a filter lets few pass.
+        too_few = not everything and len(answer) < asked
+        # Photos that are as near as the last may be among those left out.
+        unsure = (
+            index.exact
+            and not everything
+            and (len(ranked) < k or ranked[k - 1][1] - answer[-1][1] < _ROUNDING)
+        )
+        found.append(
+            None
+            if too_few or unsure
+            else Neighbours(tuple(ranked[:k]), index.exact, everything and k >= n_photos)
+        )
+    return found
+
+
+def _ranked(vector: Vector, candidates: Sequence[Placed]) -> list[tuple[Entry, float]]:
+    """Return candidates with their scores, best first, the earlier of equals first."""
+    if not candidates:
+        return []
+    scores = exact_scores(vector[None], np.stack([one.entry.vector for one in candidates]))[0]
+    order = np.lexsort(([one.sequence for one in candidates], -scores))
+    return [(candidates[place].entry, float(scores[place])) for place in order.tolist()]
+
+
+def _scanned(
+    collection: Collection, vectors: Vectors, k: int, where: Filter | None
+) -> list[Neighbours]:
+    """Compare all vectors that pass a filter; they come here for it."""
+    best = _Best(vectors, k)
+    for page in collection.rows(passing(where), ENTRY_FIELDS):
+        best.see(page)
+    return [
+        Neighbours(
+            tuple((entry_of(row, collection.uri).entry, score) for row, score in best.of(query)),
+            exact=True,
+            exhausted=best.n_seen <= k,
+        )
+        for query in range(len(vectors))
+    ]
+
+
+class _Best:
+    """The k best rows seen so far, for each of several queries."""
+
+    def __init__(self, queries: Vectors, k: int) -> None:
+        self._queries = queries
+        self._k = k
+        nothing = np.empty(0, np.float32), np.empty(0, np.int64)
+        self._scores: list[npt.NDArray[np.float32]] = [nothing[0]] * len(queries)
+        self._sequences: list[npt.NDArray[np.int64]] = [nothing[1]] * len(queries)
+        self._rows: list[list[Row]] = [[] for _ in queries]
+        self.n_seen = 0
+
+    def see(self, rows: Sequence[Row]) -> None:
+        """Compare more rows."""
+        if not rows:
+            return
+        self.n_seen += len(rows)
+        scores = exact_scores(self._queries, np.stack([vector_of(row) for row in rows]))
+        sequences = np.array([row[SEQUENCE] for row in rows], np.int64)
+        for query, own in enumerate(scores):
+            known = self._scores[query]
+            # One with the score of the last may have been put in earlier.
+            new = np.flatnonzero(own >= known[-1]) if len(known) == self._k else np.arange(len(own))
+            if not len(new):
+                continue
+            all_scores = np.concatenate((known, own[new]))
+            all_sequences = np.concatenate((self._sequences[query], sequences[new]))
+            order = np.lexsort((all_sequences, -all_scores))[: self._k]
+            all_rows = [*self._rows[query], *(rows[row] for row in new.tolist())]
+            self._scores[query] = all_scores[order]
+            self._sequences[query] = all_sequences[order]
+            self._rows[query] = [all_rows[row] for row in order.tolist()]
+
+    def of(self, query: int) -> list[tuple[Row, float]]:
+        """Return the best rows of a query with their scores, best first, the earlier of equals
+        first."""
+        return list(zip(self._rows[query], self._scores[query].tolist(), strict=True))

@@ -1,0 +1,129 @@
+"""`shoplens index`."""
+
+from __future__ import annotations
+
+import click
+
+from shoplens.catalog.base import ModelStamp
+from shoplens.catalog.indexing import IndexReport
+from shoplens.catalog.indexing import index as index_photos
+from shoplens.catalog.opening import open_catalog
+from shoplens.cli.console import Results, message, progress_display, write_json
+from shoplens.cli.options import (
+    CATALOG_HELP,
+    columns_option,
+    embedding_options,
+    json_option,
+    model_is_named,
+    remote_option,
+    settings_for,
+)
+from shoplens.cli.telling import tell_failures, tell_others
+from shoplens.datasets.dataset import read_gallery
+from shoplens.embedding.settings import EmbeddingSettings
+from shoplens.errors import MissingError
+
+
+@click.command()
+@click.argument("source", metavar="SOURCE")
+@click.option(
+    "--catalog",
+    required=True,
+    metavar="URI",
+    help=f"The catalogue: {CATALOG_HELP}. It is made if it is not there.",
+)
+@click.option(
+    "--sync",
+    is_flag=True,
+    help="Also remove photos that came from SOURCE before and are not in it any more.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say what would change; write nothing and embed nothing.",
+)
+@embedding_options
+@columns_option
+@remote_option
+@json_option
+def index(
+    source: str,
+    catalog: str,
+    sync: bool,
+    dry_run: bool,
+    embedding: EmbeddingSettings,
+    columns: dict[str, str],
+    remote: bool,
+    json_file: str | None,
+) -> None:
+    """Bring the photos of SOURCE into a catalogue, which is made if it is not there.
+
+    SOURCE is a folder of photos, a CSV table such as gallery.csv, an archive, a Parquet file or a
+    URL. Run the command again when SOURCE has changed: photos that did not change cost no
+    inference, and a run that was stopped resumes. Without --model, the catalogue's model is used.
+    Photos that cannot be used are counted by reason and tried again each time.
+
+    \b
+    Example:
+      shoplens index photos/ --catalog shop
+      shoplens search snapshot.jpg --catalog shop --group-by product
+    """
+    known = _model_of(catalog)
+    encoder = None
+    if model_is_named() or not dry_run:
+        encoder = settings_for(known, embedding).load_encoder()
+    limit = embedding.max_failures
+    n_photos = 0
+    if limit is not None and limit[1]:  # A share of the photos.
+        n_photos = len(read_gallery(source, columns=columns, remote=remote))
+    with progress_display() as progress:
+        report = index_photos(
+            source,
+            catalog,
+            sync=sync,
+            dry_run=dry_run,
+            encoder=encoder,
+            cache=embedding.use_cache,
+            retry_failed=embedding.retry_failed,
+            max_failures=embedding.failure_limit(n_photos),
+            workers=embedding.workers,
+            columns=columns,
+            remote=remote,
+            progress=progress,
+        )
+    _tell(report, json_file)
+    write_json(json_file, report.to_json())
+
+
+def _model_of(catalog: str) -> ModelStamp | None:
+    try:
+        with open_catalog(catalog, read_only=True) as opened:
+            return opened.model
+    except MissingError as error:
+        if isinstance(error.__cause__, ImportError):
+            raise
+        return None
+
+
+def _tell(report: IndexReport, json_file: str | None) -> None:
+    tell_others(report.n_others)
+    tell_failures(report.failures)
+    if report.n_kept:
+        told = "stays in the catalogue with its earlier vector"
+        if report.n_kept > 1:
+            told = "stay in the catalogue with their earlier vectors"
+        message(f"  {report.n_kept:,} of them {told}")
+    if report.n_taken_over:
+        noun = "photo" if report.n_taken_over == 1 else "photos"
+        message(f"{report.n_taken_over:,} {noun} came from another source before")
+    message(f"time: {report.seconds['index']:.1f} s")
+    verb = "would be " if report.dry_run else ""
+    counts = {
+        "added": report.n_added,
+        "changed": report.n_changed,
+        "unchanged": report.n_unchanged,
+        "removed": report.n_removed,
+        "failed": report.n_failed,
+    }
+    told = ", ".join(f"{count:,} {what}" for what, count in counts.items())
+    Results(json_file).line(f"{report.catalog}: {verb}{told}")

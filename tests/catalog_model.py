@@ -1,0 +1,188 @@
+"""A catalogue in plain Python, to compare the engines with: short, slow and obviously right."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from shoplens.attributes import Value
+from shoplens.catalog.base import (
+    Catalog,
+    CatalogStats,
+    ModelStamp,
+    Neighbours,
+    Upserted,
+    Verification,
+)
+from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId
+from shoplens.catalog.filters import Filter, matches
+from shoplens.errors import CatalogError, MissingError, ModelError
+from shoplens.progress import Progress, silent
+from shoplens.records import Vectors
+
+
+@dataclass
+class Shelf:
+    """What a plain catalogue has on "disk": it stays when the catalogue is closed."""
+
+    model: ModelStamp | None = None
+    entries: dict[PhotoId, Entry] = field(default_factory=dict)
+    """In the order in which they were put in."""
+    failures: dict[PhotoId, FailedPhoto] = field(default_factory=dict)
+
+
+class PlainCatalog(Catalog):
+    def __init__(self, shelf: Shelf | None = None, *, read_only: bool = False):
+        self.shelf = Shelf() if shelf is None else shelf
+        self.uri = "plain"
+        self.read_only = read_only
+        self.engine = "embedded"
+        self._closed = False
+
+    @property
+    def model(self) -> ModelStamp | None:
+        self._require_open()
+        return self.shelf.model
+
+    def close(self) -> None:
+        self._closed = True
+
+    def set_model(self, model: ModelStamp) -> None:
+        self._require_open()
+        self._require_writable()
+        if self.shelf.model not in (None, model):
+            raise ModelError(f"{self.uri} is of another model: {self.shelf.model}")
+        self.shelf.model = model
+
+    def _write(self, entries: Sequence[Entry]) -> Upserted:
+        self._require_open()
+        done = Upserted()
+        for entry in entries:
+            old = self.shelf.entries.get(entry.photo_id)
+            if old is not None and old == entry and old.stamp == entry.stamp:
+                done += Upserted(n_unchanged=1)
+            else:
+                self.shelf.entries.pop(entry.photo_id, None)
+                self.shelf.entries[entry.photo_id] = replace(entry, vector=entry.vector.copy())
+                done += Upserted(n_added=old is None, n_changed=old is not None)
+            self.shelf.failures.pop(entry.photo_id, None)
+        return done
+
+    def _delete(self, photo_ids: Sequence[PhotoId]) -> int:
+        self._require_open()
+        for photo_id in photo_ids:
+            self.shelf.failures.pop(photo_id, None)
+        return sum(self.shelf.entries.pop(one, None) is not None for one in photo_ids)
+
+    def record_failures(self, failed: Iterable[FailedPhoto]) -> None:
+        self._require_open()
+        self._require_writable()
+        for photo in [self._checked_failure(one) for one in failed]:
+            self.shelf.entries.pop(photo.photo_id, None)
+            self.shelf.failures[photo.photo_id] = photo
+
+    def replace_vectors(
+        self, model: ModelStamp, entries: Iterable[Entry], failed: Iterable[FailedPhoto] = ()
+    ) -> None:
+        self._require_open()
+        self._require_writable()
+        replaced = [self._checked_for(model, entry) for entry in entries]
+        self.shelf.model = model
+        self.shelf.entries.clear()
+        self._write(replaced)
+        self.record_failures(failed)
+
+    def failures(self) -> Iterator[FailedPhoto]:
+        self._require_open()
+        # Numbers before texts.
+        ids = sorted(self.shelf.failures, key=lambda one: (isinstance(one, str), one))
+        return iter([self.shelf.failures[photo_id] for photo_id in ids])
+
+    def _count_failures(self) -> int:
+        return len(self.shelf.failures)
+
+    def get_many(self, photo_ids: Sequence[PhotoId]) -> list[Entry | None]:
+        self._require_open()
+        return [self.shelf.entries.get(photo_id) for photo_id in photo_ids]
+
+    def _passing(self, where: Filter | None) -> list[Entry]:
+        self._require_open()
+        return [
+            entry
+            for entry in self.shelf.entries.values()
+            if where is None or matches(where, entry.attributes, entry.product_id)
+        ]
+
+    def _ids(self, where: Filter | None, product_ids: Sequence[str] | None) -> list[PhotoId]:
+        return [
+            entry.photo_id
+            for entry in self._passing(where)
+            if product_ids is None or entry.product_id in product_ids
+        ]
+
+    def entries(self) -> Iterator[Entry]:
+        return iter(self._passing(None))
+
+    def _count(self, where: Filter | None) -> int:
+        return len(self._passing(where))
+
+    def stats(self) -> CatalogStats:
+        entries = self._passing(None)
+        types: dict[str, set[str]] = {}
+        for entry in entries:
+            for name, value in entry.attributes.items():
+                if value is not None:
+                    types.setdefault(name, set()).add(type(value).__name__)
+        return CatalogStats(
+            uri=self.uri,
+            engine="plain",
+            model=self.shelf.model,
+            n_photos=len(entries),
+            n_products=len({entry.product_id for entry in entries} - {None}),
+            n_failed=len(self.shelf.failures),
+            attributes={name: ", ".join(sorted(kinds)) for name, kinds in types.items()},
+        )
+
+    def _facets(self, names: Sequence[str], where: Filter | None) -> dict[str, dict[Value, int]]:
+        entries = self._passing(where)
+        return {
+            name: dict(
+                Counter(
+                    entry.product_id if name == "product_id" else entry.attributes.get(name)
+                    for entry in entries
+                )
+            )
+            for name in names
+        }
+
+    def _nearest(
+        self, vectors: Vectors, k: int, where: Filter | None, exact: bool
+    ) -> list[Neighbours]:
+        entries = self._passing(where)
+        found = []
+        for query in vectors.astype(np.float64):
+            scores = [float((entry.vector.astype(np.float64) * query).sum()) for entry in entries]
+            # `sorted` keeps the order of equal scores.
+            best = sorted(zip(entries, scores, strict=True), key=lambda pair: -pair[1])[:k]
+            found.append(Neighbours(tuple(best), exact=True, exhausted=k >= len(entries)))
+        return found
+
+    def verify(self, *, repair: bool = False, progress: Progress = silent) -> Verification:
+        if repair:
+            self._require_writable()
+        return Verification((), len(self._passing(None)))
+
+    def compact(self, *, progress: Progress = silent) -> None:
+        self._require_open()
+        self._require_writable()
+
+    def backup(self, path: str | Path, *, progress: Progress = silent) -> None:
+        raise MissingError("a plain catalogue is not written to a file")
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise CatalogError(f"{self.uri} is closed")
