@@ -160,6 +160,14 @@ SECTIONS = {
         "Small disks are filled, and bytes of a catalogue's files flipped or cut off. "
         "tests/test_catalog_crashes.py does the same in small.",
     ),
+    "milvus_cluster": (
+        "A Milvus cluster with a killed query node",
+        "A catalogue on a cluster of Milvus 2.3.5, each part a process on the same machine, with "
+        "two replicas. A query node is killed (`kill -9`) while two threads search and one puts "
+        "photos in, and another node is started 30 s later. The stall is mostly the time until "
+        "the cluster notices the loss. [catalogue-milvus.md](catalogue-milvus.md#what-was-tested) "
+        "says more. Measured by `bench/milvus_cluster.py`.",
+    ),
     "scale": (
         "What large catalogues need",
         "Computed from the sections above and a scan of up to 10 million vectors, which is "
@@ -180,6 +188,7 @@ ELSEWHERE = {
     "choice": "make.py choice",
     "reach": "make.py reach",
     "distributed": ".venv-ray/bin/python bench/distributed.py",
+    "milvus_cluster": ".venv-milvus/bin/python bench/milvus_cluster.py",
     "catalog_search_1000k_x_256": "make.py engines 1000000 256",
     "catalog_search_100k_x_256": "make.py engines 100000 256",
     "catalog_search_50k_x_512": "make.py engines 50000 512",

@@ -40,6 +40,9 @@ _LONGEST_PAUSE = 3.0
 # Codes of errors that pass: the server starts, recovers or is short of something. See
 # pkg/util/merr/errors.go of Milvus.
 _PASSING = {1, 2, 5, 8, 101, 103, 106, 201, 202, 400, 401, 500, 501, 502, 503, 600, 602, 901, 902}
+_UNEXPECTED = 65535
+_NODE_LOST = ("failed to search/query delegator", "nodes not enough")
+"""What the error without a code of its own says while a lost query node is replaced."""
 _NO_COLLECTION = 100
 
 _T = TypeVar("_T")
@@ -115,9 +118,7 @@ class Connection:
             try:
                 return request(client, max(1.0, limit - time.monotonic()))
             except (MilvusException, grpc.RpcError) as error:
-                # Those of a derived type are of the client, and do not pass.
-                passing = type(error) is MilvusException and error.code in _PASSING
-                if not passing or time.monotonic() + pause > limit:
+                if not _is_passing(error) or time.monotonic() + pause > limit:
                     raise self._explained(error) from error
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -127,12 +128,22 @@ class Connection:
         code = error.code if isinstance(error, MilvusException) else None
         if code == _NO_COLLECTION:
             return MissingError(f"{self.uri}: the server has no collection {address.name}")
-        if code in _PASSING or not isinstance(code, int):
+        if _is_passing(error) or not isinstance(code, int):
             return CatalogError(
                 f"{self.uri}: the Milvus server at {address.host}:{address.port} did not answer "
                 f"within {REQUEST_SECONDS:g} s. Try again when it is back ({_said(error)})"
             )
         return CatalogError(f"{self.uri}: the Milvus server refuses this: {_said(error)}")
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether an error may be gone when the request is tried again."""
+    # Those of a derived type are of the client, and do not pass.
+    if not isinstance(error, MilvusException) or type(error) is not MilvusException:
+        return False
+    if error.code == _UNEXPECTED:
+        return any(text in str(error.message) for text in _NODE_LOST)
+    return error.code in _PASSING
 
 
 def _said(error: Exception) -> str:
