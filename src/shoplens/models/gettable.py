@@ -81,7 +81,7 @@ _MODELS = (
 
 
 def list_gettable() -> tuple[GettableModel, ...]:
-    """Return the models that can be brought."""
+    """Return the models that `shoplens models get` can download."""
     return _MODELS
 
 

@@ -50,7 +50,7 @@ def get_model(
     model = gettable(name)
     if model is None:
         names = ", ".join(each.name for each in list_gettable())
-        raise MissingError(f"no model {name!r} can be brought; there are {names}")
+        raise MissingError(f"there is no model {name!r} to download; there are {names}")
     if model.at_hand and not again:
         return Got(model, model.folder, made=False)
     if model.members:

@@ -354,9 +354,9 @@ class EmbeddedCatalog(Catalog):
     def _loss(self, lost: tuple[int, int]) -> str:
         version, acknowledged = lost
         return (
-            f"the last changes are missing: the catalogue is of version {version:,}, and "
-            f"{acknowledged:,} was acknowledged. This file was damaged or removed. --repair goes "
-            "on with what is there; index the sources again for what is missing"
+            f"the last changes are missing: the catalogue is at version {version:,}, and version "
+            f"{acknowledged:,} was saved. This file was damaged or removed. --repair keeps what is "
+            "left; then run `shoplens index` again on your sources"
         )
 
     def backup(self, path: str | Path, *, progress: Progress = silent) -> None:

