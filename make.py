@@ -11,6 +11,7 @@
     python3 make.py training     test training and export (installs torch, in .venv-training)
     python3 make.py ray          test Ray, Lance and OpenVINO (installs them, in .venv-ray)
     python3 make.py milvus       test a catalogue on a Milvus server (installs one, in .venv-milvus)
+    python3 make.py web          check and build the page and test it in a browser (in .venv-web)
     python3 make.py conventions  compare our metrics with other libraries'
     python3 make.py model        train the built-in model again (--tables FOLDER)
     python3 make.py steps        measure the steps towards the built-in model (--tables FOLDER)
@@ -40,6 +41,8 @@ ROOT = Path(__file__).resolve().parent
 MINIMUM = (3, 10)
 MILVUS_SERVER = "milvus==2.3.5"
 """The newest server that is on PyPI for Linux."""
+CHROMIUM = Path(os.environ.get("SHOPLENS_CHROMIUM", "/usr/bin/chromium"))
+"""The browser that tests the page."""
 
 
 def run(*command: str | Path, folder: Path = ROOT) -> None:
@@ -94,8 +97,12 @@ def environment(name: str, groups: tuple[str, ...] = (), extras: str = "") -> Pa
 
 def demo(arguments: list[str]) -> None:
     """Run the main job on the sample data."""
-    python = environment(".venv-demo")
+    python = environment(".venv-demo", extras="[serve]")
     run(python, "-m", "shoplens", "demo", ROOT / "examples" / "furniture", *arguments)
+    print(
+        "To search with photos of your own, and draw the box, run this and open "
+        f"http://127.0.0.1:8000/ in a browser:\n  {python} -m shoplens serve --demo"
+    )
 
 
 def test(arguments: list[str]) -> None:
@@ -210,7 +217,8 @@ def docs(arguments: list[str]) -> None:
 def training(arguments: list[str]) -> None:
     """Type-check and test what the extras for training hold."""
     python = training_environment()
-    run(python, "-m", "mypy", "src")
+    # What needs torch; `check` has the packages of the rest.
+    run(python, "-m", "mypy", "src/shoplens/training", "src/shoplens/models")
     run(python, "-m", "pytest", "tests_training", *arguments)
 
 
@@ -236,6 +244,34 @@ def milvus(arguments: list[str]) -> None:
     # Several at once: they wait for the server most of the time.
     same = ("tests/test_catalog_behaviour.py", "tests/test_catalog_congruence.py")
     run(*beside, python, "-m", "pytest", "-n", "4", *same, "-k", "milvus", *arguments)
+
+
+def web(arguments: list[str]) -> None:
+    """Check the page: types, sizes, that its sources give what is committed; test it in a browser.
+
+    Node.js with npm must be there. Chromium is installed where apt-get can do that.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SystemExit("this needs Node.js 20 or newer with npm: https://nodejs.org")
+    run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=ROOT / "web")
+    run(npm, "run", "--silent", "check", folder=ROOT / "web")
+    require_chromium()
+    python = environment(".venv-web", ("web",), extras="[serve]")
+    run(python, "-m", "pytest", "tests_web", *arguments)
+
+
+def require_chromium() -> None:
+    """Install Debian's Chromium if there is none."""
+    if CHROMIUM.is_file():
+        return
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        raise SystemExit(
+            f"this needs Chromium at {CHROMIUM} (apt install chromium), or the variable "
+            "SHOPLENS_CHROMIUM with the path of one"
+        )
+    run("apt-get", "update", "-q")
+    run("apt-get", "install", "-q", "-y", "--no-install-recommends", "chromium")
 
 
 def conventions(arguments: list[str]) -> None:
@@ -305,6 +341,7 @@ COMMANDS = {
         training,
         ray,
         milvus,
+        web,
         conventions,
         model,
         steps,

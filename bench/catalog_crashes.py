@@ -1,13 +1,15 @@
 """Catalogues whose process is killed, whose disk is full, whose files are damaged: what is lost.
 
 The changes, the kills and the damages are those of tests/test_catalog_crashes.py, many more of
-them, and `index` and `migrate` on photos besides.
+them, and `index` and `migrate` on photos and the building of an index besides. Those are killed
+when they have told a part of their progress.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import subprocess
 import sys
 import time
 import warnings
@@ -20,9 +22,9 @@ from measuring import ROOT, finish, table
 sys.path.insert(0, str(ROOT / "tests"))
 
 import pytest
-from catalog_engines import MODEL, make_small
+from catalog_engines import MODEL, assert_same_content, make_small, shop
 from catalog_model import PlainCatalog
-from catalog_operations import After, start_work
+from catalog_operations import After, assert_same_answers, start_work
 from catalogues import made_jpegs
 from commands import fresh_folder
 from made_challenges import kill, start_python
@@ -38,14 +40,23 @@ from shoplens.catalog.migration import migrate
 from shoplens.errors import ShoplensError
 from shoplens.models import Encoder
 
-N_PHOTOS = 60
+N_PHOTOS = 300
+N_INDEXED = 4000
+LINKED_AT_ONCE = 100
 DISKS_KIB = (1100, 1500, 2000, 3000)
-INDEXING = """
-import sys
+TELLING = """
+import sys, time
+from shoplens.catalog import open_catalog
+
+def tell(stage, done, total):
+    print(stage, done, total, flush=True)
+    time.sleep(0.001)  # So that whoever reads this is not far behind.
+"""
+INDEXING = f"""{TELLING}
 import pytest
 from catalog_engines import make_small
 from shoplens import load_encoder
-from shoplens.catalog import indexing, open_catalog
+from shoplens.catalog import indexing
 from shoplens.catalog.migration import migrate
 
 what, photos, folder, model = sys.argv[1:]
@@ -55,12 +66,35 @@ with pytest.MonkeyPatch.context() as monkeypatch, open_catalog(folder) as catalo
     make_small(monkeypatch, graphs=False)
     print("begun", flush=True)
     if what == "index":
-        indexing.index(photos, catalog, sync=True, encoder=encoder)
+        indexing.index(photos, catalog, sync=True, encoder=encoder, progress=tell)
         catalog.compact()
     else:
-        migrate(catalog, encoder)
+        migrate(catalog, encoder, progress=tell)
     print("done", flush=True)
 """
+BUILDING = f"""{TELLING}
+from shoplens.catalog.embedded import compaction, graphs
+
+compaction.INDEX_ROWS = {N_INDEXED // 2}
+graphs._BATCH = {LINKED_AT_ONCE}
+with open_catalog(sys.argv[1]) as catalog:
+    print("begun", flush=True)
+    catalog.compact(progress=tell)
+    print("done", flush=True)
+"""
+
+
+def killed_after(process: subprocess.Popen[str], n_lines: int, seconds: float) -> list[str]:
+    """Kill a process some time after it has printed some lines; return all that it printed."""
+    assert process.stdout is not None
+    lines = []
+    while len(lines) < n_lines and (line := process.stdout.readline()):
+        lines.append(line)
+    time.sleep(seconds)
+    process.kill()
+    lines += process.stdout.readlines()
+    kill(process)
+    return lines
 
 
 def killed_changes(n: int, folder: Path, seed: int) -> tuple[dict[str, int], list[str]]:
@@ -76,12 +110,7 @@ def killed_changes(n: int, folder: Path, seed: int) -> tuple[dict[str, int], lis
     rng = random.Random(seed)
     for loop in range(n):
         process = start_work(folder, after.next)
-        assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(rng.randrange(1, 30))]
-        time.sleep(rng.random() * 0.05)
-        process.kill()
-        lines += process.stdout.readlines()
-        kill(process)
+        lines = killed_after(process, rng.randrange(1, 30), rng.random() * 0.05)
         begun = after.follow(lines)
         counts["kills"] += 1
         counts["in the middle of a change"] += begun
@@ -113,9 +142,9 @@ def killed_indexing(n: int, scratch: Path, seed: int) -> tuple[dict[str, int], l
     expected = PlainCatalog()
     open_catalog(folder, create=True).close()
     current = 0
-    seconds = {"index": 0.5, "migrate": 0.5}
+    n_lines = {"index": N_PHOTOS // 4, "migrate": 2 * N_PHOTOS}
     for loop in range(n):
-        what = "migrate" if loop % 3 == 2 else "index"
+        what = "migrate" if loop % 2 else "index"
         if what == "migrate":
             current = 1 - current
         else:
@@ -125,15 +154,11 @@ def killed_indexing(n: int, scratch: Path, seed: int) -> tuple[dict[str, int], l
         done(expected)
         then = {entry.photo_id: entry for entry in expected.entries()}
         process = start_python(INDEXING, what, photos, folder, models[current])
-        assert process.stdout is not None
-        process.stdout.readline()
-        started = time.perf_counter()
-        time.sleep(rng.random() * seconds[what])
-        process.kill()
-        ended = "done" in process.stdout.read()
-        # So that about half of them are killed in the middle.
-        seconds[what] *= 0.8 if ended else 1.25
-        kill(process)
+        lines = killed_after(process, rng.randrange(1, n_lines[what]), rng.random() * 0.01)
+        ended = lines[-1:] == ["done\n"]
+        if ended:
+            # So many lines it printed.
+            n_lines[what] = len(lines)
         counts["kills"] += 1
         counts[f"in the middle of {what}"] += not ended
         try:
@@ -144,9 +169,44 @@ def killed_indexing(n: int, scratch: Path, seed: int) -> tuple[dict[str, int], l
                 assert now == then
                 assert catalog.model == expected.model
         except (AssertionError, ShoplensError) as error:
-            wrong.append(
-                f"{what} {loop}, after {time.perf_counter() - started:.2f} s: {error}"[:500]
-            )
+            wrong.append(f"{what} {loop}, after {lines[-1:]}: {error}"[:500])
+            break
+    return dict(counts), wrong
+
+
+def killed_building(n: int, folder: Path, seed: int) -> tuple[dict[str, int], list[str]]:
+    """Kill n processes that build an approximate index, beside rows that are in none yet."""
+    rng = random.Random(seed)
+    counts: Counter[str] = Counter()
+    wrong: list[str] = []
+    expected = PlainCatalog()
+    expected.set_model(MODEL)
+    with open_catalog(folder, create=True) as catalog:
+        catalog.set_model(MODEL)
+    for loop in range(n):
+        # Enough of them are new for the index to be built anew.
+        n_new = N_INDEXED if loop == 0 else N_INDEXED // 3
+        entries = shop(n_new, seed=seed + loop, first_id=rng.randrange(N_INDEXED - n_new + 1))
+        with open_catalog(folder) as catalog:
+            catalog.upsert(entries)
+        expected.upsert(entries)
+        n_lines = rng.randrange(2, N_INDEXED // LINKED_AT_ONCE + 3)
+        lines = killed_after(start_python(BUILDING, folder), n_lines, rng.random() * 0.02)
+        counts["kills"] += 1
+        if lines[-1:] != ["done\n"]:
+            _, n_linked, n_all = lines[-1].split()
+            linked = n_linked == n_all
+            counts["while it was written and measured" if linked else "while it was built"] += 1
+        try:
+            with open_catalog(folder, read_only=loop % 2 == 0) as catalog:
+                assert_same_content(catalog, expected)
+                assert_same_answers(catalog, expected)
+            with open_catalog(folder) as catalog:
+                verified = catalog.verify()
+                assert verified.faults == (), verified.faults
+                assert_same_content(catalog, expected)
+        except (AssertionError, ShoplensError) as error:
+            wrong.append(f"kill {loop}, after {lines[-1:]}: {error}"[:500])
             break
     return dict(counts), wrong
 
@@ -270,10 +330,13 @@ def main() -> None:
         results = {}
         for name, work in {
             "killed while it upserts, deletes, compacts and replaces vectors": lambda folder: (
-                killed_changes(n - n // 4, folder / "catalogue", seed)
+                killed_changes(n - n // 4 - n // 8, folder / "catalogue", seed)
             ),
             "killed while it indexes photos and migrates": lambda folder: killed_indexing(
                 n // 4, folder, seed
+            ),
+            "killed while it builds an approximate index": lambda folder: killed_building(
+                n // 8 if graphs else 0, folder / "catalogue", seed
             ),
             "full disks": full_disks,
             "damaged bytes": lambda folder: damaged(arguments.damages, folder),

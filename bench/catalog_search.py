@@ -344,8 +344,12 @@ def main() -> None:
         write_rows(n, d, scratch)
         engines = {name: measured(name, scratch) for name in arguments.engines}
     values = {"n": n, "d": d, "k": K, "engines": engines}
+    name = f"catalog_search_{n // 1000}k_x_{d}"
     command = f"python3 make.py engines {n} {d}"
-    finish(f"catalog_search_{n // 1000}k_x_{d}", command, values, shown(n, d, engines))
+    if len(engines) < len(ENGINES):
+        name += "_of_" + "_".join(engine.lower().replace(" ", "_") for engine in engines)
+        command += " --engines " + " ".join(f"'{e}'" if " " in e else e for e in engines)
+    finish(name, command, values, shown(n, d, engines))
 
 
 if __name__ == "__main__":

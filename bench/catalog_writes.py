@@ -34,6 +34,8 @@ K = 100
 BATCHES = (1, 100, 1000)
 PACES = (2_200, math.inf)
 """Vectors a second that are written at most: a shop's, and as many as it can."""
+FASTEST = 15_000
+"""Vectors a second that no measurement reaches."""
 PAUSE = 0.01
 """Seconds between a search and the next: customers, not a load test."""
 CHECK_SECONDS = 0.25
@@ -129,12 +131,24 @@ class Writer:
         self._next = len(rows)
         self._rng = np.random.default_rng(0)
 
-    def write(self, batch: int, seconds: float, pace: float = math.inf) -> float:
+    def vectors(self, seconds: float, pace: float = math.inf) -> npt.NDArray[np.float32]:
+        """Make as many vectors as are written in some seconds at most."""
+        n = int(seconds * min(pace, FASTEST)) + max(BATCHES)
+        return made_queries(n, self._n, self._dimension, seed=self._next)
+
+    def write(
+        self,
+        batch: int,
+        seconds: float,
+        vectors: npt.NDArray[np.float32],
+        pace: float = math.inf,
+    ) -> float:
         """Write for some seconds, half new photos and half that are there.
 
         Args:
             batch: photos that are written at a time.
             seconds: how long.
+            vectors: of the photos. They are made before: a shop has them from a model.
             pace: photos a second that it does not exceed.
 
         Returns:
@@ -142,10 +156,9 @@ class Writer:
         """
         n = 0
         spent = 0.0
-        checked = time.perf_counter()
-        entries = self._entries(batch)
-        started = time.perf_counter()
-        while time.perf_counter() - started < seconds:
+        checked = started = time.perf_counter()
+        while time.perf_counter() - started < seconds and n + batch <= len(vectors):
+            entries = self._entries(vectors[n : n + batch])
             before = time.perf_counter()
             self._catalog.upsert(entries)
             n += batch
@@ -155,7 +168,6 @@ class Writer:
             if time.perf_counter() - checked > CHECK_SECONDS:
                 self._check(entries[-1])
                 checked = time.perf_counter()
-            entries = self._entries(batch)
         return n / spent
 
     def _check(self, entry: Entry) -> None:
@@ -164,8 +176,8 @@ class Writer:
         self._catalog.delete(product_ids=[entry.product_id])
         self._checker.expect(False, entry.vector, product_id=entry.product_id)
 
-    def _entries(self, batch: int) -> list[Entry]:
-        vectors = made_queries(batch, self._n, self._dimension, seed=self._next)
+    def _entries(self, vectors: npt.NDArray[np.float32]) -> list[Entry]:
+        batch = len(vectors)
         n_new = (batch + 1) // 2 if batch > 1 else int(self._next % 2)
         ids = [*range(self._next, self._next + n_new)]
         ids += self._rng.choice(self._n, batch - n_new, replace=False).tolist()
@@ -256,8 +268,9 @@ def main() -> None:
                     with searching() as stop:
                         time.sleep(seconds)
                         idle = milliseconds(stop())
+                    vectors = writer.vectors(seconds, pace)
                     with searching() as stop:
-                        rate = writer.write(batch, seconds, pace)
+                        rate = writer.write(batch, seconds, vectors, pace)
                         busy = milliseconds(stop())
                     runs.append(
                         {
@@ -273,7 +286,8 @@ def main() -> None:
                     print(runs[-1], file=sys.stderr, flush=True)
             for batch in BATCHES:
                 runs.append({"batch": batch, "searches": "none", "pace": None})
-                runs[-1]["per_second"] = writer.write(batch, seconds)
+                vectors = writer.vectors(seconds)
+                runs[-1]["per_second"] = writer.write(batch, seconds, vectors)
         checker.close()
     cells = []
     for run in runs:

@@ -101,8 +101,13 @@ def _dollars(result: Result, what: str) -> str:
     return f"{result['assumed']['dollars'][what]:g}"
 
 
+def _boxes(data: str, way: str) -> Callable[[Result], str]:
+    return lambda result: score(result["sets"][data]["ways"][way]["map@1000"])
+
+
 DEVELOPMENT, SAMPLE = "challenge, open development set", "sample furniture"
 INT8 = "lite0-products-int8"
+PROPOSED_BOX = "the proposed box"
 ONNX = "ONNX Runtime, 1 thread x 2, batch 1"
 
 FIGURES: dict[str, tuple[str, Callable[[Result], str]]] = {
@@ -136,6 +141,20 @@ FIGURES: dict[str, tuple[str, Callable[[Result], str]]] = {
         "engines",
         lambda result: _speed(result, "OpenVINO bfloat16, 2 streams, batch 1", ONNX),
     ),
+    "boxes.development.iou": (
+        "automatic_box",
+        lambda result: f"{result['sets'][DEVELOPMENT]['ways'][PROPOSED_BOX]['mean_iou']:.2f}",
+    ),
+    **{
+        f"boxes.{data}.{name}": ("automatic_box", _boxes(label, way))
+        for data, label in (("development", DEVELOPMENT), ("sample", SAMPLE))
+        for name, way in (
+            ("whole", "the whole photo"),
+            ("proposed", PROPOSED_BOX),
+            ("nearest", "of five proposed, the nearest to the given"),
+            ("given", "the given box"),
+        )
+    },
     "photo.core-ms": ("end_to_end", lambda result: f"{_core_ms(result):.1f}"),
     "photos-10m.core-hours": ("end_to_end", lambda result: f"{_core_ms(result) / 0.36:.0f}"),
     "photos-1b.core-hours": ("end_to_end", lambda result: f"{_core_ms(result) / 0.0036:,.0f}"),

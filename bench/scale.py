@@ -186,7 +186,8 @@ def scan_rates() -> dict[str, float]:
 
 def measured(scan: dict[str, float]) -> Rates:
     """Return the rates of a catalogue of a million photos, and of the scan."""
-    result = json.loads((RESULTS / "catalog_search_1000k_x_256.json").read_text(encoding="utf-8"))
+    file = RESULTS / "catalog_search_1000k_x_256_of_faiss_shoplens.json"
+    result = json.loads(file.read_text(encoding="utf-8"))
     ours, n, d = result["engines"]["shoplens"], result["n"], result["d"]
     seconds, cores = ours["build"]["seconds"], result["machine"]["cores"]
     return Rates(

@@ -33,6 +33,9 @@ class Shelf:
     entries: dict[PhotoId, Entry] = field(default_factory=dict)
     """In the order in which they were put in."""
     failures: dict[PhotoId, FailedPhoto] = field(default_factory=dict)
+    places: dict[PhotoId, int] = field(default_factory=dict)
+    """When an entry was put in, counted from 1."""
+    n_put: int = 0
 
 
 class PlainCatalog(Catalog):
@@ -68,6 +71,8 @@ class PlainCatalog(Catalog):
             else:
                 self.shelf.entries.pop(entry.photo_id, None)
                 self.shelf.entries[entry.photo_id] = replace(entry, vector=entry.vector.copy())
+                self.shelf.n_put += 1
+                self.shelf.places[entry.photo_id] = self.shelf.n_put
                 done += Upserted(n_added=old is None, n_changed=old is not None)
             self.shelf.failures.pop(entry.photo_id, None)
         return done
@@ -123,6 +128,10 @@ class PlainCatalog(Catalog):
             for entry in self._passing(where)
             if product_ids is None or entry.product_id in product_ids
         ]
+
+    def _page(self, where: Filter | None, limit: int, after: int) -> list[tuple[int, Entry]]:
+        placed = [(self.shelf.places[one.photo_id], one) for one in self._passing(where)]
+        return [(place, one) for place, one in placed if place > after][:limit]
 
     def entries(self) -> Iterator[Entry]:
         return iter(self._passing(None))

@@ -76,6 +76,9 @@ def run(line: str, folder: Path, package: str) -> Path:
             case ["pip", "install", what]:
                 # `.` is the checkout: here, what was built from it.
                 words = ["-m", "pip", "install", "-q", package + what.removeprefix(".")]
+            case ["shoplens", "serve", *rest]:
+                # It would serve until it is stopped.
+                words = ["-m", "shoplens", "serve", "--check", *rest]
             case ["shoplens", *rest]:
                 words = ["-m", "shoplens", *rest]
             case ["python", *rest]:

@@ -1,14 +1,16 @@
 """The blocks of code in README and docs: which are run, how, and which are marked as not run.
 
-A block is Python (```python) or commands (``` or ```console, where `$ ` begins a command and the
-lines below show its output). Every such block is run, unless an HTML comment above it says why not:
+A block is Python (```python), JavaScript (```js) or commands (``` or ```console, where `$ ` begins
+a command and the lines below show its output). Every such block is run, unless an HTML comment
+above it says why not:
 
     <!-- not run: needs a Ray cluster -->
 
 `<!-- run: NAME -->` asks for a preparation of that name (`PREPARATIONS`). It begins in the folder
 that the page began in, as Python does, whatever folder commands went to. Blocks of other kinds
 (```text, ```json) are neither. The blocks of a page are run one after another in one folder, as a
-reader would type them, and share their Python names.
+reader would type them, and share their Python names. `shoplens serve` goes on until the end of the
+page, on a free port: its address in later blocks is replaced.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ PAGES = [
 COMMANDS = ("", "console")
 PLACEHOLDERS = ("DATASET", "FOLDER")
 """Words in commands that stand for a labelled test set."""
-OTHERS = ("text", "json", "layers")
+CODE = ("python", "js")
+OTHERS = ("text", "json", "layers", "toml", "yaml")
 
 FENCE = re.compile(
     r"(?:^ *<!-- (?P<marker>.*?) -->\n)?^(?P<indent> *)```(?P<kind>\w*)\n(?P<text>.*?)^ *```$",
@@ -80,7 +83,7 @@ def blocks(page: Path) -> list[Block]:
         kind, marker = fence["kind"], fence["marker"]
         if kind in OTHERS:
             continue
-        if kind not in ("python", *COMMANDS):
+        if kind not in (*CODE, *COMMANDS):
             raise ValueError(f"{page.name}, line {row}: a block of an unknown kind, {kind!r}")
         what, _, rest = (marker or "").partition(": ")
         if what not in ("", "run", "not run") or (what and not rest):

@@ -1122,3 +1122,56 @@ def test_threads_share_a_catalogue(engine: Engine) -> None:
             reader.join()
         assert {e.attributes["version"] for e in catalog.entries()} == {29}
     assert faults == []
+
+
+# Paging.
+
+
+def pages(catalog: Catalog, where: str | None, limit: int) -> list[list[int | str]]:
+    """Return the ids of all pages."""
+    found: list[list[int | str]] = []
+    after: int | None = 0
+    while after is not None:
+        page = catalog.page(where, limit=limit, after=after)
+        found.append([entry.photo_id for entry in page.entries])
+        after = page.next
+    return found
+
+
+@pytest.mark.parametrize("where", [None, 'colour = "red"', "price < 0"])
+@pytest.mark.parametrize("limit", [1, 7, 1000])
+def test_pages_have_each_photo_once_in_order(engine: Engine, where: str | None, limit: int) -> None:
+    with engine.make(shop(40)) as catalog:
+        catalog.delete(range(10, 20))
+        catalog.upsert([replace(one, path="new") for one in shop(40)[3:5]])
+        found = pages(catalog, where, limit)
+        assert [one for page in found for one in page] == catalog.ids(where)
+        assert all(len(page) == limit for page in found[:-1])
+
+
+def test_a_page_goes_on_where_it_ended_whatever_changed(engine: Engine) -> None:
+    with engine.make(shop(12)) as catalog:
+        first = catalog.page(limit=4)
+        assert [entry.photo_id for entry in first.entries] == [0, 1, 2, 3]
+        assert first.next is not None
+        catalog.delete([2, 3, 4])
+        catalog.upsert([replace(one, path="new") for one in shop(6)[:1] + shop(6)[5:]])
+        second = catalog.page(limit=100, after=first.next)
+        assert [entry.photo_id for entry in second.entries] == [6, 7, 8, 9, 10, 11, 0, 5]
+        assert second.next is None
+
+
+def test_a_page_that_cannot_be(engine: Engine) -> None:
+    with engine.make(shop(3)) as catalog:
+        for limit, after in ((0, 0), (-1, 0), (5, -1), (5, 2**63)):
+            with pytest.raises(CatalogError, match="no page"):
+                catalog.page(limit=limit, after=after)
+        with pytest.raises(FilterError):
+            catalog.page("colour ==")
+        end = catalog.page(after=2**63 - 1)
+        assert (end.entries, end.next) == ((), None)
+
+
+def test_an_empty_catalogue_has_an_empty_page(engine: Engine) -> None:
+    with engine.open(create=True) as catalog:
+        assert catalog.page().entries == ()

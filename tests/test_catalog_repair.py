@@ -14,6 +14,7 @@ from catalog_engines import MODEL, units
 
 from shoplens import CatalogError, Entry, open_catalog
 from shoplens.catalog import FailedPhoto
+from shoplens.catalog.embedded.segments import FOLDER
 from shoplens.catalog.embedded.store import FILE
 
 PAGE = 16_384
@@ -83,6 +84,22 @@ def test_damaged_rows_come_back_from_a_backup(
         assert opened.upsert([Entry("new", shop()[0].vector)]).n_added == 1
         opened.delete(["new"])
         assert [one.photo_id for one in opened.failures()] == ["broken"]
+    assert contents(catalog) == expected()
+
+
+def test_nothing_is_removed_before_all_is_mended(catalog: Path, tmp_path: Path) -> None:
+    data = bytearray((catalog / FILE).read_bytes())
+    damage_vector(data)
+    (catalog / FILE).write_bytes(data)
+    segments = catalog / FOLDER
+    [segment] = segments.iterdir()
+    # No list names it: in a damaged catalogue, nobody knows that it is of no use.
+    shutil.copytree(segment, segments / "unlisted")
+    with open_catalog(catalog) as opened:
+        assert not opened.verify(repair=True).ok
+        assert {path.name for path in segments.iterdir()} == {segment.name, "unlisted"}
+        assert opened.verify(repair=True, backup=tmp_path / "backup").ok
+        assert not (segments / "unlisted").exists()
     assert contents(catalog) == expected()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -92,6 +93,7 @@ def test_the_k_best_are_found(search, chunk: int, simd: bool, many: bool) -> Non
         patch.setattr(scan, "_CHUNK", chunk)
         patch.setattr(scan, "_PICKED", chunk)
         patch.setattr(scan, "_n_threads", lambda: 3)
+        patch.setattr(scan, "_HELPER_BYTES", 1)
         if not simd:
             patch.setattr(scan, "_SIMD", False)
         if many:
@@ -147,7 +149,10 @@ def test_slack_holds_for_long_vectors(engine: str) -> None:
     assert np.abs(exact - scores).max() <= scan._slack(query, used, block.error)
 
 
-def test_mapped_files_and_many_threads(engine: str, tmp_path) -> None:
+def test_mapped_files_and_many_threads(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "_HELPER_BYTES", 1)
     vectors = unit(np.random.default_rng(6).standard_normal((50_000, 16)))
     np.save(tmp_path / "vectors.npy", vectors.astype(np.float16))
     mapped = np.load(tmp_path / "vectors.npy", mmap_mode="r")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ import docs_blocks
 import pytest
 from conftest import ROOT
 from docs_blocks import Block, Command
+from server_process import serving
 
 from shoplens.cli import main
 
@@ -30,12 +35,24 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("docs-cache")
 
 
+@pytest.fixture
+def servers() -> Iterator[ExitStack]:
+    """Hold the servers of a page."""
+    with ExitStack() as running:
+        yield running
+
+
 class Reader:
     """Types the blocks of one page in one folder."""
 
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(
+        self, folder: Path, capsys: pytest.CaptureFixture[str], servers: ExitStack
+    ) -> None:
         self.home = self.folder = folder
         self.capsys = capsys
+        self.servers = servers
+        self.addresses: dict[str, str] = {}
+        """Of servers, as pages give them, and where they are."""
         self.names: dict[str, Any] = {}
 
     def shoplens(self, *words: str) -> tuple[int, str]:
@@ -45,7 +62,9 @@ class Reader:
         return code, "".join(self.capsys.readouterr())
 
     def run(self, block: Block, patch: pytest.MonkeyPatch) -> None:
-        if block.preparation is not None or block.kind == "python":
+        for shown, address in self.addresses.items():
+            block = replace(block, text=block.text.replace(shown, address))
+        if block.preparation is not None or block.kind in docs_blocks.CODE:
             self.folder = self.home
             patch.chdir(self.home)
         if block.preparation is not None:
@@ -53,6 +72,10 @@ class Reader:
         if block.kind == "python":
             code = compile("\n" * block.row + block.text, str(block.page), "exec")
             exec(code, self.names)
+            return
+        if block.kind == "js":
+            (self.home / "example.mjs").write_text(block.text, encoding="utf-8")
+            self.type(Command(["node", "example.mjs"], []), block, patch)
             return
         for command in docs_blocks.commands(block):
             self.type(command, block, patch)
@@ -67,11 +90,16 @@ class Reader:
             self.folder = self.folder / words[0]
             patch.chdir(self.folder)
             return
+        if command.words[:2] == ["shoplens", "serve"] and "--check" not in words:
+            self.serve([self.placed(word) for word in words[1:]])
+            return
         if program == "shoplens":
             code, printed = self.shoplens(*(later(self.placed(word)) for word in words))
-        elif program == "python":
+        elif program in PROGRAMS:
+            if (found := PROGRAMS[program]) is None:
+                pytest.skip(f"{program}, which {block} runs, is not on this machine")
             done = subprocess.run(
-                [sys.executable, *words],
+                [found, *words],
                 cwd=self.folder,
                 capture_output=True,
                 text=True,
@@ -87,6 +115,20 @@ class Reader:
             assert any(alike(normal(line), each) for each in lines), (
                 f"{block}: {line!r} is not among what is printed:\n{printed}"
             )
+
+    def serve(self, words: list[str]) -> None:
+        """Start a server; `shoplens serve` would not return."""
+        port = "8000"
+        if "--port" in words:
+            place = words.index("--port")
+            _, port = words[place : place + 2]
+            del words[place : place + 2]
+        server = self.servers.enter_context(serving(*words))
+        self.addresses[f"http://127.0.0.1:{port}"] = server.url
+
+
+PROGRAMS = {"python": sys.executable, "curl": shutil.which("curl"), "node": shutil.which("node")}
+"""Other programs that pages run, and where they are; None where one is not."""
 
 
 def later(word: str) -> str:
@@ -129,12 +171,13 @@ def test_the_blocks_of_a_page_run(
     shared_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    servers: ExitStack,
 ) -> None:
     monkeypatch.setenv("SHOPLENS_CACHE", str(shared_cache))
     monkeypatch.setenv("LOGNAME", "root")
     monkeypatch.chdir(tmp_path)
     docs_blocks.furnish(tmp_path)
-    reader = Reader(tmp_path, capsys)
+    reader = Reader(tmp_path, capsys, servers)
     for block in docs_blocks.blocks(page):
         if block.not_run is None:
             reader.run(block, monkeypatch)

@@ -21,7 +21,7 @@ from shoplens.challenge.registry.teams import add_team, list_seekers, list_teams
 from shoplens.challenge.registry.trail import list_events
 from shoplens.errors import DataError
 
-FIXTURES = {1: "challenge_version_1.sql"}
+FIXTURES = {1: "challenge_version_1.sql", 2: "challenge_version_2.sql"}
 
 
 def old_challenge(folder: Path, version: int = 1) -> Registry:

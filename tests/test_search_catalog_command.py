@@ -180,6 +180,7 @@ def test_wrong_usage(search: Run, run: Run, shop: Path, photos: Path, snapshot: 
         [],
         [snapshot, "--photo-id", "3"],
         ["--photo-id", "3", "--box", "0,0,9,9"],
+        ["--photo-id", "3", "--box", "auto"],
         [snapshot, "--gallery-vectors", "vectors.npy"],
         [snapshot, "--min-score", "2"],
         [snapshot, "--group-by", "category"],
@@ -192,6 +193,30 @@ def test_wrong_usage(search: Run, run: Run, shop: Path, photos: Path, snapshot: 
 def test_what_is_missing(run: Run, search: Run, tmp_path: Path, snapshot: Path) -> None:
     assert run("search", snapshot, "--catalog", tmp_path / "none").code == 3
     assert search(tmp_path / "none.png").code == 3
+
+
+def test_a_box_is_proposed(search: Run, shop: Path, toy: Encoder, snapshot: Path) -> None:
+    with open_catalog(shop, read_only=True) as catalog:
+        expected = catalog.search(snapshot, box="auto", encoder=toy)
+    assert expected.query is not None
+    box = shoplens.propose_boxes(snapshot)[0].box
+    assert expected.query.box == box
+    found = search(snapshot, "--box", "auto", "--json", "-")
+    assert found.json["query_box"] == str(box)
+    assert found.json["hits"] == expected.to_json()["hits"]
+    assert f"snapshot.png: the proposed box is {box}" in found.err
+
+
+def test_each_of_several_photos_gets_its_own_box(
+    search: Run, snapshot: Path, tmp_path: Path
+) -> None:
+    wide = tmp_path / "wide.png"
+    picture(5, (90, 40)).save(wide)
+    found = search(snapshot, wide, "--box", "auto", "--json", "-").json["results"]
+    assert [result["query_box"] for result in found] == [
+        str(shoplens.propose_boxes(photo)[0].box) for photo in (snapshot, wide)
+    ]
+    assert search(snapshot, wide, "--box", "0,0,9,9").code == 2
 
 
 def test_photos_and_boxes_that_cannot_be_used(search: Run, snapshot: Path, tmp_path: Path) -> None:

@@ -54,6 +54,16 @@ def test_a_photo_is_found_in_a_folder(shop: Path, snapshot: Path) -> None:
     assert found.exact
 
 
+def test_a_box_may_be_proposed(shop: Path, snapshot: Path) -> None:
+    found = shoplens.search(snapshot, shop, box="auto")
+    assert found.query is not None
+    assert found.query.box == shoplens.propose_boxes(snapshot)[0].box
+    assert found.hits == shoplens.search(snapshot, shop, box=found.query.box).hits
+    assert found[0].path == "3.png"
+    assert found.to_json()["query_box"] == str(found.query.box)
+    assert shoplens.search(snapshot, shop).to_json()["query_box"] is None
+
+
 @pytest.mark.parametrize("box", [BOX, "50,40,64,48", "rel:0.25,0.2666666666666667,0.32,0.32"])
 def test_a_box_may_be_a_text(shop: Path, snapshot: Path, box: Box | str) -> None:
     expected = shoplens.search(snapshot, shop, box=BOX)

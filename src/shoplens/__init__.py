@@ -18,6 +18,7 @@ TYPE_CHECKING = False  # That of `typing` takes longer to import than all of thi
 if TYPE_CHECKING:
     from typing import Any
 
+    from shoplens.boxes import BoxProposal, BoxProposals, propose_boxes
     from shoplens.cache import VectorCache
     from shoplens.catalog import Catalog, Entry, open_catalog
     from shoplens.catalog.indexing import index
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 PUBLIC_MODULES = (
     "shoplens",
     "shoplens.catalog",
+    "shoplens.client",
     "shoplens.curation",
     "shoplens.errors",
     "shoplens.runs",
@@ -53,6 +55,8 @@ PUBLIC_MODULES = (
 
 _HOME = {
     "Box": "records",
+    "BoxProposal": "boxes",
+    "BoxProposals": "boxes",
     "Catalog": "catalog",
     "CatalogBusyError": "errors",
     "CatalogError": "errors",
@@ -82,6 +86,7 @@ _HOME = {
     "index": "catalog.indexing",
     "load_encoder": "models",
     "open_catalog": "catalog",
+    "propose_boxes": "boxes",
     "rank": "ranking",
     "read_dataset": "datasets.dataset",
     "read_gallery": "datasets.dataset",
@@ -93,6 +98,8 @@ _HOME = {
 __all__ = [
     "PUBLIC_MODULES",
     "Box",
+    "BoxProposal",
+    "BoxProposals",
     "Catalog",
     "CatalogBusyError",
     "CatalogError",
@@ -123,6 +130,7 @@ __all__ = [
     "index",
     "load_encoder",
     "open_catalog",
+    "propose_boxes",
     "rank",
     "read_dataset",
     "read_gallery",

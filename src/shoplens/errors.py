@@ -9,6 +9,7 @@
     ├── RankingError         an answer array or a set of vectors does not fit
     ├── ModelError           a model folder is faulty or does not match the vectors
     ├── ChallengeError       a rule of the challenge forbids it: a limit, a deadline, the seal
+    ├── ServiceError         a service (`shoplens serve`) refused a request, or did not answer
     └── MissingError         an extra or a file that is needed is not there; exit code 3
 
 A message says what was wrong (with the value), where, and what to do about it.
@@ -17,8 +18,8 @@ A message says what was wrong (with the value), where, and what to do about it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shoplens.records import Failure, Fault
@@ -36,12 +37,14 @@ __all__ = [
     "CatalogError",
     "ChallengeError",
     "DataError",
+    "EntryError",
     "FailureLimitError",
     "FilterError",
     "MissingError",
     "ModelError",
     "PhotoError",
     "RankingError",
+    "ServiceError",
     "ShoplensError",
     "ShoplensWarning",
 ]
@@ -143,6 +146,13 @@ class CatalogBusyError(CatalogError):
     """
 
 
+class EntryError(CatalogError):
+    """What was given for a photo cannot be stored: its id, its vector or an attribute.
+
+    Catch it to tell whoever gave it; nothing was changed.
+    """
+
+
 class FilterError(CatalogError):
     """A filter cannot be understood.
 
@@ -170,6 +180,49 @@ class ChallengeError(ShoplensError):
 
     Catch it to tell a team why; nothing was changed.
     """
+
+
+class ServiceError(ShoplensError):
+    """A service (`shoplens serve`) refused a request, failed, or did not answer.
+
+    Catch it around calls of `shoplens.client`, and decide by `code`, which does not change between
+    versions.
+    """
+
+    def __init__(
+        self,
+        status: int | None,
+        code: str,
+        detail: str,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        members: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.status = status
+        """The HTTP status; None where no answer came."""
+        self.code = code
+        """A code of the service's problem documents, such as `bad_filter`. The client adds
+        `unreachable`, `no_answer_in_time`, and `not_a_service` for an answer that is none of the
+        service's, such as a proxy's."""
+        self.detail = detail
+        self.request_id = request_id
+        """What the service's logs call the request."""
+        self.retry_after = retry_after
+        """Seconds after which the service asks to be tried again."""
+        self.members = dict(members or {})
+        """What else the problem document says, such as the `position` of a filter's fault."""
+        known = [code, status and f"status {status}", request_id and f"request {request_id}"]
+        super().__init__(f"{detail} ({', '.join(str(word) for word in known if word)})")
+
+    def __reduce__(self) -> tuple[type[ServiceError], tuple[Any, ...]]:
+        return type(self), (
+            self.status,
+            self.code,
+            self.detail,
+            self.request_id,
+            self.retry_after,
+            self.members,
+        )
 
 
 class MissingError(ShoplensError):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from shoplens.attributes import NO_ATTRIBUTES, Value
-from shoplens.records import Failure, Photo
-from shoplens.vectors.embeddings import Embeddings
+
+if TYPE_CHECKING:
+    from shoplens.records import Failure, Photo
+    from shoplens.vectors.embeddings import Embeddings
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,13 @@ class SearchResult(Sequence[Hit]):
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as `shoplens search --json` writes it."""
+        box = None if self.query is None else self.query.box
         shown: dict[str, Any] = {
             "hits": [hit.to_json() for hit in self.hits],
             "exact": self.exact,
             "n_gallery": self.n_gallery,
             "n_failed": self.n_failed,
+            "query_box": None if box is None else str(box),
             "model": {"name": self.model_name, "fingerprint": self.fingerprint},
             "seconds": dict(self.seconds),
         }

@@ -34,6 +34,8 @@ REASONS = {
     "corrupt": "the image data are damaged",
     "not_installed": "what reads this format is not installed",
     "too_large": "more pixels or bytes than the limit (it may be a decompression bomb)",
+    "too_slow": "decoding it took longer than the limit",
+    "crashed": "its decoder crashed, or the system ended it",
     "unsupported": "a pixel type that cannot be converted to RGB",
     "bad_box": "the box is not four finite numbers with a positive width and height",
     "outside_box": "the box lies entirely outside the photo",

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from shoplens.attributes import NO_ATTRIBUTES
+from shoplens.boxes.queries import boxed_photo
 from shoplens.catalog.base import Catalog
 from shoplens.datasets.dataset import Dataset, read_gallery
 from shoplens.embedding.caching import Cache
-from shoplens.embedding.queries import builtin_encoder, query_photo
+from shoplens.embedding.queries import builtin_encoder
 from shoplens.embedding.sets import Picture, embed
 from shoplens.errors import CatalogError, PhotoError, RankingError, ShoplensError
 from shoplens.hits import Hit, SearchResult
@@ -51,7 +52,8 @@ def search(
             first, which takes a while the first time; their vectors are kept in the cache. The
             photos of a catalogue are embedded already; its own `search` has filters and more.
         box: where the product is: a `Box` in pixels of the upright photo, or the text `x,y,w,h` or
-            `rel:x,y,w,h` (fractions). None searches for the whole photo.
+            `rel:x,y,w,h` (fractions), or `auto` for the best box that `propose_boxes` finds; the
+            result's `query.box` tells which. None searches for the whole photo.
         k: how many hits to return; fewer when the gallery is smaller.
         encoder: the model; None takes the one that made the gallery's vectors where it is built
             in, else the default.
@@ -72,7 +74,7 @@ def search(
     if isinstance(gallery, Catalog):
         return gallery.search(photo, box=box, k=k, encoder=encoder)
     encoder = encoder or _encoder_for(gallery)
-    query = query_photo(photo, box)
+    query = boxed_photo(photo, box)
     # The query comes first: a faulty one is told before a large gallery is embedded.
     started = time.perf_counter()
     embedded = embed(PhotoSet([query]), encoder, cache=False, workers=1)

@@ -20,13 +20,15 @@ import numpy as np
 import numpy.typing as npt
 
 from shoplens.attributes import Value
+from shoplens.boxes.queries import boxed_photo
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId, photo_id_of
 from shoplens.catalog.filters import RESERVED, Filter, parse_filter
-from shoplens.embedding.queries import builtin_encoder, query_photo
+from shoplens.embedding.queries import builtin_encoder
 from shoplens.embedding.sets import Picture, embed
-from shoplens.errors import CatalogError, MissingError, ModelError, PhotoError
+from shoplens.errors import CatalogError, EntryError, MissingError, ModelError, PhotoError
 from shoplens.hits import Hit, SearchResult, View
 from shoplens.models import Encoder, builtin_names
+from shoplens.models.gettable import gettable
 from shoplens.progress import Progress, silent
 from shoplens.ranking import exact_scores
 from shoplens.records import Box, PhotoSet, Vectors
@@ -46,6 +48,12 @@ class ModelStamp:
     name: str
     fingerprint: str
     dimension: int
+
+    @property
+    def found_by_name(self) -> bool:
+        """Whether its name is enough to load it: of a built-in model, or of one that `shoplens
+        models get` brings."""
+        return self.name in builtin_names() or gettable(self.name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +149,15 @@ class CatalogStats:
             "attributes": dict(self.attributes),
             **self.details,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of the entries that pass a filter, in the order in which they were put in."""
+
+    entries: tuple[Entry, ...]
+    next: int | None
+    """Where the next page begins, for `Catalog.page`; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +274,14 @@ class Catalog(ABC):
         any), in the order in which they were put in."""
 
     @abstractmethod
+    def _page(self, where: Filter | None, limit: int, after: int) -> list[tuple[int, Entry]]:
+        """Return the first entries that pass a filter of those whose places are above `after`.
+
+        Places are positive numbers that grow in the order in which entries were put in. There are
+        `limit` entries at least, if there are so many. Raises `CatalogError` if one is damaged.
+        """
+
+    @abstractmethod
     def entries(self) -> Iterator[Entry]:
         """Yield all entries in the order in which they were put in, as of one moment.
 
@@ -323,7 +348,8 @@ class Catalog(ABC):
         Raises:
             ModelError: the vectors do not have the catalogue's dimension, or it has no model yet
                 (see `set_model`).
-            CatalogError: an entry is faulty, or the catalogue cannot be written.
+            EntryError: an entry is faulty.
+            CatalogError: the catalogue cannot be written.
         """
         self._require_writable()
         model = self.model
@@ -389,6 +415,29 @@ class Catalog(ABC):
         """Return the ids of all photos, or of those that pass a filter (see `search`)."""
         return self._ids(self._filter(where), None)
 
+    def page(self, where: str | None = None, *, limit: int = 50, after: int = 0) -> Page:
+        """Return entries that pass a filter, some at a time; the rest is not read.
+
+        Changes between two pages shift nothing: what stays as it is comes once, and what is changed
+        or put in comes at the end.
+
+        Args:
+            where: a filter (see `search`); None for all entries.
+            limit: how many entries to return.
+            after: the `next` of the page before; 0 for the first page.
+
+        Raises:
+            FilterError: `where` is not a filter.
+            CatalogError: `limit` or `after` cannot be used, or a stored entry is damaged.
+        """
+        if limit < 1 or not 0 <= after < 2**63:
+            raise CatalogError(f"there is no page of {limit} entries after {after}")
+        found = self._page(self._filter(where), limit + 1, after)
+        if len(found) <= limit:
+            return Page(tuple(entry for _, entry in found), None)
+        last = found[limit - 1][0]
+        return Page(tuple(entry for place, entry in found if place <= last), last)
+
     def facets(self, *names: str, where: str | None = None) -> dict[str, dict[Value, int]]:
         """Count how many photos that pass a filter have which value of an attribute.
 
@@ -430,7 +479,7 @@ class Catalog(ABC):
             facets: names of attributes whose values are counted among the photos that pass
                 `where`.
             exact: compare every vector that passes the filter, even where an index would be faster.
-            encoder: the model; None loads the catalogue's where it is built in.
+            encoder: the model; None loads the catalogue's (see `encoder`).
 
         Returns:
             The hits, best first.
@@ -453,7 +502,7 @@ class Catalog(ABC):
         if photo is not None:
             encoder = encoder or self.encoder()
             self.require_model(encoder)
-            query = query_photo(photo, box)
+            query = boxed_photo(photo, box)
             embedded = embed(PhotoSet([query]), encoder, cache=False, workers=1)
             if embedded.failures:
                 failure = embedded.failures[0]
@@ -558,15 +607,21 @@ class Catalog(ABC):
     def encoder(self) -> Encoder:
         """Load the model of this catalogue's vectors.
 
-        Raises `ModelError` if it is not built in.
+        It is found by its name if it is built in, or one that `shoplens models get` brings.
+
+        Raises:
+            ModelError: it is neither, or the model of this name is another one now.
+            MissingError: it has to be brought to this machine first.
         """
         model = self._require_model()
-        if model.name not in builtin_names():
+        if not model.found_by_name:
             raise ModelError(
                 f"{self.uri} was made with the model {model.name}, which is not built in: name it "
                 "(--model, or encoder=load_encoder(...))"
             )
-        return builtin_encoder(model.name, model.dimension)
+        encoder = builtin_encoder(model.name, model.dimension)
+        self.require_model(encoder)
+        return encoder
 
     def require_model(self, encoder: Encoder) -> None:
         """Refuse an encoder whose vectors cannot be compared with the catalogue's.
@@ -737,7 +792,7 @@ class Catalog(ABC):
         where = f"{self.uri}: photo {entry.photo_id!r}"
         photo_id = _checked_id(entry.photo_id, f"{self.uri}: ")
         if not isinstance(entry.product_id, str | None):
-            raise CatalogError(f"{where}: a product id is a text, not {entry.product_id!r}")
+            raise EntryError(f"{where}: a product id is a text, not {entry.product_id!r}")
         for text in (entry.photo_id, entry.product_id, entry.path, entry.source):
             _check_text(where, text)
         vector = np.ascontiguousarray(_as_vectors(entry.vector, f"{where}: "))
@@ -746,11 +801,14 @@ class Catalog(ABC):
                 f"{where} has a vector of shape {vector.shape}; {model.name} has "
                 f"{model.dimension} dimensions"
             )
-        length = float(np.linalg.norm(vector.astype(np.float64)))
+        wide = vector.astype(np.float64)
+        length = math.sqrt(wide @ wide)
         if not abs(length - 1) <= UNIT_TOLERANCE:  # Also true of NaN.
-            raise CatalogError(f"{where} has a vector of length {length:g}; it must be 1")
+            raise EntryError(f"{where} has a vector of length {length:g}; it must be 1")
         for name, value in entry.attributes.items():
             _check_attribute(where, name, value)
+        if photo_id is entry.photo_id and vector is entry.vector:
+            return entry
         return replace(entry, photo_id=photo_id, vector=vector)
 
     def _checked_failure(self, failed: FailedPhoto) -> FailedPhoto:
@@ -777,7 +835,7 @@ class Catalog(ABC):
 def _checked_id(value: object, where: str = "") -> PhotoId:
     """Return a photo id in its one form.
 
-    Raises `CatalogError` for what is no photo id.
+    Raises `EntryError` for what is no photo id.
     """
     if isinstance(value, np.integer):
         value = int(value)
@@ -785,7 +843,7 @@ def _checked_id(value: object, where: str = "") -> PhotoId:
         return photo_id_of(value)
     if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
         return value
-    raise CatalogError(
+    raise EntryError(
         f"{where}{value!r} is no photo id: it is a whole number of 64 bits, or a text that is not "
         "empty"
     )
@@ -799,16 +857,18 @@ def _listed(name: str, values: Iterable[_T]) -> Iterable[_T]:
 
 
 def _as_vectors(values: Any, where: str = "") -> npt.NDArray[np.float32]:
+    if type(values) is np.ndarray and values.dtype == np.float32:
+        return values
     try:
         with np.errstate(over="ignore"):  # What is too large for float32 is not of unit length.
             return np.asarray(values, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise CatalogError(f"{where}{values!r} is no vector of numbers") from error
+        raise EntryError(f"{where}{values!r} is no vector of numbers") from error
 
 
 def _check_attribute(where: str, name: object, value: object) -> None:
     if not isinstance(name, str) or not name or name in RESERVED:
-        raise CatalogError(f"{where}: {name!r} cannot be the name of an attribute")
+        raise EntryError(f"{where}: {name!r} cannot be the name of an attribute")
     _check_text(where, name)
     _check_text(where, value)
     if value is None or isinstance(value, bool | str):
@@ -817,7 +877,7 @@ def _check_attribute(where: str, name: object, value: object) -> None:
         return
     if isinstance(value, float) and math.isfinite(value):
         return
-    raise CatalogError(
+    raise EntryError(
         f"{where}: attribute {name} is {value!r}; it must be a text, a whole number of 64 bits, a "
         "finite number, true, false or null"
     )
@@ -828,7 +888,7 @@ def _check_text(where: str, text: object) -> None:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise CatalogError(
+            raise EntryError(
                 f"{where}: {text!r} is not valid Unicode and cannot be stored"
             ) from error
 

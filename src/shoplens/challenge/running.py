@@ -39,7 +39,7 @@ from shoplens.files import write_text
 from shoplens.progress import Progress, silent
 from shoplens.runs import RECORD, save_run
 
-__all__ = ["ChallengeRun", "Limits", "run_submission"]
+__all__ = ["ChallengeRun", "Limits", "run_submission", "score_answer"]
 
 _ENTRY = str(Path(inside.__file__).resolve())
 _BUDGET = Limits()
@@ -236,6 +236,39 @@ def run_submission(
         return replace(run, notes=notes, relaxed_pins=tuple(relaxed_pins))
 
 
+def score_answer(answer: Path, dataset: Dataset, *, policy: Policy = "strict") -> ChallengeRun:
+    """Check and score an answer array that a team made on its own machine. Nothing is run.
+
+    Args:
+        answer: the array, a `.npy` file.
+        dataset: a test set; the answer is scored where it has a ground truth.
+        policy: how strictly the answer is checked, see `shoplens.answers.answer`.
+
+    Raises `DataError` if the test set is faulty.
+    """
+    phases: dict[str, float] = {}
+    verdict, reason, checked = _checked(dataset, answer, policy, True, phases)
+    scores = _scored(dataset, checked, phases)
+    return ChallengeRun(
+        verdict,
+        reason,
+        {name: round(seconds, 4) for name, seconds in phases.items()},
+        0.0,
+        0.0,
+        0.0,
+        (),
+        (),
+        checked.findings if checked is not None else (),
+        scores,
+        "",
+        b"",
+        len(dataset.queries),
+        len(dataset.gallery),
+        private=True,
+        notes=("an answer array: nothing was run",),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Interpreter:
     """A Python, and what of the disk it lives on."""
@@ -309,28 +342,8 @@ def _judge(
     checked: CheckedAnswer | None = None
     scores: Scores | None = None
     if verdict == "ok":
-        started = time.monotonic()
-        try:
-            _require_array(answer)
-            array = read_answer(answer)
-            checked = check_answer(array, dataset.queries.ids, dataset.gallery.ids, policy)
-            checked.require()
-        except RankingError as error:
-            verdict = "invalid_answer"
-            # The file is ours, and its name no one's business.
-            reason = str(error).replace(str(answer), "what was sent")
-            if private:
-                found = checked.findings if checked else ()
-                codes = [finding.code for finding in found if finding.level == "error"]
-                reason = ", ".join(codes) or "not an array of numbers"
-        phases["check"] = time.monotonic() - started
-    if checked is not None and checked.ranking is not None and dataset.has_products:
-        started = time.monotonic()
-        try:
-            scores = evaluate(checked.ranking, dataset)
-        except DataError as error:
-            raise DataError(f"{dataset.root} cannot be scored: {error}", error.faults) from error
-        phases["score"] = time.monotonic() - started
+        verdict, reason, checked = _checked(dataset, answer, policy, private, phases)
+        scores = _scored(dataset, checked, phases)
     notes = list(submission.notes)
     if submission.config.gpu and not _graphics_devices():
         notes.append("aicrowd.json asks for a graphics processor; this machine has none")
@@ -354,6 +367,46 @@ def _judge(
         private,
         tuple(notes),
     )
+
+
+def _checked(
+    dataset: Dataset, answer: Path, policy: Policy, private: bool, phases: dict[str, float]
+) -> tuple[Verdict, str, CheckedAnswer | None]:
+    """Return the verdict on an answer, the reason, and what the check found; note its time."""
+    started = time.monotonic()
+    verdict: Verdict = "ok"
+    reason = ""
+    checked: CheckedAnswer | None = None
+    try:
+        _require_array(answer)
+        array = read_answer(answer)
+        checked = check_answer(array, dataset.queries.ids, dataset.gallery.ids, policy)
+        checked.require()
+    except RankingError as error:
+        verdict = "invalid_answer"
+        # The file is ours, and its name no one's business.
+        reason = str(error).replace(str(answer), "what was sent")
+        if private:
+            found = checked.findings if checked else ()
+            codes = [finding.code for finding in found if finding.level == "error"]
+            reason = ", ".join(codes) or "not an array of numbers"
+    phases["check"] = time.monotonic() - started
+    return verdict, reason, checked
+
+
+def _scored(
+    dataset: Dataset, checked: CheckedAnswer | None, phases: dict[str, float]
+) -> Scores | None:
+    """Return the scores of an answer that was accepted, where there are labels; note the time."""
+    if checked is None or checked.ranking is None or not dataset.has_products:
+        return None
+    started = time.monotonic()
+    try:
+        scores = evaluate(checked.ranking, dataset)
+    except DataError as error:
+        raise DataError(f"{dataset.root} cannot be scored: {error}", error.faults) from error
+    phases["score"] = time.monotonic() - started
+    return scores
 
 
 def _require_array(answer: Path) -> None:

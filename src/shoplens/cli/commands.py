@@ -19,6 +19,8 @@ _COMMANDS = {
     "compare": ("shoplens.cli.compare", "Test whether runs differ."),
     "models": ("shoplens.cli.models", "List models, and convert those of other libraries."),
     "catalog": ("shoplens.cli.catalog", "Look after a catalogue of photos, and move it."),
+    "serve": ("shoplens.cli.serve", "Serve a catalogue: search over HTTP, and a page for it."),
+    "keys": ("shoplens.cli.keys", "Make and revoke the API keys of a server."),
     "cache": ("shoplens.cli.cache", "Show or clear the cache of vectors and models."),
     "train": ("shoplens.cli.train", "Train a model."),
     "export": ("shoplens.cli.export", "Make a model folder of a trained model."),

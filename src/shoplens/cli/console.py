@@ -125,8 +125,11 @@ def _cell(text: str) -> str:
     return printable(text).replace("\n", "\\n")
 
 
-def write_json(json_file: str | None, values: Mapping[str, Any]) -> None:
-    """Write a command's JSON to a file, or to standard output for `-`; nothing for None."""
+def write_json(json_file: str | None, values: Mapping[str, Any], *, mode: int = 0o666) -> None:
+    """Write a command's JSON to a file, or to standard output for `-`; nothing for None.
+
+    A file that is made gets the permissions `mode`, less the user's mask.
+    """
     if json_file is None:
         return
     text = json.dumps(values, indent=2, allow_nan=False) + "\n"
@@ -134,7 +137,7 @@ def write_json(json_file: str | None, values: Mapping[str, Any]) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     else:
-        write_text(Path(json_file), text)
+        write_text(Path(json_file), text, mode=mode)
 
 
 @contextmanager

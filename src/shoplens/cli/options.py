@@ -16,7 +16,7 @@ from shoplens.datasets.format import COLUMNS, ROW_NUMBER
 from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.errors import ModelError
 from shoplens.files import require_folder
-from shoplens.models import DEFAULT_MODEL, builtin_names
+from shoplens.models import DEFAULT_MODEL
 from shoplens.models.devices import CPU
 
 if TYPE_CHECKING:
@@ -134,11 +134,11 @@ def model_is_named() -> bool:
 def settings_for(model: ModelStamp | None, embedding: EmbeddingSettings) -> EmbeddingSettings:
     """Return the settings with a catalogue's model, unless another was named with --model.
 
-    Raises `ModelError` if none was named and the catalogue's is not built in.
+    Raises `ModelError` if none was named and the catalogue's is not found by its name.
     """
     if model is None or model_is_named():
         return embedding
-    if model.name not in builtin_names():
+    if not model.found_by_name:
         raise ModelError(
             f"the catalogue was made with the model {model.name}, which is not built in: name it "
             "with --model"

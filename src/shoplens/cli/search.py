@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import click
 
+from shoplens.boxes.queries import AUTO, boxed_photo
 from shoplens.catalog.base import Catalog
 from shoplens.catalog.entry import photo_id_of
 from shoplens.catalog.filters import parse_filter
@@ -31,7 +32,6 @@ from shoplens.cli.options import (
 )
 from shoplens.cli.telling import tell_failures, tell_others, tell_photos
 from shoplens.datasets.dataset import read_gallery, read_queries
-from shoplens.embedding.queries import query_photo
 from shoplens.embedding.sets import embed
 from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.errors import MissingError, PhotoError
@@ -51,7 +51,7 @@ from shoplens.sources import read_photo
     "box_text",
     metavar="X,Y,W,H",
     help="Where the product is, in pixels of the upright photo, or rel:x,y,w,h in fractions of "
-    "it. By default the whole photo.",
+    "it, or `auto` for a box that is proposed. By default the whole photo.",
 )
 @click.option(
     "--queries",
@@ -161,9 +161,10 @@ def search(
             "name the photos to search for, or a table of them with --queries, or a photo of the "
             "catalogue with --photo-id"
         )
-    if box_text is not None and len(photos) != 1:
+    if box_text is not None and len(photos) != 1 and not (box_text == AUTO and photos):
         raise click.UsageError(
-            "--box belongs to one photo; for several, write a table and name it with --queries"
+            "--box belongs to one photo; for several, use --box auto, or write a table and name it "
+            "with --queries"
         )
     if gallery is not None:
         needing = {
@@ -239,11 +240,14 @@ class _Query:
         if not photo.exists():
             raise MissingError(f"photo {photo} is not there")
         try:
-            return query_photo(photo, self.box_text, number)
+            found = boxed_photo(photo, self.box_text, number)
         except PhotoError as error:
             if error.reason != "bad_box":
                 raise
             raise click.BadParameter(str(error), param_hint="--box") from error
+        if self.box_text == AUTO:
+            message(f"{photo}: the proposed box is {found.box}")
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,10 @@ class Encoder(Protocol):
         """What its vectors are compared by: equal fingerprints, equal vectors."""
 
     @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """The recipe of each of its models, in the order of what `prepare` makes for them."""
+
+    @property
     def preparation(self) -> str:
         """A text over all that `prepare` depends on: equal texts, equal pixels."""
 
@@ -126,6 +130,11 @@ class RecipeEncoder(ABC):
         return self.recipe.nested
 
     @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """Its recipe."""
+        return (self.recipe,)
+
+    @property
     def preparation(self) -> str:
         """The recipe's."""
         return self.recipe.preparation()
@@ -189,6 +198,7 @@ class LeadingEncoder:
         self.nested = tuple(n for n in whole.nested if n < dimension)
         text = f"{whole.fingerprint} cut to {dimension}"
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.recipes = whole.recipes
         self.preparation = whole.preparation
         self.concurrency = whole.concurrency
 

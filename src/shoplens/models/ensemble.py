@@ -25,6 +25,7 @@ from shoplens.errors import ModelError
 from shoplens.json_text import parse_json
 from shoplens.models.encoder import Encoder, require_models
 from shoplens.models.model_folder import Folder
+from shoplens.models.preparer import Preparer
 from shoplens.models.unit_length import unit
 from shoplens.models.views import Prepared, Target
 from shoplens.pixels.decoding import Decoded
@@ -87,6 +88,8 @@ class Ensemble:
         parts = [[member.encoder.fingerprint, member.weight] for member in self.members]
         text = f"ensemble {json.dumps(parts)}"
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.recipes = tuple(recipe for m in self.members for recipe in m.encoder.recipes)
+        self._preparer = Preparer(self.recipes)
         self.preparation = json.dumps([member.encoder.preparation for member in self.members])
         self.concurrency = min(member.encoder.concurrency for member in self.members)
 
@@ -97,18 +100,11 @@ class Ensemble:
 
     def decode_target(self, domain: Domain | None = None) -> Target:
         """Return what is enough for every member."""
-        targets = [member.encoder.decode_target(domain) for member in self.members]
-        sides = {side for _, side in targets}
-        return max(target for target, _ in targets), "longer" if sides == {"longer"} else "shorter"
+        return self._preparer.decode_target(domain)
 
     def prepare(self, photo: Decoded, domain: Domain) -> Prepared:
         """Make the views that each member wants; members that want the same ones share them."""
-        made: dict[str, Prepared] = {}
-        for member in self.members:
-            encoder = member.encoder
-            if encoder.preparation not in made:
-                made[encoder.preparation] = encoder.prepare(photo, domain)
-        return tuple(made[member.encoder.preparation][0] for member in self.members)
+        return self._preparer.prepare(photo, domain)
 
     def embed(self, prepared: Sequence[Prepared], domains: Sequence[Domain]) -> Vectors:
         """Embed prepared photos (see `Encoder.embed`): the members' vectors, joined."""

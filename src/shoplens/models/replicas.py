@@ -29,6 +29,7 @@ class Replicas:
             self._free.put(encoder)
         self.name, self.dimension, self.nested = first.name, first.dimension, first.nested
         self.fingerprint, self.preparation = first.fingerprint, first.preparation
+        self.recipes = first.recipes
         self.concurrency = len(encoders)
 
     @property

@@ -74,6 +74,10 @@ class OnnxRuntimeSession:
 
     def run(self, pixels: Pixels) -> npt.NDArray[Any]:
         """Compute the first output."""
+        return self.run_all(pixels)[0]
+
+    def run_all(self, pixels: Pixels) -> list[npt.NDArray[Any]]:
+        """Compute all outputs, as `run` does the first."""
         seconds = PHOTO_SECONDS * len(pixels)
         options = self._run_options()
         options.log_severity_level = 4  # What goes wrong is raised.
@@ -83,13 +87,14 @@ class OnnxRuntimeSession:
 
         try:
             with _WATCHDOG.watching(seconds, end):
-                outputs = self._session.run(None, {self.inputs[0].name: pixels}, options)
+                outputs: list[npt.NDArray[Any]] = self._session.run(
+                    None, {self.inputs[0].name: pixels}, options
+                )
         except Exception as error:
             if options.terminate:
                 raise _too_long(seconds) from error
             raise
-        output: npt.NDArray[Any] = outputs[0]
-        return output
+        return outputs
 
 
 def _too_long(seconds: float) -> TimeoutError:

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from shoplens.attributes import Value
 from shoplens.catalog.base import (
@@ -35,14 +34,12 @@ from shoplens.catalog.embedded.nearest import nearest_rows, require_rows
 from shoplens.catalog.embedded.repair import repair_store
 from shoplens.catalog.embedded.segments import (
     FOLDER,
-    Mask,
-    Segment,
-    open_segment,
+    rows_of_segment,
     segments_of_store,
     write_segment,
 )
 from shoplens.catalog.embedded.snapshot import Layer, Snapshot, SnapshotKeeper
-from shoplens.catalog.embedded.store import FILE, Reading, Row, SegmentRange, Store, Writing
+from shoplens.catalog.embedded.store import FILE, Reading, SegmentRange, Store, Writing
 from shoplens.catalog.embedded.verification import Found, verify_catalog, verify_store
 from shoplens.catalog.embedded.writer_lock import WriterLock
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId
@@ -98,6 +95,9 @@ class EmbeddedCatalog(Catalog):
     @property
     def model(self) -> ModelStamp | None:
         """The model of the vectors; None as long as nothing was put in."""
+        seen: tuple[Reading, Snapshot] | None = getattr(self._seen, "moment", None)
+        if seen is not None:
+            return seen[1].model
         with self._store.reading() as reading:
             return reading.model()
 
@@ -123,15 +123,21 @@ class EmbeddedCatalog(Catalog):
             writing.set_model(model)
 
     def _write(self, entries: Sequence[Entry]) -> Upserted:
+        photo_ids = [entry.photo_id for entry in entries]
         with self._change() as writing:
+            known = writing.raw_find(photo_ids)
             # A damaged row is replaced, too: to put the photo in again mends it.
-            known = writing.find([entry.photo_id for entry in entries], skip_damaged=True)
-            changed = [entry for entry in entries if not _same(entry, known.get(entry.photo_id))]
-            rows = self._rows(writing, [entry.photo_id for entry in entries])
+            changed = [
+                entry
+                for entry in entries
+                if entry.photo_id not in known or not writing.holds(known[entry.photo_id], entry)
+            ]
+            rows = {photo_id: cast(int, row) for photo_id, (row, *_) in known.items()}
+            self._check_rows(rows, photo_ids)
             gone = [rows[entry.photo_id] for entry in changed if entry.photo_id in rows]
             writing.remove(gone)
             writing.insert(changed)
-            writing.forget_failures([entry.photo_id for entry in entries])
+            writing.forget_failures(photo_ids)
         self._seal_if_many()
         return Upserted(len(changed) - len(gone), len(gone), len(entries) - len(changed))
 
@@ -181,15 +187,10 @@ class EmbeddedCatalog(Catalog):
                 self._seal(1)
                 snapshot = self._read(lambda _reading, snapshot: snapshot)
             for job in plan_compaction(snapshot):
-                name = None
-                if any(layer.n_alive for layer in job.layers):
-                    name = write_segment(
-                        [(layer.segment, layer.alive) for layer in job.layers if layer.n_alive],
-                        self._segments,
-                        with_graph=job.with_graph,
-                        progress=progress,
-                    )
-                self._register(job.layers, name)
+                self._register(
+                    job.layers,
+                    self._written(job.layers, with_graph=job.with_graph, progress=progress),
+                )
             self._remove_unregistered()
             self._store.give_back_space()
         if lacks_index(snapshot):
@@ -235,6 +236,15 @@ class EmbeddedCatalog(Catalog):
         def found(reading: Reading, snapshot: Snapshot) -> list[Entry]:
             rows = snapshot.rows_of_products(product_ids, where).tolist()
             return list(require_rows(reading.rows_at(rows), rows).values())
+
+        return self._read(found)
+
+    def _page(self, where: Filter | None, limit: int, after: int) -> list[tuple[int, Entry]]:
+        def found(reading: Reading, snapshot: Snapshot) -> list[tuple[int, Entry]]:
+            rows = snapshot.rows(where)
+            first = int(np.searchsorted(rows, after, side="right"))
+            part = rows[first : first + limit].tolist()
+            return list(require_rows(reading.rows_at(part), part).items())
 
         return self._read(found)
 
@@ -423,14 +433,18 @@ class EmbeddedCatalog(Catalog):
     def _rows(self, writing: Writing, photo_ids: Sequence[PhotoId]) -> dict[PhotoId, int]:
         """Return the rows of photos, for those that are here."""
         rows = writing.row_numbers(photo_ids)
+        self._check_rows(rows, photo_ids)
+        return rows
+
+    def _check_rows(self, rows: dict[PhotoId, int], photo_ids: Sequence[PhotoId]) -> None:
+        """Raise `CatalogError` if these are not the rows of the photos that are here."""
         try:
             snapshot = self._read(lambda _reading, snapshot: snapshot)
         except CatalogError:
             # A damaged row must not keep it from being replaced or removed.
-            return rows
+            return
         missing = [photo_id for photo_id in photo_ids if photo_id not in rows]
         snapshot.check_ids({row: photo_id for photo_id, row in rows.items()}, missing)
-        return rows
 
     def _take_writer(self) -> None:
         self._store.require_open()
@@ -486,34 +500,39 @@ class EmbeddedCatalog(Catalog):
                     )
                     writing.replace_segments([name], made)
 
-    def _written(self, layers: Sequence[Layer]) -> str:
-        parts: list[tuple[Segment, Mask | None]] = [
-            (layer.segment, layer.alive) for layer in layers if layer.n_alive
-        ]
-        return write_segment(parts, self._segments)
+    def _written(
+        self, layers: Sequence[Layer], *, with_graph: bool = False, progress: Progress = silent
+    ) -> SegmentRange | None:
+        """Write the rows of some layers as one segment; None where all of them are gone."""
+        parts = [(layer.segment, layer.alive) for layer in layers if layer.n_alive]
+        if not parts:
+            return None
+        return write_segment(parts, self._segments, with_graph=with_graph, progress=progress)
 
-    def _register(self, replaced: Sequence[Layer], name: str | None) -> None:
+    def _register(self, replaced: Sequence[Layer], made: SegmentRange | None) -> None:
         """Put a segment in the place of others, and forget removed rows that none holds."""
         with self._change() as writing:
-            gone = [layer.segment.name for layer in replaced if layer.segment.name]
-            ranges = {one.name: one for one in writing.segments()}
-            added = []
-            if name is not None:
-                segment = open_segment(self._segments / name)
-                last = max([int(segment.rows[-1]), *(ranges[one].last_row for one in gone)])
-                first = min([int(segment.rows[0]), *(ranges[one].first_row for one in gone)])
-                added = [SegmentRange(name, first, last)]
-            writing.replace_segments(gone, added)
-            removed = writing.removed()
-            if len(removed):
-                held = [
-                    layer.segment
-                    for layer in self._read(lambda _reading, snapshot: snapshot.stored)
-                    if layer.segment.name not in gone
-                ]
-                if name is not None:
-                    held.append(segment)
-                writing.forget_removed(_held_by_none(removed, held).tolist())
+            ranges = writing.segments()
+            gone = {layer.segment.name for layer in replaced}
+            spans = [one for one in ranges if one.name in gone]
+            if len(spans) < len(gone):
+                return  # All vectors were replaced meanwhile.
+            kept = [one for one in ranges if one.name not in gone]
+            if made is not None:
+                spans.append(made)
+            first = min(one.first_row for one in spans)
+            last = max(one.last_row for one in spans)
+            writing.replace_segments(
+                [one.name for one in ranges if one.name in gone],
+                [] if made is None else [SegmentRange(made.name, first, last)],
+            )
+            # Also those between this segment and the one before: they went before they were in any.
+            before = max((one.last_row for one in kept if one.last_row < first), default=0)
+            removed, numbers = writing.removed_between(before + 1, last)
+            if made is not None:
+                held = rows_of_segment(self._segments / made.name)
+                numbers = numbers[~np.isin(removed, held)]
+            writing.forget_removed(numbers.tolist())
 
     def _remove_unregistered(self) -> None:
         """Remove folders of segments that are not registered, as far as the system lets us."""
@@ -566,19 +585,6 @@ def _require_free(folder: Path) -> None:
         raise CatalogError(f"{folder} is there already and is no catalogue; name a new folder")
     if not folder.absolute().parent.is_dir():
         raise MissingError(f"cannot make {folder}: the folder {folder.parent} is not there")
-
-
-def _same(entry: Entry, known: Row | None) -> bool:
-    return known is not None and entry == known.entry and entry.stamp == known.entry.stamp
-
-
-def _held_by_none(
-    rows: npt.NDArray[np.int64], segments: Sequence[Segment]
-) -> npt.NDArray[np.int64]:
-    held = np.zeros(len(rows), dtype=np.bool_)
-    for segment in segments:
-        held |= np.isin(rows, segment.rows[segment.positions(rows)])
-    return rows[~held]
 
 
 def _size(folder: Path) -> int:

@@ -51,8 +51,12 @@ class PhotoIds:
             return np.empty(0, dtype=np.int64)
         first = np.searchsorted(self.hashes, hashes, side="left", sorter=self.order)
         last = np.searchsorted(self.hashes, hashes, side="right", sorter=self.order)
+        found = first < last
         # An id that was put in again is here twice: its earlier row is gone.
-        spans = [self.order[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True)]
+        spans = [
+            self.order[start:stop]
+            for start, stop in zip(first[found].tolist(), last[found].tolist(), strict=True)
+        ]
         return np.concatenate(spans) if spans else np.empty(0, dtype=np.int64)
 
     def save(self, folder: Path) -> None:

@@ -43,6 +43,8 @@ _SPARSE = 0.07
 compared."""
 _PICKED = 4096
 """Rows picked out of a block that are compared at a time."""
+_HELPER_BYTES = 2**24
+"""For less, another thread is not worth waiting for: it may get no core, or not the interpreter."""
 _MOST_THREADS = 8
 """More do not read memory any faster."""
 _FEW_QUERIES = 20
@@ -103,7 +105,8 @@ def candidates(query: Vector, blocks: Sequence[Block], k: int) -> Candidates:
                 )[0]
                 best.add(chunk, scores, slacks[number])
 
-    helpers = min(_n_threads() - 1, len(chunks) - 1)
+    n_bytes = sum(block.matrix.nbytes for block in blocks)
+    helpers = min(_n_threads() - 1, len(chunks) - 1, n_bytes // _HELPER_BYTES)
     tasks = [_pool(os.getpid()).submit(work) for _ in range(helpers)]
     work()
     for task in tasks:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
+from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -26,7 +26,7 @@ from shoplens.attributes import Value
 from shoplens.catalog.embedded.columns import Columns
 from shoplens.catalog.embedded.graphs import Calibration, Graph, build_graph, calibrate
 from shoplens.catalog.embedded.photo_ids import PhotoIds, hashed
-from shoplens.catalog.embedded.store import Reading, Row, SegmentRange
+from shoplens.catalog.embedded.store import Reading, RowBlock, SegmentRange
 from shoplens.cores import usable_cores
 from shoplens.errors import CatalogError, ShoplensError, reason_of
 from shoplens.folders import writing_folder
@@ -40,9 +40,12 @@ _VECTORS = "vectors.npy"
 _COLUMNS = "columns"
 _GRAPH = "graph"
 _HASH_BYTES = 2**22
+_THREADS_BYTES = 2**25
+"""So much is hashed before threads would have begun."""
 _COPY_ROWS = 65_536
 
 Mask = npt.NDArray[np.bool_]
+_T = TypeVar("_T")
 
 
 class _Manifest(msgspec.Struct):
@@ -74,10 +77,12 @@ class Segment:
     """Of the folder; None for a segment in memory."""
     graph: Graph | None = None
     calibration: Calibration | None = None
-    facts: tuple[tuple[str | None, dict[str, Value]], ...] = field(default=(), repr=False)
-    """Products and attributes of a segment in memory."""
+    product_ids: Sequence[str | None] = field(default=(), repr=False)
+    """(n,) for a segment in memory."""
+    attributes: Sequence[Mapping[str, Value]] = field(default=(), repr=False)
+    """(n,) for a segment in memory."""
     stored_columns: Columns | None = field(default=None, repr=False)
-    """Those of a segment on disk."""
+    """Both of them, of a segment on disk."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -87,7 +92,7 @@ class Segment:
         """Products and attributes, by column."""
         if self.stored_columns is not None:
             return self.stored_columns
-        return Columns.build([p for p, _ in self.facts], [a for _, a in self.facts])
+        return Columns.build(self.product_ids, self.attributes)
 
     def positions(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
         """Return where those of `rows` are that the segment holds."""
@@ -98,19 +103,17 @@ class Segment:
         return np.asarray(found[self.rows[found] == rows])
 
 
-def segment_of(rows: Sequence[Row], dimension: int) -> Segment:
+def segment_of(block: RowBlock) -> Segment:
     """Return a segment in memory."""
-    wide = np.empty((len(rows), dimension), dtype=np.float32)
-    for position, row in enumerate(rows):
-        wide[position] = row.entry.vector
-    matrix = wide.astype(np.float16)
-    distances = np.linalg.norm(wide - matrix.astype(np.float32), axis=1)
+    matrix = block.vectors.astype(np.float16)
+    distances = np.linalg.norm(block.vectors - matrix, axis=1)
     return Segment(
-        np.array([row.row for row in rows], dtype=np.int64),
+        block.rows,
         matrix,
         float(distances.max(initial=0)),
-        PhotoIds.of_hashes(hashed([row.entry.photo_id for row in rows])),
-        facts=tuple((row.entry.product_id, dict(row.entry.attributes)) for row in rows),
+        PhotoIds.of_hashes(hashed(block.photo_ids)),
+        product_ids=block.product_ids,
+        attributes=block.attributes,
     )
 
 
@@ -121,12 +124,8 @@ def joined_in_memory(parts: Sequence[tuple[Segment, Mask | None]]) -> Segment:
         np.concatenate([_kept(segment.matrix, keep) for segment, keep in parts]),
         max(segment.error for segment, _ in parts),
         _joined_ids(parts),
-        facts=tuple(
-            fact
-            for segment, keep in parts
-            for position, fact in enumerate(segment.facts)
-            if keep is None or keep[position]
-        ),
+        product_ids=_joined([(segment.product_ids, keep) for segment, keep in parts]),
+        attributes=_joined([(segment.attributes, keep) for segment, keep in parts]),
     )
 
 
@@ -136,7 +135,7 @@ def write_segment(
     *,
     with_graph: bool = False,
     progress: Progress = silent,
-) -> str:
+) -> SegmentRange:
     """Write the kept rows of several segments, in order of their rows, as one.
 
     Args:
@@ -146,7 +145,7 @@ def write_segment(
         progress: told how far that is.
 
     Returns:
-        The name of the new segment's folder.
+        The name of the new segment's folder, its first row and its last.
 
     Raises `ShoplensError` if it cannot be written; then nothing of it is left.
     """
@@ -179,7 +178,7 @@ def write_segment(
             calibration,
         )
         (made / _MANIFEST).write_bytes(msgspec.json.encode(manifest))
-    return name
+    return SegmentRange(name, int(rows[0]), int(rows[-1]))
 
 
 def segments_of_store(
@@ -195,10 +194,9 @@ def segments_of_store(
         until: and up to this one; None for all.
     """
     made = []
-    rows = reading.rows(after, until)
-    while part := list(islice(rows, _COPY_ROWS)):
-        name = write_segment([(segment_of(part, dimension), None)], folder)
-        made.append(SegmentRange(name, part[0].row, part[-1].row))
+    while len(block := reading.block(dimension, after, until, _COPY_ROWS)):
+        made.append(write_segment([(segment_of(block), None)], folder))
+        after = made[-1].last_row
     return made
 
 
@@ -243,6 +241,17 @@ def open_segment(folder: Path) -> Segment:
     )
 
 
+def rows_of_segment(folder: Path) -> npt.NDArray[np.int64]:
+    """Return the numbers of the rows of a segment that was just written.
+
+    Raises `CatalogError` if they cannot be read.
+    """
+    try:
+        return np.asarray(np.load(folder / _ROWS), dtype=np.int64)
+    except (OSError, ValueError) as error:
+        raise CatalogError(f"{folder}: {reason_of(error)}") from error
+
+
 def file_faults(folder: Path, files: dict[str, tuple[int, str]]) -> list[str]:
     """Return what is wrong with the files of a segment."""
 
@@ -255,6 +264,8 @@ def file_faults(folder: Path, files: dict[str, tuple[int, str]]) -> list[str]:
         except OSError as error:
             return f"{name}: {error.strerror or error}"
 
+    if sum(size for size, _ in files.values()) < _THREADS_BYTES:
+        return [found for found in map(fault, files.items()) if found is not None]
     with ThreadPoolExecutor(usable_cores()) as pool:
         return [found for found in pool.map(fault, files.items()) if found is not None]
 
@@ -299,6 +310,14 @@ def _joined_ids(parts: Sequence[tuple[Segment, Mask | None]]) -> PhotoIds:
     return PhotoIds.of_hashes(
         np.concatenate([_kept(segment.ids.hashes, keep) for segment, keep in parts])
     )
+
+
+def _joined(parts: Sequence[tuple[Sequence[_T], Mask | None]]) -> list[_T]:
+    return [
+        value
+        for values, keep in parts
+        for value in (values if keep is None else compress(values, keep.tolist()))
+    ]
 
 
 def _kept(values: npt.NDArray[Any], keep: Mask | None) -> npt.NDArray[Any]:

@@ -49,6 +49,8 @@ class Layer:
 class Snapshot:
     """All rows of one moment."""
 
+    store: int
+    """The identity of the store's file."""
     version: Version
     model: ModelStamp | None
     stored: tuple[Layer, ...]
@@ -112,9 +114,12 @@ class Snapshot:
         absent = hashed(missing)
         for layer in self.layers:
             segment = layer.segment
-            held = np.isin(rows, segment.rows[segment.positions(rows)])
-            at = np.searchsorted(segment.rows, rows[held])
-            wrong = segment.ids.hashes[at] != hashes[held]
+            if not len(segment):
+                continue
+            at = np.searchsorted(segment.rows, rows)
+            at[at == len(segment)] = 0
+            held = segment.rows[at] == rows
+            wrong = segment.ids.hashes[at[held]] != hashes[held]
             here = segment.ids.find(absent)
             alive = here if layer.alive is None else here[layer.alive[here]]
             if wrong.any() or len(alive):
@@ -169,44 +174,32 @@ class SnapshotKeeper:
         self, known: Snapshot | None, version: Version, reading: Reading, patient: bool
     ) -> Snapshot | None:
         model = reading.model()
-        first = known is None
-        if known is not None and known.version.generation != version.generation:
-            opened = {layer.segment.name: layer.segment for layer in known.stored}
+        if known is not None and known.store != reading.identity:
             known = None
-        else:
-            opened = {}
-        damaged: set[str] = set()
-        if known is None:
-            removed = reading.removed()
-            ranges = reading.segments()
-            stored = []
-            for one in ranges:
-                segment = opened.get(one.name)
-                if segment is None:
-                    folder = self._folder / FOLDER / one.name
-                    try:
-                        segment = open_segment(folder)
-                    except CatalogError as error:
-                        if patient and not folder.is_dir():
-                            return None
-                        segment = self._made_again(one, reading, model, error)
-                        damaged.add(one.name)
-                stored.append(_without(Layer(segment, None, len(segment)), removed))
-            recent: list[Layer] = []
-            sealed = max((one.last_row for one in ranges), default=0)
-            last_row = sealed
-        else:
-            removed = reading.removed(known.version.last_removed)
+        unchanged = known is not None and known.version.generation == version.generation
+        removed = reading.removed(known.version.last_removed if known else 0)
+        recent: list[Layer] = []
+        if known is not None and unchanged:
             stored = [_without(layer, removed) for layer in known.stored]
             recent = [_without(layer, removed) for layer in known.recent]
             sealed, last_row = known.sealed_row, known.version.last_row
             damaged = set(known.damaged)
+        else:
+            ranges = reading.segments()
+            opened = self._opened(known, ranges, removed, reading, model, patient)
+            if opened is None:
+                return None
+            stored, damaged = opened
+            # Rows that are in no segment are read anew: those that went before one was made of
+            # the others are in no list.
+            sealed = last_row = max((one.last_row for one in ranges), default=0)
         if model is not None and version.last_row > last_row:
-            new = segment_of(list(reading.rows(last_row)), model.dimension)
+            new = segment_of(reading.block(model.dimension, last_row))
             recent.append(Layer(new, None, len(new)))
         recent = _tidied(recent)
-        # Once for each process: it takes a while in a large catalogue.
-        if first and _extent((*stored, *recent)) != (extent := reading.extent()):
+        # It takes a while in a large catalogue: when it is opened, and after this was found before.
+        in_doubt = not unchanged and not (known and known.stored)
+        if in_doubt and _extent((*stored, *recent)) != (extent := reading.extent()):
             warnings.warn(
                 f"{self._folder}: the list of its segments or of removed rows is damaged. All "
                 "photos are read from the store instead, which takes longer. `shoplens catalog "
@@ -214,7 +207,7 @@ class SnapshotKeeper:
                 ShoplensWarning,
                 stacklevel=2,
             )
-            rows = segment_of(list(reading.rows()), model.dimension if model else 0)
+            rows = segment_of(reading.block(model.dimension if model else 0))
             stored, recent, sealed = [], [Layer(rows, None, len(rows))], 0
             if _extent(recent) != extent:
                 raise CatalogError(
@@ -222,6 +215,7 @@ class SnapshotKeeper:
                     f"`shoplens catalog verify {self._folder}` tells more"
                 )
         return Snapshot(
+            reading.identity,
             version,
             model,
             tuple(stored),
@@ -231,6 +225,44 @@ class SnapshotKeeper:
             reading.n_failed(),
             frozenset(damaged),
         )
+
+    def _opened(
+        self,
+        known: Snapshot | None,
+        ranges: Sequence[SegmentRange],
+        removed: npt.NDArray[np.int64],
+        reading: Reading,
+        model: ModelStamp | None,
+        patient: bool,
+    ) -> tuple[list[Layer], set[str]] | None:
+        """Return the segments on disk, and the names of those that are damaged.
+
+        Args:
+            known: an earlier snapshot. What it knows of a segment stays true.
+            removed: rows that went since that; all that went where there is none.
+        """
+        layers = {layer.segment.name: layer for layer in known.stored} if known else {}
+        stored = []
+        damaged = set()
+        for one in ranges:
+            layer = layers.get(one.name)
+            gone = removed
+            if layer is None:
+                folder = self._folder / FOLDER / one.name
+                try:
+                    segment = open_segment(folder)
+                except CatalogError as error:
+                    if patient and not folder.is_dir():
+                        return None
+                    segment = self._made_again(one, reading, model, error)
+                    damaged.add(one.name)
+                layer = Layer(segment, None, len(segment))
+                if known is not None:
+                    gone, _ = reading.removed_between(one.first_row, one.last_row)
+            elif known is not None and one.name in known.damaged:
+                damaged.add(one.name)
+            stored.append(_without(layer, gone))
+        return stored, damaged
 
     def _made_again(
         self, one: SegmentRange, reading: Reading, model: ModelStamp | None, error: CatalogError
@@ -242,8 +274,8 @@ class SnapshotKeeper:
             ShoplensWarning,
             stacklevel=2,
         )
-        rows = list(reading.rows(one.first_row - 1, one.last_row))
-        made = segment_of(rows, model.dimension if model else 0)
+        dimension = model.dimension if model else 0
+        made = segment_of(reading.block(dimension, one.first_row - 1, one.last_row))
         return replace(made, name=one.name)
 
 

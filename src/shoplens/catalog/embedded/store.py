@@ -14,10 +14,13 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from operator import eq
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import xxhash
 
 from shoplens.attributes import Value
@@ -25,7 +28,7 @@ from shoplens.catalog.base import ModelStamp
 from shoplens.catalog.embedded.version_mark import VersionMark
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId
 from shoplens.errors import CatalogError, MissingError
-from shoplens.records import Box
+from shoplens.records import Box, Vector, Vectors
 
 FILE = "catalog.sqlite"
 APPLICATION = 0x73686C73
@@ -80,6 +83,15 @@ _MODEL = "model"
 """The key in `about`."""
 _TABLES = {"about", "photos", "failed", "removed", "segments", "state"}
 _COLUMNS = "row, photo_id, product_id, facts, vector, checksum"
+_Stored = tuple[
+    tuple[int, ...],
+    tuple[PhotoId, ...],
+    tuple[str | None, ...],
+    tuple[bytes, ...],
+    tuple[bytes, ...],
+    tuple[bytes, ...],
+]
+"""Rows of `photos`, by column."""
 
 
 class DamagedStoreError(CatalogError):
@@ -105,6 +117,7 @@ class _FailedFacts(msgspec.Struct, array_like=True):
     attributes: dict[str, Value]
 
 
+_FLOAT32 = np.dtype("<f4")
 _encode = msgspec.json.Encoder().encode
 _decode_facts = msgspec.json.Decoder(_Facts).decode
 _decode_failed = msgspec.json.Decoder(_FailedFacts).decode
@@ -139,6 +152,22 @@ class Row:
     entry: Entry
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RowBlock:
+    """What searches need of n rows, by column, in rising order of the rows."""
+
+    rows: npt.NDArray[np.int64]
+    """(n,) their numbers."""
+    vectors: Vectors
+    """(n, d) float32."""
+    photo_ids: Sequence[PhotoId]
+    product_ids: Sequence[str | None]
+    attributes: Sequence[Mapping[str, Value]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
 def checksum(photo_id: PhotoId, product_id: str | None, *blobs: bytes) -> bytes:
     """Return the checksum of a row."""
     digest = xxhash.xxh3_64(f"{type(photo_id).__name__} {photo_id!r} {product_id!r}".encode())
@@ -151,9 +180,11 @@ def checksum(photo_id: PhotoId, product_id: str | None, *blobs: bytes) -> bytes:
 class Reading:
     """What can be read in one transaction: everything as of one moment."""
 
-    def __init__(self, connection: sqlite3.Connection, file: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, file: Path, identity: int) -> None:
         self._connection = connection
         self._file = file
+        self.identity = identity
+        """Of the file: a repair puts another one in its place."""
 
     def version(self) -> Version:
         """Return the moment."""
@@ -211,16 +242,69 @@ class Reading:
                 )
         return [SegmentRange(*row) for row in found]
 
-    def removed(self, after: int = 0) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def removed(self, after: int = 0) -> npt.NDArray[np.int64]:
         """Return the rows in `removed` whose number there is above `after`, in rising order."""
+        return self._removed("number > ?", after)[0]
+
+    def removed_between(
+        self, first: int, last: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the rows from `first` to `last` that are in `removed`, in rising order, and their
+        numbers there."""
+        return self._removed("row BETWEEN ? AND ?", first, last)
+
+    def _removed(
+        self, which: str, *values: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         found = self._connection.execute(
-            "SELECT row FROM removed WHERE number > ? ORDER BY row", (after,)
+            f"SELECT row, number FROM removed WHERE {which} ORDER BY row", values
         ).fetchall()
-        if not all(isinstance(row, int) for (row,) in found):
+        if not all(type(row) is int for row, _ in found):
             raise CatalogError(
                 f"{self._file}: the list of removed rows is damaged; {_advice(self._file)}"
             )
-        return np.array([row for (row,) in found], dtype=np.int64)
+        rows, numbers = np.array(found, dtype=np.int64).reshape(-1, 2).T
+        return rows, numbers
+
+    def block(
+        self, dimension: int, after: int = 0, until: int | None = None, limit: int | None = None
+    ) -> RowBlock:
+        """Return rows with numbers above `after` and up to `until`, `limit` of them at most.
+
+        Raises `CatalogError` if one is damaged.
+        """
+        found = self.raw_rows(
+            after,
+            -1 if limit is None else limit,
+            2**63 - 1 if until is None else until,
+        )
+        if not found:
+            return RowBlock(np.empty(0, np.int64), np.empty((0, dimension), np.float32), (), (), ())
+        rows, photo_ids, product_ids, facts, vectors, checksums = cast(
+            _Stored, tuple(zip(*found, strict=True))
+        )
+        try:
+            is_sound = all(
+                map(eq, map(checksum, photo_ids, product_ids, facts, vectors), checksums)
+            )
+            attributes = [values.attributes for values in map(_decode_facts, facts)]
+        except (TypeError, ValueError, msgspec.MsgspecError):
+            is_sound = False  # Damage can change the type of a value, too.
+        if not is_sound:
+            for stored in found:
+                self.checked(stored)
+        if set(map(len, vectors)) != {_FLOAT32.itemsize * dimension}:
+            raise CatalogError(
+                f"{self._file}: a vector does not have {dimension} dimensions; "
+                f"{_advice(self._file)}"
+            )
+        return RowBlock(
+            np.array(rows, dtype=np.int64),
+            np.frombuffer(b"".join(vectors), dtype=_FLOAT32).reshape(len(rows), dimension),
+            photo_ids,
+            product_ids,
+            attributes,
+        )
 
     def rows(self, after: int = 0, until: int | None = None) -> Iterator[Row]:
         """Yield rows with numbers above `after` and up to `until`, in their order.
@@ -255,36 +339,41 @@ class Reading:
         Raises `CatalogError` if one is damaged.
         """
         return {
-            found.row: found.entry
+            stored[0]: self._checked_entry(stored)
             for part in _parts(rows)
-            for found in map(
-                self.checked,
-                self._connection.execute(
-                    f"SELECT {_COLUMNS} FROM photos WHERE row IN ({_marks(part)})", part
-                ),
+            for stored in self._connection.execute(
+                f"SELECT {_COLUMNS} FROM photos WHERE row IN ({_marks(part)})", part
             )
         }
 
-    def find(
-        self, photo_ids: Sequence[PhotoId], *, skip_damaged: bool = False
-    ) -> dict[PhotoId, Row]:
+    def find(self, photo_ids: Sequence[PhotoId]) -> dict[PhotoId, Row]:
         """Return the rows of photos by their ids.
 
-        Raises `CatalogError` if one is damaged, unless those are to be left out.
+        Raises `CatalogError` if one is damaged.
         """
-        rows: dict[PhotoId, Row] = {}
-        for part in _parts(_storable(photo_ids)):
+        return {
+            photo_id: self.checked(stored) for photo_id, stored in self.raw_find(photo_ids).items()
+        }
+
+    def raw_find(self, photo_ids: Sequence[PhotoId]) -> dict[PhotoId, tuple[object, ...]]:
+        """Return the rows of photos by their ids, as they are stored, unchecked."""
+        return {
+            stored[1]: stored
+            for part in _parts(_storable(photo_ids))
             for stored in self._connection.execute(
                 f"SELECT {_COLUMNS} FROM photos WHERE photo_id IN ({_marks(part)})", part
-            ):
-                try:
-                    found = self.checked(stored)
-                except CatalogError:
-                    if not skip_damaged:
-                        raise
-                else:
-                    rows[found.entry.photo_id] = found
-        return rows
+            )
+        }
+
+    def holds(self, stored: tuple[object, ...], entry: Entry) -> bool:
+        """Return whether a row as it is stored is sound and just this entry."""
+        if stored[4] != _bytes(entry.vector):
+            return False  # At once: of most photos that change, the vector does.
+        try:
+            known = self._checked_entry(stored)
+        except CatalogError:
+            return False
+        return entry == known and entry.stamp == known.stamp
 
     def row_numbers(self, photo_ids: Sequence[PhotoId]) -> dict[PhotoId, int]:
         """Return the numbers of the rows of photos, for those that are found."""
@@ -358,10 +447,13 @@ class Reading:
 
         Raises `CatalogError` if it is damaged.
         """
+        return Row(cast(int, stored[0]), self._checked_entry(stored))
+
+    def _checked_entry(self, stored: tuple[object, ...]) -> Entry:
         row, photo_id, product_id, facts, vector, found = stored
         try:
             if checksum(photo_id, product_id, facts, vector) == found:  # type: ignore[arg-type]
-                return Row(int(row), _entry(photo_id, product_id, facts, vector))  # type: ignore[arg-type,call-overload]
+                return _entry(photo_id, product_id, facts, vector)  # type: ignore[arg-type]
         except (TypeError, ValueError, msgspec.MsgspecError):
             pass  # Damage can change the type of a value, too.
         raise CatalogError(
@@ -462,16 +554,11 @@ class Writing(Reading):
         )
         self._connection.execute("UPDATE state SET version = ?", (version,))
 
-    def forget_removed(self, rows: Iterable[int]) -> None:
-        """Drop rows from `removed` that no segment holds any more."""
-        forgotten = set(rows)
-        # By their numbers there: `removed` has no index of rows, so each would cost a scan.
-        numbers = [
-            (number,)
-            for number, row in self._connection.execute("SELECT number, row FROM removed")
-            if row in forgotten
-        ]
-        self._connection.executemany("DELETE FROM removed WHERE number = ?", numbers)
+    def forget_removed(self, numbers: Iterable[int]) -> None:
+        """Drop rows from `removed`, by their numbers there: no segment holds them any more."""
+        self._connection.executemany(
+            "DELETE FROM removed WHERE number = ?", ((number,) for number in numbers)
+        )
 
 
 class Store:
@@ -533,12 +620,13 @@ class Store:
         """
         with self._explained():
             connection = self._reader()
+            reading = Reading(connection, self.file, self._local.identity)
             if connection.in_transaction:  # The caller reads already: the same moment.
-                yield Reading(connection, self.file)
+                yield reading
                 return
             connection.execute("BEGIN")
             try:
-                yield Reading(connection, self.file)
+                yield reading
             finally:
                 with suppress(sqlite3.Error):
                     connection.rollback()
@@ -554,7 +642,7 @@ class Store:
                 self._writer = self._connect()
             self._writer.execute("BEGIN IMMEDIATE")
             try:
-                yield Writing(self._writer, self.file)
+                yield Writing(self._writer, self.file, self._identity())
                 self._writer.execute("UPDATE state SET version = version + 1")
                 [version] = self._writer.execute("SELECT version FROM state").fetchone()
                 self._writer.commit()
@@ -728,7 +816,7 @@ def _stored(entry: Entry) -> tuple[PhotoId, str | None, bytes, bytes, bytes]:
             dict(entry.attributes),
         )
     )
-    vector = entry.vector.astype("<f4", copy=False).tobytes()
+    vector = _bytes(entry.vector)
     return (
         entry.photo_id,
         entry.product_id,
@@ -738,19 +826,23 @@ def _stored(entry: Entry) -> tuple[PhotoId, str | None, bytes, bytes, bytes]:
     )
 
 
+def _bytes(vector: Vector) -> bytes:
+    return vector.astype(_FLOAT32, copy=False).tobytes()
+
+
 def _entry(photo_id: PhotoId, product_id: str | None, facts: bytes, vector: bytes) -> Entry:
     values = _decode_facts(facts)
-    attributes: Mapping[str, Value] = values.attributes
+    # By position: a search makes hundreds of these.
     return Entry(
-        photo_id=photo_id,
-        vector=np.frombuffer(vector, dtype="<f4"),
-        product_id=product_id,
-        path=values.path,
-        source=values.source,
-        sha256=values.sha256,
-        box=None if values.box is None else Box(*values.box),
-        attributes=attributes,
-        stamp=values.stamp,
+        photo_id,
+        np.frombuffer(vector, _FLOAT32),
+        product_id,
+        values.path,
+        values.source,
+        values.sha256,
+        None if values.box is None else Box(*values.box),
+        values.attributes,
+        values.stamp,
     )
 
 

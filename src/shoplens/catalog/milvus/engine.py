@@ -25,7 +25,13 @@ from shoplens.catalog.filters import Filter
 from shoplens.catalog.milvus.address import Address
 from shoplens.catalog.milvus.collection import Collection
 from shoplens.catalog.milvus.connection import Connection
-from shoplens.catalog.milvus.expressions import ENTRIES, FAILURES, passing, passing_of
+from shoplens.catalog.milvus.expressions import (
+    ENTRIES,
+    FAILURES,
+    between,
+    passing,
+    passing_of,
+)
 from shoplens.catalog.milvus.nearest import nearest, placed
 from shoplens.catalog.milvus.rows import (
     ENTRY_FIELDS,
@@ -359,6 +365,23 @@ class MilvusCatalog(Catalog):
             return [Neighbours((), exact=True, exhausted=True)] * len(vectors)
         index = INDEXES[self._about.index]
         return nearest(self._collection, index, vectors, k, where, exact)
+
+    def _page(self, where: Filter | None, limit: int, after: int) -> list[tuple[int, Entry]]:
+        if self.model is None:
+            return []
+        # A server does not sort. To count is quick, so the end of the page is found by halving.
+        below, last = after, 2**63 - 1
+        if self._collection.count(between(where, after, last)) > limit:
+            while last - below > 1:
+                middle = (below + last) // 2
+                if self._collection.count(between(where, after, middle)) >= limit:
+                    last = middle
+                else:
+                    below = middle
+        rows = chain.from_iterable(self._collection.rows(between(where, after, last), ENTRY_FIELDS))
+        found = [entry_of(row, self.uri) for row in rows]
+        found.sort(key=lambda one: (one.sequence, key_of(one.entry.photo_id)))
+        return [(one.sequence, one.entry) for one in found]
 
     # What these need.
 

@@ -26,6 +26,7 @@ from shoplens.catalog.milvus.schema import (
     MARK,
     PHOTO,
     PRODUCT,
+    SEQUENCE,
 )
 
 ENTRIES = f"{KIND} == {ENTRY}"
@@ -78,6 +79,11 @@ def passing_of(where: Filter | None, product_ids: Iterable[str]) -> str:
     """Return the expression for entries of some products that pass a filter."""
     products = f"({PRODUCT} in {_list(map(encoded, product_ids))})"
     return _joined("and", [f"({passing(where)})", products])
+
+
+def between(where: Filter | None, after: int, last: int) -> str:
+    """Return the expression for entries that pass a filter and came in after one, up to another."""
+    return f"({passing(where)}) and ({SEQUENCE} > {after}) and ({SEQUENCE} <= {last})"
 
 
 def keys_expression(keys: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ from shoplens.catalog.milvus.schema import (
     SEQUENCE,
     VECTOR,
 )
-from shoplens.errors import CatalogError
+from shoplens.errors import CatalogError, EntryError
 from shoplens.records import Box, Vector
 
 Row = dict[str, Any]
@@ -95,7 +95,7 @@ def id_of(key: str) -> PhotoId:
 def row_of(entry: Entry, sequence: int, uri: str) -> Row:
     """Return the row of an entry.
 
-    Raises `CatalogError` if a text of it is longer than a server can hold; `uri` begins its
+    Raises `EntryError` if a text of it is longer than a server can hold; `uri` begins its
     message.
     """
     box = entry.box
@@ -115,7 +115,7 @@ def row_of(entry: Entry, sequence: int, uri: str) -> Row:
 def row_of_failure(failed: FailedPhoto, dimension: int, uri: str) -> Row:
     """Return the row of a photo that could not be embedded, with a vector of zeros.
 
-    Raises `CatalogError` as `row_of` does.
+    Raises `EntryError` as `row_of` does.
     """
     facts = _FailedFacts(
         failed.photo_id,
@@ -229,13 +229,13 @@ def _checked(
     }
     for field, name in ((PHOTO, "id"), (PRODUCT, "product id"), (CATEGORY, "category")):
         if len(row[field]) > LONGEST_KEY:
-            raise CatalogError(f"{where}: its {name} is longer than 4,096 bytes")
+            raise EntryError(f"{where}: its {name} is longer than 4,096 bytes")
     for size, name in (
         (len(text.encode()), "facts, attributes included, take"),
         (len(_encode(row[ATTRIBUTES])), "attributes take, as they are stored for filters,"),
     ):
         if size > LONGEST_TEXT:
-            raise CatalogError(
+            raise EntryError(
                 f"{where}: its {name} {size:,} bytes; a Milvus server holds {LONGEST_TEXT:,}"
             )
     return row

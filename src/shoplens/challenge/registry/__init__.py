@@ -14,8 +14,10 @@ Read in this order::
     names            what people type: names, texts, tags and links
     lookalikes       names that could be taken for each other
     teams            teams, members, and people who look for team mates
+    tokens           by which teams submit over a network
     declarations     the external data that teams use
     copies           submitted folders, each named by its contents
+    archives         submissions that come as a zip archive
     intake           accepting a submission
     queue            which worker runs which submission
     work             running the submissions that wait

@@ -41,6 +41,7 @@ def create_challenge(
     selections: int = 2,
     places: int = 3,
     policy: Policy = "strict",
+    accepts_answers: bool = False,
     who: str | None = None,
 ) -> Registry:
     """Create a challenge: its folder, its file of records and its pages.
@@ -69,6 +70,7 @@ def create_challenge(
         selections: how many submissions a team may select for the final ranking.
         places: how many places win a prize.
         policy: how answers are checked.
+        accepts_answers: let teams hand in answer arrays too, which they made on their own machines.
         who: makes it, for the trail; None takes the user's name.
 
     Raises:
@@ -111,7 +113,7 @@ def create_challenge(
     registry = Registry(folder)
     with registry.database.create(now, who) as change:
         change.execute(
-            "INSERT INTO challenge VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO challenge VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 title,
                 change.at,
@@ -128,6 +130,7 @@ def create_challenge(
                 selections,
                 places,
                 policy,
+                accepts_answers,
             ),
         )
         for one in rounds:

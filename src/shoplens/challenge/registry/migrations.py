@@ -17,6 +17,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (  # From 1 to 2.
         "ALTER TABLE rounds ADD COLUMN attempts_per_day INTEGER CHECK (attempts_per_day > 0)",
     ),
+    (  # From 2 to 3.
+        "ALTER TABLE challenge ADD COLUMN accepts_answers INTEGER NOT NULL DEFAULT 0 "
+        "CHECK (accepts_answers IN (0, 1))",
+        "ALTER TABLE submissions ADD COLUMN kind TEXT NOT NULL DEFAULT 'folder' "
+        "CHECK (kind IN ('folder', 'answer'))",
+        "CREATE TABLE tokens (team_id INTEGER PRIMARY KEY REFERENCES teams, "
+        "sha256 TEXT NOT NULL, made TEXT NOT NULL)",
+    ),
 )
 """The statements of each step; the first leads from version 1 to version 2."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 import numpy as np
 
@@ -32,6 +33,10 @@ HARNESS_FAILED = "harness_failed"
 _WAITING = "(state = 'queued' OR (state = 'running' AND lease_until <= ?))"
 
 
+Kind = Literal["folder", "answer"]
+"""What was submitted: a folder that is run, or an answer array."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A submission that one worker has taken."""
@@ -43,6 +48,7 @@ class Claim:
     team: str
     label: str
     content: str
+    kind: Kind
     round: Round
     worker: str
 
@@ -191,7 +197,14 @@ def _take(change: Change, row: sqlite3.Row, deaths: int, worker: str, until: dat
     )
     change.record("run begun", submission=row["id"], attempt=attempt)
     return Claim(
-        row["id"], attempt, row["team"], row["label"], row["content"], rounds[row["round"]], worker
+        row["id"],
+        attempt,
+        row["team"],
+        row["label"],
+        row["content"],
+        row["kind"],
+        rounds[row["round"]],
+        worker,
     )
 
 

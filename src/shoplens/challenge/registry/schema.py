@@ -24,6 +24,8 @@ TABLES = (
         selections INTEGER NOT NULL CHECK (selections > 0),
         places INTEGER NOT NULL CHECK (places >= 0),
         policy TEXT NOT NULL CHECK (policy IN ('strict', 'lenient')),
+        -- besides submissions that are run
+        accepts_answers INTEGER NOT NULL DEFAULT 0 CHECK (accepts_answers IN (0, 1)),
         CHECK (starts < ends)
     )
     """,
@@ -54,6 +56,13 @@ TABLES = (
         name TEXT NOT NULL,
         folded TEXT NOT NULL UNIQUE,
         founded TEXT NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE tokens (             -- by which teams submit over a network
+        team_id INTEGER PRIMARY KEY REFERENCES teams,
+        sha256 TEXT NOT NULL,         -- of the secret in it
+        made TEXT NOT NULL
     )
     """,
     """
@@ -108,6 +117,7 @@ TABLES = (
         run TEXT,                     -- its folder's name below runs/
         record TEXT,                  -- JSON of the run, what is private left out
         ap BLOB,                      -- little-endian float64, AP@1000 of each scored query
+        kind TEXT NOT NULL DEFAULT 'folder' CHECK (kind IN ('folder', 'answer')),
         CHECK ((state = 'running') = (lease_until IS NOT NULL)),
         CHECK ((state IN ('done', 'failed')) = (verdict IS NOT NULL))
     )

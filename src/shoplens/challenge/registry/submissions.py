@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from shoplens.challenge.leaderboard import Note
 from shoplens.challenge.registry.instants import from_text
+from shoplens.challenge.registry.queue import Kind
 from shoplens.challenge.registry.registry import Registry
 from shoplens.challenge.registry.split import read_split
 from shoplens.challenge.registry.submission_rows import (
@@ -40,6 +41,7 @@ class SubmissionRecord:
     label: str
     content: str
     """Hash of its folder, and the name of the copy."""
+    kind: Kind
     submitted: datetime
     state: State
     attempt: int
@@ -116,6 +118,7 @@ def _record(
         round=row["round"],
         label=row["label"],
         content=row["content"],
+        kind=row["kind"],
         submitted=from_text(row["submitted"]),
         state=row["state"],
         attempt=row["attempt"],

@@ -74,6 +74,8 @@ class Terms:
     places: int
     """How many places win a prize."""
     policy: Policy
+    accepts_answers: bool
+    """Whether teams may hand in answer arrays, besides submissions that are run."""
     rounds: tuple[Round, ...]
     """In order of time; they do not overlap."""
 
@@ -113,6 +115,7 @@ def read_terms(connection: sqlite3.Connection) -> Terms:
         selections=row["selections"],
         places=row["places"],
         policy=row["policy"],
+        accepts_answers=bool(row["accepts_answers"]),
         rounds=tuple(
             Round(
                 one["name"],

@@ -18,6 +18,7 @@ from shoplens.challenge.registry.copies import require_copy
 from shoplens.challenge.registry.database import Database
 from shoplens.challenge.registry.ground_truth import require_unchanged
 from shoplens.challenge.registry.instants import current
+from shoplens.challenge.registry.intake import ANSWER
 from shoplens.challenge.registry.queue import (
     HARNESS_FAILED,
     LEASE,
@@ -31,7 +32,7 @@ from shoplens.challenge.registry.queue import (
 from shoplens.challenge.registry.registry import Registry
 from shoplens.challenge.registry.split import Split, read_split
 from shoplens.challenge.registry.terms import Policy, Terms
-from shoplens.challenge.running import ChallengeRun, run_submission
+from shoplens.challenge.running import ChallengeRun, run_submission, score_answer
 from shoplens.challenge.sandbox.limits import Limits
 from shoplens.challenge.sandbox.supervision import Isolation
 from shoplens.challenge.submission import prepare_environment, read_submission
@@ -149,27 +150,34 @@ def _run(
     progress: Progress,
 ) -> SubmissionOutcome:
     try:
-        submission = read_submission(require_copy(registry.submissions, mine.content))
-        try:
-            environment = prepare_environment(submission, registry.environments, progress=progress)
-        except ShoplensError as error:
-            return SubmissionOutcome("cannot_start", str(error), counted=False)
+        copy = require_copy(registry.submissions, mine.content)
+        if mine.kind == "folder":
+            submission = read_submission(copy)
+            try:
+                environment = prepare_environment(
+                    submission, registry.environments, progress=progress
+                )
+            except ShoplensError as error:
+                return SubmissionOutcome("cannot_start", str(error), counted=False)
     except Exception as error:
         # Whatever it is: one submission must not stop the queue, and a team must see why.
         return _failed(error)
     dataset = read_dataset(terms.data)
     name = f"{mine.number:06d}-{mine.attempt}"
     try:
-        run = runner(
-            submission.folder,
-            dataset,
-            limits=mine.round.limits,
-            policy=terms.policy,
-            python=environment.python,
-            isolation=isolation,
-            private=True,
-            progress=progress,
-        )
+        if mine.kind == "answer":
+            run = score_answer(copy / ANSWER, dataset, policy=terms.policy)
+        else:
+            run = runner(
+                submission.folder,
+                dataset,
+                limits=mine.round.limits,
+                policy=terms.policy,
+                python=environment.python,
+                isolation=isolation,
+                private=True,
+                progress=progress,
+            )
         run.save(registry.runs / name, dataset, f"{mine.team}: {mine.label}")
     except (ShoplensError, OSError):
         raise  # The machine's fault (no namespaces, a full disk), and so every other's to come.
@@ -179,8 +187,9 @@ def _run(
         verdict=run.verdict,
         reason=run.reason,
         counted=run.verdict not in NOT_COUNTED,
-        seconds=run.wall_seconds,
-        peak_memory_mb=run.peak_memory_mb,
+        # What was not run took no time.
+        seconds=None if mine.kind == "answer" else run.wall_seconds,
+        peak_memory_mb=None if mine.kind == "answer" else run.peak_memory_mb,
         run=name,
         record=json.dumps(run.to_json()),
         ap=None if run.scores is None else run.scores.per_query[SCORE][split.positions],

@@ -162,6 +162,12 @@ _ROUND_KEYS = {
     show_default=True,
     help="Refuse faulty answers, as the original scoring does, or repair what can be repaired.",
 )
+@click.option(
+    "--accept-answers",
+    is_flag=True,
+    help="Let teams hand in answer arrays too, which they made on their own machines. Limits of "
+    "time and memory do not apply to these.",
+)
 @who_option
 @json_option
 def create(
@@ -183,6 +189,7 @@ def create(
     cpus: int,
     memory_mb: int,
     policy: Policy,
+    accept_answers: bool,
     who: str | None,
     json_file: str | None,
 ) -> None:
@@ -217,6 +224,7 @@ def create(
         selections=selections,
         places=places,
         policy=policy,
+        accepts_answers=accept_answers,
         who=who,
     )
     terms = registry.terms()
@@ -363,6 +371,7 @@ def _terms_json(terms: Terms) -> dict[str, Any]:
     return {
         **json_values(terms, "title", "data", "n_queries", "n_gallery", "seed", "public_share"),
         **json_values(terms, "starts", "ends", "data_deadline", "selections", "places", "policy"),
+        "accepts_answers": terms.accepts_answers,
         "rounds": [
             {
                 **json_values(one, "name", "starts", "ends", "per_day"),

@@ -30,9 +30,9 @@ from shoplens.cli.options import json_option
 
 @click.command()
 @registry_argument
-@click.argument("submission", metavar="SUBMISSION_DIR", type=click.Path(path_type=Path))
+@click.argument("submission", metavar="SUBMISSION", type=click.Path(path_type=Path))
 @team_option
-@click.option("--label", metavar="TEXT", help="What to call it; by default the folder's name.")
+@click.option("--label", metavar="TEXT", help="What to call it; by default SUBMISSION's name.")
 @click.option(
     "--tag",
     "tags",
@@ -51,17 +51,19 @@ def submit(
     who: str | None,
     json_file: str | None,
 ) -> None:
-    """Hand in a submission: keep a copy of its folder, and put it into the queue.
+    """Hand in a submission: keep a copy of it, and put it into the queue.
 
-    `shoplens challenge work` runs it.
+    SUBMISSION is a folder, which `shoplens challenge work` runs. If the challenge accepts answers,
+    it can also be an answer array (.npy, .npz or .csv), which is only scored. An answer with faults
+    is refused and does not count.
 
     \b
     Example:
       shoplens challenge submit autumn my-first --team "Red Pandas"
+      shoplens challenge submit autumn answer.npy --team "Red Pandas"
     """
-    receipt = intake.submit(
-        registry, submission, team, now=current(), label=label, tags=tags, who=who
-    )
+    submit_it = intake.submit_answer if submission.is_file() else intake.submit
+    receipt = submit_it(registry, submission, team, now=current(), label=label, tags=tags, who=who)
     Results(json_file).line(
         f"submission {receipt.id} is in the queue (round {receipt.round}); "
         f"{receipt.left_today} more today"
@@ -274,7 +276,8 @@ def _score(value: float | None) -> str:
 def _json(one: SubmissionRecord) -> dict[str, Any]:
     return {
         "submission": one.id,
-        **json_values(one, "team", "round", "label", "content", "submitted", "state", "attempt"),
+        **json_values(one, "team", "round", "label", "content", "kind", "submitted", "state"),
+        "attempt": one.attempt,
         **json_values(one, "worker", "finished", "counted", "verdict", "reason"),
         "wall_seconds": one.seconds,
         **json_values(one, "peak_memory_mb", "run", "selected", "tags"),

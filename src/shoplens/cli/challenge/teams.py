@@ -6,6 +6,7 @@ import click
 
 from shoplens.challenge.registry import declarations as declared_data
 from shoplens.challenge.registry import teams as registered
+from shoplens.challenge.registry import tokens
 from shoplens.challenge.registry.instants import current, for_people
 from shoplens.challenge.registry.registry import Registry
 from shoplens.cli.challenge.options import (
@@ -75,6 +76,36 @@ def leave(
     registered.leave_team(registry.database, name, member, now=current(), who=who)
     message(f"{member} is no longer in team {name}")
     write_json(json_file, {"team": name, "member": member})
+
+
+@team.command()
+@registry_argument
+@_name_argument
+@click.option("--revoke", is_flag=True, help="Revoke the team's token, and make no new one.")
+@who_option
+@json_option
+def token(
+    registry: Registry, name: str, revoke: bool, who: str | None, json_file: str | None
+) -> None:
+    """Make a token for the team NAME, or revoke it.
+
+    With its token, a team submits over HTTP. It is shown only this once. An earlier token of the
+    team becomes invalid.
+
+    \b
+    Example:
+      shoplens challenge team token autumn "Red Pandas"
+    """
+    made = None
+    if revoke:
+        tokens.revoke_token(registry.database, name, now=current(), who=who)
+        message(f"the token of team {name} is revoked")
+    else:
+        made = tokens.make_token(registry.database, name, now=current(), who=who)
+        message(f"a token for team {name}. Hand it to the team: it is not shown again")
+        if json_file is None:
+            Results(None).line(made)
+    write_json(json_file, {"team": name, "token": made}, mode=0o600)
 
 
 @team.command(name="list")

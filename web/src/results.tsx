@@ -1,0 +1,138 @@
+/** What was found: a grid of cards. */
+import { useState } from "preact/hooks";
+import { type Hit, type SearchAnswer, type View, idOf } from "./answers";
+import { label, valueText } from "./filters";
+import { Icon } from "./icons";
+import { PhotoDialog } from "./photo-dialog";
+import { TITLES, titleOf } from "./titles";
+import { Picture } from "./picture";
+import { type SearchRoute, toHash } from "./route";
+
+interface ResultsProps {
+  readonly answer: SearchAnswer;
+  /** The search that these results are of. */
+  readonly at: SearchRoute;
+}
+
+const MOST_FACTS = 3;
+const MOST_VIEWS = 4;
+
+export function Results({ answer, at }: ResultsProps) {
+  const [open, setOpen] = useState<Hit | null>(null);
+  return (
+    <>
+      <ol class="grid">
+        {answer.hits.map((hit) => (
+          <Card key={idOf(hit)} hit={hit} at={at} onOpen={() => setOpen(hit)} />
+        ))}
+      </ol>
+      {open && (
+        <PhotoDialog
+          photo={open}
+          onClose={() => setOpen(null)}
+          onPhoto={(view) => setOpen({ ...open, ...view })}
+        />
+      )}
+    </>
+  );
+}
+
+function Card({ hit, at, onOpen }: { hit: Hit; at: SearchRoute; onOpen: () => void }) {
+  const title = titleOf(hit);
+  const facts = Object.entries(hit.attributes ?? {}).filter(
+    ([name, value]) => value !== null && !TITLES.includes(name),
+  );
+  const others = (hit.photos ?? []).filter((view) => idOf(view) !== idOf(hit));
+  return (
+    <li class="card">
+      <a class="shot" href={searchWith(hit, at)} aria-label={`Search with this photo: ${title}`}>
+        <Picture src={hit.thumbnail_url} alt="" />
+        <span class="hint" aria-hidden="true">
+          <Icon name="search" /> Search with this
+        </span>
+      </a>
+      <div class="about">
+        <div class="line">
+          <h3 title={title}>{title}</h3>
+          <button
+            type="button"
+            class="icon-button"
+            aria-label={`Details: ${title}`}
+            onClick={onOpen}
+          >
+            <Icon name="expand" />
+          </button>
+        </div>
+        <Score score={hit.score} />
+        {facts.length > 0 && (
+          <dl class="facts">
+            {facts.slice(0, MOST_FACTS).map(([name, value]) => (
+              <div key={name}>
+                <dt>{label(name)}</dt>
+                <dd>{valueText(value)}</dd>
+              </div>
+            ))}
+          </dl>
+        )}
+        {others.length > 0 && (
+          <div class="views">
+            {others.slice(0, MOST_VIEWS).map((view) => (
+              <a
+                key={idOf(view)}
+                href={searchWith(view, at)}
+                aria-label={`Search with another photo of it, similarity ${view.score.toFixed(2)}`}
+              >
+                <Picture src={view.thumbnail_url} alt="" />
+              </a>
+            ))}
+            {others.length > MOST_VIEWS && (
+              <button type="button" class="more-views" onClick={onOpen}>
+                +{others.length - MOST_VIEWS}
+                <span class="unseen"> more photos of {title}</span>
+              </button>
+            )}
+          </div>
+        )}
+      </div>
+    </li>
+  );
+}
+
+/** The similarity as a number and a bar: from 0, unrelated, to 1, the same. */
+function Score({ score }: { score: number }) {
+  const share = Math.max(0, Math.min(1, score));
+  return (
+    <div class="score" title="Cosine similarity to your photo: 1 is the same">
+      <span class="track" aria-hidden="true">
+        <span style={{ width: `${100 * share}%` }} />
+      </span>
+      <span>
+        <span class="unseen">similarity </span>
+        {score.toFixed(2)}
+      </span>
+    </div>
+  );
+}
+
+/** Cards before the first answer. */
+export function Skeletons() {
+  return (
+    <div class="grid" aria-hidden="true">
+      {Array.from({ length: 8 }, (_, i) => (
+        <div class="card skeleton" key={i}>
+          <div class="shot" />
+          <div class="about">
+            <i />
+            <i />
+          </div>
+        </div>
+      ))}
+    </div>
+  );
+}
+
+/** Where a click on a photo leads: a search with it, under the same filter. */
+function searchWith(photo: View, { where, group }: SearchRoute): string {
+  const kept = { ...(where && { where }), ...(group && { group }) };
+  return toHash({ page: "search", photoId: idOf(photo), ...kept });
+}
