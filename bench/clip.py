@@ -1,8 +1,9 @@
-"""CLIP alone and beside the default model: accuracy on three test sets, speed, memory.
+"""CLIP alone and beside the default model: accuracy on four test sets, speed, memory.
 
-    python bench/clip.py --tables FOLDER [--sets groceries sample]
+    python bench/clip.py --tables FOLDER [--sets groceries sample scans]
 
-`--tables` is the folder that scripts/build_clip.py takes. The models must be at hand (`shoplens
+`--tables` is the folder that scripts/build_clip.py takes; `scans-kept-out` in it is made by
+scripts/scans_test_set.py. Needs the extra `[train]`. The models must be at hand (`shoplens
 models get clip-b16-lite0`). The challenge's photos are looked at only if `development` is among the
 sets: log it in docs/devset-log.md.
 """
@@ -33,7 +34,7 @@ from shoplens.records import Photo, PhotoSet
 from shoplens.vectors.embeddings import Embeddings
 
 sys.path.insert(0, str(ROOT / "scripts"))
-from build_clip import kept_out, read_photos
+from product_views import GROCERY_SHARE, Row, Tables, hashed
 
 MODELS = ("lite0-products", "clip-b16", "clip-b16-lite0")
 METRIC = "map@1000"
@@ -41,19 +42,20 @@ TIMED = 8
 """Photos a round."""
 
 
-def groceries(tables: Path) -> Dataset:
+def groceries(folder: Path) -> Dataset:
     """Return photos of the grocery products kept out, and the seller pictures of all groceries."""
-    photos = [p for p in read_photos(tables) if p.attributes["source"] == "grocery"]
-    sellers = [p for p in photos if p.domain == "seller"]
-    users = [p for p in photos if p.domain == "user" and kept_out("grocery", str(p.product_id))]
-    return Dataset(tables, _numbered(sellers), _numbered(users))
+    rows = Tables(folder).rows("train-photos", "grocery")
+    sellers = [row for row in rows if row.domain == "seller"]
+    users = [row for row in rows if row.domain == "user"]
+    kept_out = [row for row in users if hashed(f"0/grocery/{row.product}") < GROCERY_SHARE]
+    return Dataset(folder, _photos(folder, sellers), _photos(folder, kept_out))
 
 
-def _numbered(photos: list[Photo]) -> PhotoSet:
+def _photos(folder: Path, rows: list[Row]) -> PhotoSet:
     return PhotoSet(
         [
-            Photo(row, photo.name, photo.path, photo.domain, product_id=photo.product_id)
-            for row, photo in enumerate(photos)
+            Photo(number, row.name, folder / row.name, row.domain, product_id=row.product)
+            for number, row in enumerate(rows)
         ]
     )
 
@@ -95,11 +97,13 @@ def main() -> None:
     """Score, compare, time, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tables", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--sets", nargs="+", default=["groceries", "sample", "development"])
+    every = ["groceries", "sample", "scans", "development"]
+    parser.add_argument("--sets", nargs="+", choices=every, default=every)
     arguments = parser.parse_args()
     sets = {
         "groceries": lambda: groceries(arguments.tables),
         "sample": lambda: read_dataset(SAMPLE),
+        "scans": lambda: read_dataset(arguments.tables / "scans-kept-out"),
         "development": lambda: read_dataset(REAL),
     }
     encoders = {name: load_encoder(name) for name in MODELS}

@@ -2,131 +2,184 @@
 
     python scripts/build_clip.py --tables FOLDER [--from FILE] [-o FOLDER --precision int8]
 
-FOLDER holds `train-photos/train.csv` with its photos, of which the sources grocery (MIT), clothing
-(CC0), gso and dreambooth (CC BY 4.0) are used. Needs the extra `[clip]`. CLIP's weights stay as
-they are: what is fitted is a linear projection and a mean for each domain, in closed form.
+FOLDER holds `train-photos/` (see `scripts/product_views.py`) and `scans/` with archives of scanned
+products and `exclude.txt`. Renders of the scans are made in it where they are not there yet. Needs
+the extras `[clip]` and `[train]`, and moderngl. CLIP's weights
+stay as they are: what is fitted is two linear layers and a mean for each domain, in closed form.
+Class tokens are kept in the cache: stopped at any moment, the same command goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+from product_views import SOURCES, Prepared, Tables, View
 
-from shoplens.cache import VectorCache, cache_folder
-from shoplens.datasets.tagged_table import read_tagged_table
-from shoplens.embedding import embed
+from shoplens.cache import Computed, VectorCache, cache_folder
 from shoplens.models import unit
-from shoplens.models.clip.build import build_clip
-from shoplens.models.clip.head import Head
+from shoplens.models.clip.build import INPUT_SIZE, PAD_COLOUR, build_clip
+from shoplens.models.clip.head import Head, Linear
 from shoplens.models.clip.source import CLIP_B16, download, read_source
 from shoplens.models.hub.precision import halve
 from shoplens.models.model_folder import write_model
 from shoplens.models.onnx_encoder import OnnxEncoder
-from shoplens.records import Domain, Photo, PhotoSet
+from shoplens.parallel import parallel_map
+from shoplens.records import Domain
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = ROOT / "src" / "shoplens" / "models" / "clip" / "head.npz"
-SOURCES = ("grocery", "clothing", "gso", "dreambooth")
-PER_GROUP = 250
-"""Photos of a source and domain that are looked at, at most, evenly spaced."""
 DIMENSION = 384
 WHITENING = 0.5
-"""As of the built-in model."""
+"""Of the first layer's components; as of the built-in model."""
+SHRINKAGE = 1.0
+"""Added to the spread within products, of which the mean over all directions is 1."""
 
 Floats = npt.NDArray[np.float32]
 Group = tuple[str, Domain]
 
 
-def kept_out(source: str, product: str, share: float = 0.15) -> bool:
-    """Say whether a product of groceries is one that no model of ours has seen.
-
-    The rule of `shoplens.training.photos.split`.
-    """
-    digest = hashlib.sha256(f"0/{source}/{product}".encode()).digest()
-    return source == "grocery" and int.from_bytes(digest[:8], "big") / 2**64 < share
-
-
-def read_photos(tables: Path) -> list[Photo]:
-    """Return all photos of the training table."""
-    path = tables / "train-photos" / "train.csv"
-    table = read_tagged_table(path, needed=("img_path", "source", "domain", "product_id"))
-    if table.faults:
-        raise SystemExit(f"{path}: {table.faults[0]}")
-    return list(table.photos)
+def render(tables: Path) -> None:
+    """Render the scanned products, as far as that was not done."""
+    scans = tables / "scans"
+    command = [sys.executable, ROOT / "scripts" / "render_bulk" / "make.py"]
+    command += [tables / "scan-renders", "--archives", *sorted(scans.glob("*.sh3f"))]
+    command += ["--exclude-products", scans / "exclude.txt", "--user-views", "12"]
+    if code := subprocess.run([str(word) for word in command], check=False).returncode:
+        raise SystemExit(code)
 
 
-def groups(photos: list[Photo]) -> dict[Group, list[Photo]]:
-    """Return the photos to fit to, by source and domain."""
-    found: dict[Group, list[Photo]] = {}
-    for photo in photos:
-        source = str(photo.attributes["source"])
-        if source in SOURCES and not kept_out(source, str(photo.product_id)):
-            found.setdefault((source, photo.domain), []).append(photo)
-    for group, of in found.items():
-        places = np.linspace(0, len(of) - 1, min(PER_GROUP, len(of))).round()
-        found[group] = [of[int(place)] for place in places]
-    return dict(sorted(found.items()))
+def tokens_of(views: list[View], tables: Tables, encoder: OnnxEncoder) -> Floats:
+    """Return (n, channels) class tokens of unit length."""
+    prepared = Prepared(INPUT_SIZE, PAD_COLOUR)
+    with VectorCache(encoder.fingerprint) as cache:
+
+        def token(view: View) -> Floats:
+            def compute() -> Computed:
+                pixels = tables.pixels(view, prepared)
+                return Computed(encoder.encode(pixels[None], [view.domain])[0])
+
+            found, _ = cache.remember(hashlib.sha256(view.key.encode()).digest(), compute)
+            if found.vector is None:
+                raise SystemExit(f"{view.name}: {found.reason}")
+            return found.vector
+
+        return np.stack(list(parallel_map(token, views)))
 
 
-def fit(
-    tokens: dict[Group, Floats], dimension: int = DIMENSION, whitening: float = WHITENING
-) -> Head:
-    """Return the partly whitened principal components of class tokens, and centres.
+def by_group(views: list[View]) -> dict[Group, list[int]]:
+    """Return the places of views, by source and domain."""
+    places: dict[Group, list[int]] = {}
+    for place, view in enumerate(views):
+        places.setdefault((view.source, view.domain), []).append(place)
+    return dict(sorted(places.items()))
+
+
+def components(vectors: Floats, groups: Mapping[Group, list[int]]) -> Linear:
+    """Return the partly whitened principal components of vectors.
 
     Each group is centred on itself and weighs the same, as in `shoplens.training.fitted`.
     """
-    units = list(tokens.values())
-    centre = np.mean([of.mean(axis=0) for of in units], axis=0)
-    centred = [unit(of - of.mean(axis=0)) / len(of) ** 0.5 for of in units]
-    _, spread, components = np.linalg.svd(
-        np.concatenate(centred).astype(float), full_matrices=False
-    )
-    components, spread = components[:dimension], spread[:dimension]
-    largest = np.abs(components).argmax(axis=1)
-    signs = np.sign(components[np.arange(len(components)), largest])
-    scales = (spread / spread[0]) ** -whitening
-    # Rounded as it is stored, so that centres are those of what is computed.
-    weight = (components * (signs * scales)[:, None]).astype(np.float16).astype(np.float32)
-    bias = -(weight @ centre).astype(np.float32)
+    of_groups = [vectors[places] for places in groups.values()]
+    centre = np.mean([of.mean(axis=0) for of in of_groups], axis=0)
+    centred = [unit(of - of.mean(axis=0)) / len(of) ** 0.5 for of in of_groups]
+    _, spread, found = np.linalg.svd(np.concatenate(centred).astype(float), full_matrices=False)
+    found, spread = found[:DIMENSION], spread[:DIMENSION]
+    signs = np.sign(found[np.arange(len(found)), np.abs(found).argmax(axis=1)])
+    return rounded(found * (signs * (spread / spread[0]) ** -WHITENING)[:, None], centre)
+
+
+def within_products(
+    vectors: Floats, views: list[View], groups: Mapping[Group, list[int]]
+) -> Linear:
+    """Return what makes users' and sellers' photos of one product more alike.
+
+    Directions in which users' photos differ from the mean of their product's sellers' photos are
+    scaled down: by the root of their spread, averaged over sources, which is shrunk towards the
+    same in all directions (within-class covariance normalisation, Hatch et al., Interspeech 2006).
+    """
+    centred = vectors.copy()
+    for places in groups.values():
+        centred[places] -= vectors[places].mean(axis=0)
+    spreads = []
+    for source in SOURCES:
+        of: dict[tuple[str, Domain], list[int]] = {}
+        for place, view in enumerate(views):
+            if view.source == source:
+                of.setdefault((view.product, view.domain), []).append(place)
+        pairs = [
+            centred[users] - centred[of[product, "seller"]].mean(axis=0)
+            for (product, domain), users in of.items()
+            if domain == "user" and (product, "seller") in of
+        ]
+        if not pairs:  # No photos of both domains.
+            continue
+        differences = np.concatenate(pairs).astype(float)
+        spreads.append(differences.T @ differences / len(differences))
+    variances, directions = np.linalg.eigh(np.mean(spreads, axis=0))
+    scales = (variances / variances.mean() + SHRINKAGE) ** -0.5
+    centre = np.mean([vectors[places].mean(axis=0) for places in groups.values()], axis=0)
+    return rounded((directions * scales) @ directions.T, centre)
+
+
+def rounded(weight: npt.NDArray[np.float64], centre: Floats) -> Linear:
+    """Return a layer that takes `centre` to zero; its weight is rounded as it is stored."""
+    stored = weight.astype(np.float16).astype(np.float32)
+    return Linear(stored, -(stored @ centre).astype(np.float32))
+
+
+def fit(tokens: Floats, views: list[View]) -> Head:
+    """Fit the first layer to photos as they are, the second and the centres to all views."""
+    groups = by_group(views)
+    photos = {
+        group: [place for place in places if views[place].made is None]
+        for group, places in groups.items()
+        if group[0] != "scans"
+    }
+    first = components(tokens, {group: places for group, places in photos.items() if places})
+    vectors = unit(tokens @ first.weight.T + first.bias)
+    second = within_products(vectors, views, groups)
+    vectors = unit(vectors @ second.weight.T + second.bias)
     centres: dict[Domain, Floats] = {}
     domains: tuple[Domain, ...] = ("user", "seller")
     for domain in domains:
-        means = [
-            unit(of @ weight.T + bias).mean(axis=0)
-            for (_, of_domain), of in tokens.items()
-            if of_domain == domain
-        ]
+        means = [vectors[p].mean(axis=0) for (_, of), p in groups.items() if of == domain]
         centres[domain] = np.mean(means, axis=0).astype(np.float32)
-    return Head(weight, bias, centres)
+    return Head((first, second), centres)
 
 
 def main() -> None:
-    """Embed training photos, fit, write."""
+    """Render, embed, fit, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tables", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--from", dest="file", type=Path, help="the wheel, or the file in it")
+    parser.add_argument("--bf16", action="store_true", help="embed by OpenVINO in bfloat16")
     parser.add_argument("--head", type=Path, default=HEAD, help="where the head is written")
     parser.add_argument("-o", "--output", type=Path, help="a model folder to write as well")
     parser.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="int8")
     arguments = parser.parse_args()
 
+    render(arguments.tables)
     path = arguments.file or download(CLIP_B16, cache_folder() / "downloads")
     file = read_source(CLIP_B16, path)
-    encoder = OnnxEncoder(*build_clip(CLIP_B16, file, None))
-    tokens: dict[Group, Floats] = {}
-    for group, photos in groups(read_photos(arguments.tables)).items():
-        with VectorCache(encoder.fingerprint) as cache:
-            embeddings = embed(PhotoSet(photos), encoder, cache=cache)
-        if embeddings.failures:
-            raise SystemExit(f"{group}: {embeddings.failures[0]}")
-        tokens[group] = embeddings.vectors
-        print(*group, len(photos), flush=True)
-    head = fit(tokens)
+    openvino = "bf16" if arguments.bf16 else None
+    encoder = OnnxEncoder(*build_clip(CLIP_B16, file, None), openvino=openvino)
+    tables = Tables(arguments.tables)
+    views: list[View] = []
+    parts = []
+    for source in SOURCES:
+        of_source = tables.views(source)
+        parts.append(tokens_of(of_source, tables, encoder))
+        views += of_source
+        print(source, len(of_source), flush=True)
+    head = fit(np.concatenate(parts), views)
     arguments.head.write_bytes(head.to_bytes())
     if arguments.output is not None:
         stored = "int8" if arguments.precision == "int8" else "fp32"

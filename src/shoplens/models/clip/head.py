@@ -1,4 +1,4 @@
-"""What was fitted here for CLIP's class token: a projection, and a centre for each domain."""
+"""What was fitted here for CLIP's class token: linear layers, and a centre for each domain."""
 
 from __future__ import annotations
 
@@ -7,45 +7,71 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from shoplens.errors import ModelError
 from shoplens.records import Domain
 
 Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Head:
-    """For tokens scaled to unit length: weight x + bias, unit length, minus the domain's centre."""
+class Linear(NamedTuple):
+    """x becomes weight x + bias."""
 
     weight: Floats
-    """(dimension, channels), numbers that float16 holds."""
+    """(outputs, inputs), numbers that float16 holds."""
     bias: Floats
-    """(dimension,)"""
+    """(outputs,)"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """Linear layers, each for vectors scaled to unit length; in the end minus the domain's centre.
+
+    Raises `ModelError` when a layer does not take what the one before gives.
+    """
+
+    layers: tuple[Linear, ...]
     centres: Mapping[Domain, Floats]
     """(dimension,) each."""
 
+    def __post_init__(self) -> None:
+        for before, after in pairwise(self.layers):
+            if after.weight.shape[1] != len(before.bias):
+                raise ModelError(
+                    f"a layer of the head takes {after.weight.shape[1]} numbers and is given "
+                    f"{len(before.bias)}"
+                )
+
+    @property
+    def channels(self) -> int:
+        """What it takes."""
+        return int(self.layers[0].weight.shape[1])
+
     def to_bytes(self) -> bytes:
         """Return the head as an .npz file."""
+        values: dict[str, Any] = {"user": self.centres["user"], "seller": self.centres["seller"]}
+        for number, layer in enumerate(self.layers):
+            values[f"weight{number}"] = layer.weight.astype(np.float16)
+            values[f"bias{number}"] = layer.bias
         file = io.BytesIO()
-        np.savez(
-            file,
-            weight=self.weight.astype(np.float16),
-            bias=self.bias,
-            user=self.centres["user"],
-            seller=self.centres["seller"],
-        )
+        np.savez(file, **values)
         return file.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Head:
         """Read what `to_bytes` wrote."""
         with np.load(io.BytesIO(data), allow_pickle=False) as values:
+            n_layers = sum(name.startswith("weight") for name in values.files)
             return cls(
-                values["weight"].astype(np.float32),
-                values["bias"],
+                tuple(
+                    Linear(values[f"weight{n}"].astype(np.float32), values[f"bias{n}"])
+                    for n in range(n_layers)
+                ),
                 {"user": values["user"], "seller": values["seller"]},
             )
 

@@ -65,11 +65,11 @@ def convert_tower(tower: ImageTower, precision: Precision = "fp32") -> Conversio
     are not those of the network it was made of.
     """
     _refuse_large(tower, precision)
-    weights, dimension = _graph(tower, precision)
+    weights, dimension = graph_of(tower, precision)
     recipe = tower.recipe(dimension, f"converted to ONNX, {precision}: shoplens {__version__}")
     encoder = OnnxEncoder(weights, recipe)
     photos = sample_photos()
-    cosine = _lowest_cosine(tower, encoder, photos)
+    cosine = lowest_cosine(tower, encoder, photos)
     # Asked this way round, numbers that are not finite are refused as well.
     if not cosine >= LOWEST_COSINE[precision]:
         raise ModelError(
@@ -121,8 +121,11 @@ def _refuse_large(tower: ImageTower, precision: Precision) -> None:
     )
 
 
-def _graph(tower: ImageTower, precision: Precision) -> tuple[bytes, int]:
-    """Return the ONNX file and the length of its vectors."""
+def graph_of(tower: ImageTower, precision: Precision) -> tuple[bytes, int]:
+    """Return a tower as an ONNX file from (n, s, s, 3) uint8, and the length of its vectors.
+
+    Raises `ModelError` when it cannot be traced.
+    """
     size = tower.preparation.input_size
     module = _Graph(tower).eval()
     pixels = torch.zeros((2, size, size, 3), dtype=torch.uint8)
@@ -170,7 +173,8 @@ def _plain_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-def _lowest_cosine(tower: ImageTower, encoder: OnnxEncoder, photos: Sequence[Decoded]) -> float:
+def lowest_cosine(tower: ImageTower, encoder: OnnxEncoder, photos: Sequence[Decoded]) -> float:
+    """Return the lowest cosine of an encoder's vectors with a tower's, of the same pixels."""
     module = _Graph(tower).eval()
     cosines = []
     for photo in photos:
