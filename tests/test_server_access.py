@@ -56,6 +56,26 @@ def test_a_key_is_needed_and_either_header_carries_it(guarded: Guarded) -> None:
         assert guarded.client.post("/v1/search", json=SEARCH, headers=headers).status_code == 200
 
 
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize(
+    ("method", "path", "json", "needed"),
+    [
+        ("POST", "/v1/search", SEARCH, "search"),
+        ("POST", "/v1/catalog/delete", {"photo_ids": [10**9]}, "write"),
+        ("GET", "/v1/catalog/failures", None, "admin"),
+    ],
+)
+def test_a_key_does_what_its_scope_allows_and_no_more(
+    guarded: Guarded, scope: str, method: str, path: str, json: Any, needed: str
+) -> None:
+    answer = guarded.client.request(method, path, json=json, headers=guarded.headers(scope))
+    if SCOPES.index(scope) >= SCOPES.index(needed):
+        assert answer.status_code == 200
+    else:
+        assert answer.status_code == 403
+        assert answer.json()["code"] == "wrong_scope"
+
+
 @pytest.mark.parametrize(
     "headers",
     [
