@@ -53,7 +53,7 @@ def keys() -> None:
 @_file_option
 @json_option
 def create(scope: KeyScope, name: str, rate: int | None, file: Path, json_file: str | None) -> None:
-    """Make a key and print it. It is shown only this once.
+    """Make a key and print it. It is shown only once.
 
     \b
     Example:

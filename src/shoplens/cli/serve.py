@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     "--config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A TOML file with settings (see docs/service.md). Options here count before it.",
+    help="A TOML file with settings (see docs/service.md). Options given here override it.",
 )
 @click.option(
     "--keys",
@@ -76,8 +76,9 @@ if TYPE_CHECKING:
 def serve(demo: bool, check: bool, config: Path | None, **flags: Any) -> None:
     """Serve a catalogue: the page where you draw a box, and search over HTTP (extra [serve]).
 
-    All settings can also stand in a file (--config) or in the environment, as
-    SHOPLENS_SERVE_PORT=8080. SIGTERM or Ctrl-C stops the server when requests are finished.
+    You can also set everything in a file (--config) or in the environment, as
+    SHOPLENS_SERVE_PORT=8080. SIGTERM or Ctrl-C stops the server after it has finished the requests
+    under way.
 
     \b
     Example:

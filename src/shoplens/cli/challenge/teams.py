@@ -89,7 +89,7 @@ def token(
 ) -> None:
     """Make a token for the team NAME, or revoke it.
 
-    With its token, a team submits over HTTP. It is shown only this once. An earlier token of the
+    With its token, a team submits over HTTP. It is shown only once. An earlier token of the
     team becomes invalid.
 
     \b
