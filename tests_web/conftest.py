@@ -166,6 +166,8 @@ def visit(browser: Browser) -> Iterator[Visiting]:
             lambda told: made.complaints.append(told.text) if told.type == "error" else None,
         )
         page.on("pageerror", lambda error: made.complaints.append(str(error)))
+        # From the beginning: a key can reach the page before a listener added just then does.
+        page.on("filechooser", lambda _: None)
         page.add_init_script(
             "addEventListener('securitypolicyviolation',"
             " (event) => console.error(`blocked: ${event.blockedURI} ${event.violatedDirective}`))"
