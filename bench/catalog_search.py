@@ -342,13 +342,15 @@ def main() -> None:
     n, d = arguments.n, arguments.d
     with fresh_folder() as scratch:
         write_rows(n, d, scratch)
-        engines = {name: measured(name, scratch) for name in arguments.engines}
+        found = {name: measured(name, scratch) for name in arguments.engines}
+    engines = {name: found[name] for name in ENGINES if name in found}
     values = {"n": n, "d": d, "k": K, "engines": engines}
     name = f"catalog_search_{n // 1000}k_x_{d}"
     command = f"python3 make.py engines {n} {d}"
     if len(engines) < len(ENGINES):
         name += "_of_" + "_".join(engine.lower().replace(" ", "_") for engine in engines)
-        command += " --engines " + " ".join(f"'{e}'" if " " in e else e for e in engines)
+    if arguments.engines != list(ENGINES):
+        command += " --engines " + " ".join(f"'{e}'" if " " in e else e for e in arguments.engines)
     finish(name, command, values, shown(n, d, engines))
 
 
