@@ -14,8 +14,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,7 @@ def only_ours(
     engine: Ours, queries: npt.NDArray[np.float32], truth: dict[str, npt.NDArray[np.int64]]
 ) -> dict[str, Any]:
     """Measure what the others do not have: products, exact search, and where the time goes."""
-    from shoplens.catalog.embedded import store  # noqa: PLC0415
+    from shoplens.catalog.embedded.reading import Reading  # noqa: PLC0415
 
     values: dict[str, Any] = {}
     n_products = N_QUERIES["products"]
@@ -190,7 +191,7 @@ def only_ours(
     engine.exact = False
     # Of a search: how long the entries take that it returns.
     spent = []
-    read = store.Reading.rows_at
+    read = Reading.rows_at
 
     def timed_read(*arguments: Any) -> Any:
         started = time.perf_counter()
@@ -198,11 +199,11 @@ def only_ours(
         spent.append(time.perf_counter() - started)
         return found
 
-    store.Reading.rows_at = timed_read  # type: ignore[method-assign]
+    Reading.rows_at = timed_read  # type: ignore[method-assign]
     values["all, timed"] = timed(
         lambda query: engine.search(query, K, "all"), queries[:300], truth["all"][:300]
     )
-    store.Reading.rows_at = read  # type: ignore[method-assign]
+    Reading.rows_at = read  # type: ignore[method-assign]
     values["entries_ms"] = 1e3 * float(np.median(spent))
     values["stats"] = engine.catalog.stats().to_json()
     values["read_matrix_ms"] = 1e3 * reading_seconds(len(engine.rows), engine.rows.dimension)
@@ -235,6 +236,17 @@ def stage(arguments: argparse.Namespace) -> None:
     print(json.dumps(values))
 
 
+@contextmanager
+def kept(folder: Path | None) -> Iterator[Path]:
+    """Give a folder that stays, or one that is gone afterwards."""
+    if folder is None:
+        with fresh_folder() as scratch:
+            yield scratch
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+
+
 def write_rows(n: int, d: int, folder: Path) -> None:
     """Write made rows, queries and the exact answers."""
     made_vectors(n, d).tofile(folder / "vectors.raw")
@@ -246,9 +258,13 @@ def write_rows(n: int, d: int, folder: Path) -> None:
 
 
 def measured(name: str, folder: Path) -> dict[str, Any]:
-    """Build and search in processes of their own."""
+    """Build and search in processes of their own; what is built already is searched only."""
     values: dict[str, Any] = {}
+    built_before = folder / f"{name} build.json"
     for what in ("build", "search"):
+        if what == "build" and built_before.is_file():
+            values[what] = json.loads(built_before.read_text())
+            continue
         words = [sys.executable, __file__, "--stage", what, "--engine", name]
         environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
         done = subprocess.run(
@@ -262,6 +278,8 @@ def measured(name: str, folder: Path) -> dict[str, Any]:
             raise SystemExit(f"{name}: {what} failed")
         values[what] = json.loads(done.stdout.splitlines()[-1])
         print(f"{name}: {what} {values[what]}", file=sys.stderr, flush=True)
+        if what == "build":
+            built_before.write_text(json.dumps(values[what]))
     return values
 
 
@@ -332,6 +350,7 @@ def main() -> None:
     parser.add_argument("n", type=int, nargs="?", default=100_000)
     parser.add_argument("d", type=int, nargs="?", default=256)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument("--keep", type=Path, help="a folder to build in; a second run searches it")
     parser.add_argument("--stage", choices=("build", "search"), help=argparse.SUPPRESS)
     parser.add_argument("--engine", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -340,8 +359,11 @@ def main() -> None:
         stage(arguments)
         return
     n, d = arguments.n, arguments.d
-    with fresh_folder() as scratch:
-        write_rows(n, d, scratch)
+    with kept(arguments.keep) as scratch:
+        if not (scratch / "truth.npz").is_file():
+            write_rows(n, d, scratch)
+        if json.loads((scratch / "about.json").read_text()) != {"n": n, "d": d}:
+            raise SystemExit(f"{scratch} holds other vectors than {n} x {d}")
         found = {name: measured(name, scratch) for name in arguments.engines}
     engines = {name: found[name] for name in ENGINES if name in found}
     values = {"n": n, "d": d, "k": K, "engines": engines}

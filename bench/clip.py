@@ -1,4 +1,4 @@
-"""CLIP alone and beside the default model: accuracy on four test sets, speed, memory.
+"""The more accurate models beside the default one: accuracy on four test sets, speed, memory.
 
     python bench/clip.py --tables FOLDER [--sets groceries sample scans]
 
@@ -36,7 +36,7 @@ from shoplens.vectors.embeddings import Embeddings
 sys.path.insert(0, str(ROOT / "scripts"))
 from product_views import GROCERY_SHARE, Row, Tables, hashed
 
-MODELS = ("lite0-products", "clip-b16", "clip-b16-lite0")
+MODELS = ("lite0-products", "lite0-lite2-products", "clip-b16", "clip-b16-lite0")
 METRIC = "map@1000"
 TIMED = 8
 """Photos a round."""

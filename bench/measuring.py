@@ -29,7 +29,8 @@ CODE = ("--", "src", "bench", ":!bench/results")
 WITH_BUILT_IN = (
     "end_to_end", "startup", "starter_kit_way", "limit", "precision", "threads", "memory",
     "caching", "distributed", "engines", "submissions", "catalog_photo",
-    "service", "automatic_box",
+    "service", "automatic_box", "cleaning", "confidence", "adaptation", "regions", "reranking",
+    "photo_reranking",
 )  # fmt: skip
 """Results that measure the built-in model: those of an earlier one are not published."""
 

@@ -186,7 +186,7 @@ def scan_rates() -> dict[str, float]:
 
 def measured(scan: dict[str, float]) -> Rates:
     """Return the rates of a catalogue of a million photos, and of the scan."""
-    file = RESULTS / "catalog_search_1000k_x_256_of_faiss_shoplens.json"
+    file = RESULTS / "catalog_search_1000k_x_256.json"
     result = json.loads(file.read_text(encoding="utf-8"))
     ours, n, d = result["engines"]["shoplens"], result["n"], result["d"]
     seconds, cores = ours["build"]["seconds"], result["machine"]["cores"]

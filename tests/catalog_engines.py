@@ -7,6 +7,7 @@ import os
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from shoplens import SearchResult
 from shoplens.attributes import Value
 from shoplens.catalog import Catalog, Entry, ModelStamp, open_catalog
 from shoplens.catalog.embedded.graphs import graph_available
+from shoplens.records import Box
+from shoplens.vectors.regions import PhotoRegions
 
 DIMENSION = 16
 MODEL = ModelStamp("toy", "sha256:0123", DIMENSION)
@@ -184,6 +187,24 @@ def shop(n: int, seed: int = 0, first_id: int = 0) -> list[Entry]:
     return entries
 
 
+def with_regions(entries: Sequence[Entry], seed: int = 0) -> list[Entry]:
+    """Return entries with up to three regions; some were asked for none."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for entry in entries:
+        n = int(rng.integers(-1, 4))
+        regions = None
+        if n >= 0:
+            corners = [(float(x), 0.0, float(x + 5), 7.0) for x in range(n)]
+            noise = units(n, int(rng.integers(1000))) if n else np.empty((0, DIMENSION))
+            vectors = 0.6 * entry.vector + 0.8 * noise
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            boxes = tuple(Box(*four) for four in corners)
+            regions = PhotoRegions(3, boxes, vectors.astype(np.float32))
+        made.append(replace(entry, regions=regions))
+    return made
+
+
 def assert_same_results(found: SearchResult, expected: SearchResult) -> None:
     """Compare two exact results. Photos with nearly equal scores may be in another order."""
     assert len(found) == len(expected)
@@ -204,6 +225,7 @@ def assert_same_results(found: SearchResult, expected: SearchResult) -> None:
         assert abs(hit.score - same.score) <= CLOSE
         assert (hit.product_id, hit.path) == (same.product_id, same.path)
         assert dict(hit.attributes) == dict(same.attributes)
+        assert hit.region == same.region
         assert (hit.photos is None) == (same.photos is None)
         if hit.photos is not None and same.photos is not None:
             assert_same_views(hit.photos, same.photos)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from shoplens.attributes import Value
 from shoplens.catalog.base import (
@@ -174,7 +175,7 @@ class PlainCatalog(Catalog):
         entries = self._passing(where)
         found = []
         for query in vectors.astype(np.float64):
-            scores = [float((entry.vector.astype(np.float64) * query).sum()) for entry in entries]
+            scores = [_score(entry, query) for entry in entries]
             # `sorted` keeps the order of equal scores.
             best = sorted(zip(entries, scores, strict=True), key=lambda pair: -pair[1])[:k]
             found.append(Neighbours(tuple(best), exact=True, exhausted=k >= len(entries)))
@@ -195,3 +196,8 @@ class PlainCatalog(Catalog):
     def _require_open(self) -> None:
         if self._closed:
             raise CatalogError(f"{self.uri} is closed")
+
+
+def _score(entry: Entry, query: npt.NDArray[np.float64]) -> float:
+    scores = (entry.vectors.astype(np.float64) * query).sum(axis=1)
+    return float(0.3 * scores[0] + 0.7 * scores.max())

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import made_layouts
 import numpy as np
 from conftest import ROOT
 from PIL import Image
@@ -221,6 +222,12 @@ def products(folder: Path, shoplens: Shoplens) -> None:
     (folder / "products.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def published_datasets(folder: Path, shoplens: Shoplens) -> None:
+    """Write tiny trees in the layouts of two published datasets."""
+    made_layouts.stanford_online_products(folder)
+    made_layouts.rp2k(folder)
+
+
 PREPARATIONS: dict[str, Callable[[Path, Shoplens], None]] = {
     "with two rankings": two_rankings,
     "with rankings from before and after": before_and_after,
@@ -230,5 +237,6 @@ PREPARATIONS: dict[str, Callable[[Path, Shoplens], None]] = {
     "with a challenge": a_challenge,
     "with tagged photos": tagged_photos,
     "with a table of products": products,
+    "with published datasets": published_datasets,
 }
 """By the name that a marker uses: gets the folder and a function that runs `shoplens`."""

@@ -146,7 +146,7 @@ def test_slack_holds_for_long_vectors(engine: str) -> None:
     block = block_of(vectors, None)
     exact = vectors.astype(np.float64) @ query.astype(np.float64)
     used = query if engine == "numpy" else query.astype(np.float16).astype(np.float32)
-    assert np.abs(exact - scores).max() <= scan._slack(query, used, block.error)
+    assert np.abs(exact - scores).max() <= scan._slack(query, used, block)
 
 
 def test_mapped_files_and_many_threads(

@@ -22,6 +22,7 @@ from catalog_engines import (
     leaning,
     make_small,
     units,
+    with_regions,
 )
 from catalog_model import PlainCatalog
 from catalog_operations import change
@@ -92,6 +93,8 @@ with pytest.MonkeyPatch.context() as monkeypatch:
 class Machine(RuleBasedStateMachine):
     """The catalogue of an engine, and a plain one that gets the same changes."""
 
+    keeps_regions = True
+
     def __init__(self) -> None:
         super().__init__()
         self.plain = PlainCatalog()
@@ -102,8 +105,10 @@ class Machine(RuleBasedStateMachine):
     def make(self) -> Engine:
         raise NotImplementedError
 
-    @rule(some=st.lists(entries, max_size=20))
-    def upsert(self, some: list[Entry]) -> None:
+    @rule(some=st.lists(entries, max_size=20), seed=st.integers(0, 50))
+    def upsert(self, some: list[Entry], seed: int) -> None:
+        if self.keeps_regions and seed % 2:
+            some = with_regions(some, seed)
         assert self.catalog.upsert(some) == self.plain.upsert(some)
 
     @rule(seed=st.integers(0, 50), first=st.integers(0, 60), n=st.integers(20, 60))
@@ -252,6 +257,8 @@ class EmbeddedMachine(Machine):
 
 
 class MilvusMachine(Machine):
+    keeps_regions = False
+
     def make(self) -> Engine:
         assert SERVER is not None
         return Milvus(SERVER)

@@ -19,6 +19,7 @@ from shoplens.challenge.registry.work import work
 from shoplens.challenge.site.build import build_site
 from shoplens.datasets.dataset import Dataset, read_dataset
 from shoplens.errors import ChallengeError, DataError, MissingError, RankingError
+from shoplens.ranking import Ranking
 
 DAY = timedelta(days=1)
 
@@ -65,6 +66,18 @@ def test_an_answer_is_scored_and_not_run(tmp_path: Path, dataset: Dataset) -> No
     public, private = registry.board("public", END), registry.board("private", END)
     built = build_site(tmp_path / "site", public, private, challenge=registry.folder)
     assert "answer array" in (built.folder / "submissions" / "1.html").read_text()
+
+
+@pytest.mark.parametrize("batch_side", [False, True])
+def test_a_saved_ranking_that_used_other_queries_is_tagged(
+    tmp_path: Path, dataset: Dataset, batch_side: bool
+) -> None:
+    registry = make_challenge(tmp_path, "Owls", accepts_answers=True)
+    file = tmp_path / "mine.npz"
+    Ranking(dataset.queries.ids, perfect(dataset), None, batch_side=batch_side).save(file)
+    submit_answer(registry, file, "Owls", now=NOW)
+    [record] = list_submissions(registry, NOW)
+    assert ("batch-side re-ranking" in record.tags) is batch_side
 
 
 def test_answers_and_folders_share_the_days_limit(tmp_path: Path, dataset: Dataset) -> None:

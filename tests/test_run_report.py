@@ -453,7 +453,13 @@ def test_what_differs_between_runs_of_one_model_is_shown(tmp_path: Path, ranked:
     )
     text = Page(tmp_path / "page.html").text
     assert "toy, fingerprint f00, chain exact" in text
-    assert "toy, fingerprint f01, chain exact → reranked" in text
+    assert "toy, fingerprint f01, chain exact → reranked (gallery-side)" in text
+    batch = replace(shorter, batch_side=True)
+    third = Run("third", evaluate(batch, ranked.dataset), ranked.dataset, {})
+    write_comparison_page(
+        tmp_path / "page.html", compare_runs([ranked, third], ["map@1000"], ["x", "y"])
+    )
+    assert "exact → reranked (batch-side)" in Page(tmp_path / "page.html").text
     write_comparison_page(
         tmp_path / "page.html", compare_runs([ranked, ranked], ["map@1000"], ["x", "y"])
     )
@@ -590,3 +596,37 @@ def test_compare_says_what_is_wrong(files: Path, data: Dataset) -> None:
     (files / "wrong.csv").write_text("10,11\n" * 4 + "10,99\n")
     with pytest.raises(RankingError, match=r"(?s)wrong\.csv: the answer is refused.*first 99"):
         called(compare, files / "run", files / "wrong.csv", "--data", data.root)
+
+
+# Heat maps.
+
+
+def test_matches_are_shown_of_a_built_in_model(tmp_path: Path, data: Dataset) -> None:
+    run = run_of(data)
+    known = replace(run.scores.ranking, model_name="lite0-products")
+    made = report_run(Run("known", evaluate(known, data), data, {}), look=False)
+    write_run_page(tmp_path / "page.html", made)
+    page = Page(tmp_path / "page.html")
+    assert_self_contained(page)
+    # The three worst queries and the three best: the first result, and the right one if it is not.
+    wrong = sum(PRECISION[row] < 1 and ROWS[row][0] not in (10, 11) for row in made.worst)
+    assert page.source.count('<div class="matches">') == len(made.worst) + len(made.best)
+    assert page.source.count("why the first") == len(made.worst) + len(made.best)
+    assert page.source.count("and the right one") >= wrong
+    write_run_page(tmp_path / "page.html", made, explained=False)
+    assert Page(tmp_path / "page.html").count("matches") == 0
+
+
+def test_matches_of_another_model_are_not_shown(tmp_path: Path, data: Dataset) -> None:
+    write_run_page(tmp_path / "page.html", report_run(run_of(data), look=False))
+    assert Page(tmp_path / "page.html").count("matches") == 0
+
+
+def test_a_lost_photo_has_no_match(tmp_path: Path, data: Dataset) -> None:
+    run = run_of(data)
+    known = replace(run.scores.ranking, model_name="lite0-products")
+    for photo in data.gallery:
+        photo.path.unlink()
+    made = report_run(Run("known", evaluate(known, data), data, {}), look=False)
+    write_run_page(tmp_path / "page.html", made)
+    assert Page(tmp_path / "page.html").count("matches") == 0

@@ -160,7 +160,6 @@ def test_a_faulty_filter_is_shown_with_its_place(search: Run, snapshot: Path) ->
     "words",
     [
         ["--where", "a = 1"],
-        ["--group-by", "product"],
         ["--min-score", "0.5"],
         ["--facet", "a"],
         ["--exact"],

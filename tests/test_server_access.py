@@ -171,7 +171,7 @@ def test_openapi_names_the_keys_and_their_scopes(guarded: Guarded) -> None:
     assert searching["security"] == [{"bearer": ["search"]}, {"header": ["search"]}]
 
 
-OPEN = {"/v1/models", "/v1/page-settings", "/healthz", "/readyz", "/metrics"}
+OPEN = {"/v1/page-settings", "/healthz", "/readyz"}
 """What needs no key."""
 
 
@@ -199,3 +199,38 @@ def test_no_key_is_in_the_log(guarded: Guarded, caplog: pytest.LogCaptureFixture
     assert guarded.keys["search"].key.id in logged
     for secret in [one.text.rpartition("_")[2] for one in guarded.keys.values()] + ["f" * 64]:
         assert secret not in logged
+
+
+def test_the_page_learns_of_the_catalogue_with_a_key_only(guarded: Guarded) -> None:
+    wrong = {"X-API-Key": "sl_0123_" + "f" * 64}
+    for headers in ({}, wrong):
+        told = guarded.client.get("/v1/page-settings", headers=headers).json()
+        assert told["keys_required"]
+        assert told["attributes"] == {}
+    for scope in SCOPES:
+        told = guarded.client.get("/v1/page-settings", headers=guarded.headers(scope)).json()
+        assert told["attributes"] == {"colour": "str", "price": "int"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "host", "status"),
+    [
+        ("key", "127.0.0.1", 401),
+        ("key", "10.0.0.7", 401),
+        ("loopback", "127.0.0.1", 200),
+        ("loopback", "::1", 200),
+        ("loopback", "10.0.0.7", 401),
+    ],
+)
+def test_who_may_read_the_metrics(
+    shop: Path, tmp_path: Path, setting: str, host: str, status: int
+) -> None:
+    file = tmp_path / "keys.json"
+    key = create_key(file, "search")
+    with serving(shop, keys=file, metrics=setting) as client:
+        caller = TestClient(client.app, base_url="http://localhost", client=(host, 5000))
+        assert caller.get("/metrics").status_code == status
+        assert caller.get("/metrics%0A").status_code == 401  # Past the rule of a proxy.
+        assert caller.get("/metrics", headers={"X-API-Key": key.text}).status_code == 200
+        assert caller.get("/metrics", headers={"X-API-Key": "sl_0_0"}).status_code == status
+        assert caller.get("/v1/models").status_code == 401

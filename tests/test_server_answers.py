@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from fastapi import Request
@@ -12,6 +14,13 @@ from starlette.requests import ClientDisconnect
 
 from shoplens.server.problems import Problem
 from shoplens.server.routes.answers import while_connected
+
+LONGEST = 30.0
+"""Seconds after which a test is given up that would wait for ever."""
+
+
+def run(check: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(check, LONGEST))
 
 
 def request(*, leaves: asyncio.Event, timeout: float = 60.0) -> Request:
@@ -50,7 +59,7 @@ def test_the_result_is_returned() -> None:
         work.goes_on.set()
         assert await while_connected(request(leaves=asyncio.Event()), work()) == "done"
 
-    asyncio.run(check())
+    run(check())
 
 
 def test_errors_of_the_work_come_out() -> None:
@@ -61,7 +70,7 @@ def test_errors_of_the_work_come_out() -> None:
         with pytest.raises(KeyError, match="it"):
             await while_connected(request(leaves=asyncio.Event()), failing())
 
-    asyncio.run(check())
+    run(check())
 
 
 def test_work_is_dropped_when_the_client_leaves() -> None:
@@ -74,7 +83,7 @@ def test_work_is_dropped_when_the_client_leaves() -> None:
             await waiting
         assert work.dropped
 
-    asyncio.run(check())
+    run(check())
 
 
 def test_work_is_dropped_when_its_time_is_over() -> None:
@@ -85,4 +94,4 @@ def test_work_is_dropped_when_its_time_is_over() -> None:
         assert raised.value.code == "timeout"
         assert work.dropped or not work.begun.is_set()
 
-    asyncio.run(check())
+    run(check())

@@ -52,13 +52,17 @@ def photo(number: int) -> Prepared:
     return (np.full((1, 16, 16, 3), number, np.uint8),)
 
 
+LONGEST = 60.0
+"""Seconds after which a test is given up that would wait for ever."""
+
+
 def run(
     encoder: Held, work: Callable[[EmbeddingQueue], Awaitable[None]], **limits: Any
 ) -> list[list[int]]:
     async def all_of_it() -> None:
         queue = EmbeddingQueue(encoder, **{"n_workers": 1, **limits})
         try:
-            await work(queue)
+            await asyncio.wait_for(work(queue), LONGEST)
         finally:
             encoder.go.set()
             await queue.close()

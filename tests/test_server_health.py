@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from shoplens._version import __version__
+from shoplens.server.about_schemas import ModelsAnswer, PageSettingsAnswer
+from shoplens.server.catalog_schemas import CatalogAnswer
 from shoplens.server.metrics import STAGES
-from shoplens.server.schemas import CatalogAnswer, ModelsAnswer, PageSettingsAnswer
 
 
 @pytest.fixture
@@ -92,3 +95,16 @@ def test_the_page_learns_what_it_needs(client: TestClient) -> None:
     assert settings.attributes == {"colour": "str", "price": "int"}
     assert not settings.keys_required
     assert not settings.urls
+
+
+def test_decoders_that_are_lost_are_counted(tmp_path: Path) -> None:
+    with serving(make_shop(tmp_path), decoder_seconds=0.3) as client:
+        found = values(client)
+        assert found["shoplens_decoding_queue_depth{}"] == 0
+        assert found["shoplens_decoders_lost_total{}"] == 0
+        service = client.app.state.service  # type: ignore[attr-defined]
+        [process] = service._model.embedder._decoders.process_ids
+        os.kill(process, signal.SIGSTOP)
+        refused = client.post("/v1/search", files={"photo": png(1)})
+        assert (refused.status_code, refused.json()["reason"]) == (422, "too_slow")
+        assert values(client)["shoplens_decoders_lost_total{}"] == 1

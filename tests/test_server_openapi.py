@@ -97,7 +97,7 @@ def test_all_references_lead_somewhere() -> None:
 
 
 def test_the_examples_of_searches_are_searches() -> None:
-    from shoplens.server.schemas import BatchRequest, SearchRequest
+    from shoplens.server.query_schemas import BatchRequest, SearchRequest
 
     for path, model in (("/v1/search", SearchRequest), ("/v1/search/batch", BatchRequest)):
         content = DOCUMENT["paths"][path]["post"]["requestBody"]["content"]["application/json"]

@@ -194,7 +194,7 @@ def test_a_source_that_is_away_is_not_looked_for_each_time(
     before = photos._found()
     for _ in range(3):
         with pytest.raises(originals.Problem):
-            photos.read(replace(entry, source=str(tmp_path / "none")))
+            photos.find(replace(entry, source=str(tmp_path / "none")))
     assert photos._found() is before
 
 

@@ -16,7 +16,8 @@ from starlette.testclient import TestClient
 
 from shoplens.boxes import propose_boxes
 from shoplens.catalog.opening import open_catalog
-from shoplens.server.schemas import BatchAnswer, BoxesAnswer, SearchAnswer
+from shoplens.server.box_schemas import BoxesAnswer
+from shoplens.server.result_schemas import BatchAnswer, SearchAnswer
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +152,7 @@ def test_fields_that_a_page_left_empty_do_not_count(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("fields", "code", "told"),
     [
-        ({}, "bad_request", "give exactly one of photo, photo_id, url and vector"),
+        ({}, "bad_request", "give exactly one of photo, photo_token, photo_id, url and vector"),
         ({"photo_id": 1, "vector": [1.0]}, "bad_request", "give exactly one of"),
         ({"photo_id": 1, "box": "0,0,1,1"}, "bad_request", "a box belongs to a photo or a url"),
         ({"photo_id": 1, "k": 0}, "bad_request", "k: Input should be greater than or equal to 1"),
@@ -286,3 +287,40 @@ def test_an_empty_catalogue_has_no_hits(tmp_path: Path) -> None:
         assert answer["hits"] == []
         assert answer["model"] == {"name": None, "fingerprint": None}
         assert client.get("/readyz").status_code == 200
+
+
+def test_a_field_of_a_form_is_not_read_whole_where_it_is_too_long(shop: Path) -> None:
+    data = {"where": "x" * (2**20 + 1)}
+    with serving(shop) as client:
+        refused = client.post("/v1/search", files={"photo": png(1)}, data=data)
+    assert (refused.status_code, refused.json()["code"]) == (400, "bad_request")
+    assert "the form cannot be read" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"vector": [""] * 50_000},
+        {"vector": [0.0] * 20_000},
+        {"photo_id": 0, **{f"x{number}": 0 for number in range(5_000)}},
+    ],
+)
+def test_many_faults_are_told_in_few_words(client: TestClient, body: dict[str, object]) -> None:
+    answer = client.post("/v1/search", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+    assert len(answer.content) < 1000
+
+
+def test_a_batch_of_thousands_is_refused_unread(client: TestClient) -> None:
+    for queries in ([{"photo_id": 0}] * 1001, [0] * 1001):
+        answer = client.post("/v1/search/batch", json={"queries": queries})
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+        assert len(answer.content) < 1000
+
+
+def test_methods_that_clients_make_up_are_counted_together(client: TestClient) -> None:
+    for number in range(3):
+        client.request(f"MADE{number}", "/v1/nothing")
+    told = client.get("/metrics").text
+    assert 'method="other"' in told
+    assert "MADE" not in told

@@ -22,7 +22,7 @@ from shoplens.server import service as service_module
 from shoplens.server.current_model import load_model
 from shoplens.server.metrics import Metrics
 from shoplens.server.problems import Problem
-from shoplens.server.schemas import QueryFields, Terms
+from shoplens.server.query_schemas import QueryFields, Terms
 from shoplens.server.service import Service
 from shoplens.server.settings import ServerSettings
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from conftest import PHONE, Visiting
+from conftest import PHONE, Visit, Visiting
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Request, expect
 from server_process import ServerProcess, serving
 
 
@@ -111,3 +112,62 @@ def test_a_photo_that_is_too_large_is_not_even_sent(
         seen.choose(large)
         expect(seen.page.get_by_role("alert")).to_contain_text("too large")
         assert "POST" not in sent
+
+
+def followed(seen: Visit) -> list[Request]:
+    """Return the requests that the page makes from now on; it grows."""
+    asked: list[Request] = []
+
+    def note(request: Request) -> None:
+        asked.append(request)
+
+    seen.page.on("requestfinished", note)
+    return asked
+
+
+def by_token(asked: list[Request]) -> list[bool]:
+    """Return for each search whether it named the photo by a token instead of sending it."""
+    searches = [one for one in asked if urlsplit(one.url).path == "/v1/search"]
+    return [b"photo_token" in (one.post_data_buffer or b"") for one in searches]
+
+
+def move(seen: Visit) -> None:
+    """Move the box a little, and wait for what is found."""
+    seen.page.locator(".surface").focus()
+    with seen.page.expect_response("**/v1/search"):
+        seen.page.keyboard.press("Shift+ArrowLeft")
+    seen.settled()
+
+
+def test_a_photo_is_sent_once_for_all_boxes(
+    visit: Visiting, server: ServerProcess, photo: Path
+) -> None:
+    seen = visit(server)
+    asked = followed(seen)
+    seen.search(photo)
+    move(seen)
+    move(seen)
+    searches = by_token(asked)
+    assert len(searches) >= 3
+    assert all(searches)
+
+
+def test_a_photo_that_the_server_forgot_is_sent_again(
+    visit: Visiting, server: ServerProcess, photo: Path
+) -> None:
+    seen = visit(server)
+    seen.search(photo)
+    forgotten = {"status": 404, "title": "x", "detail": "x", "code": "photo_forgotten"}
+    asked = followed(seen)
+    seen.page.route(
+        "**/v1/search", lambda route: route.fulfill(status=404, json=forgotten), times=1
+    )
+    before = seen.titles()
+    move(seen)
+    seen.settled()
+    assert by_token(asked) == [True, False]
+    assert seen.titles()
+    assert len(before) == len(seen.titles())
+    seen.expect_complaint("404")
+    move(seen)
+    assert by_token(asked) == [True, False, False]

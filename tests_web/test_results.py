@@ -85,3 +85,32 @@ def test_the_time_and_the_kind_of_search_are_told(found: Visit) -> None:
     expect(found.page.locator(".found .soft").first).to_have_text(
         re.compile(r"\d+ ms · 40 photos compared exactly")
     )
+
+
+def test_why_a_result_matches(found: Visit) -> None:
+    found.page.get_by_role("button", name="Details: Table fan").first.click()
+    dialog = found.page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Why?").click()
+    expect(dialog.get_by_text("Orange where the two photos match")).to_be_visible()
+    expect(dialog.locator(".heat canvas")).to_have_count(2)
+    for image in dialog.locator(".heat img").all():
+        expect(image).to_have_js_property("complete", True)
+        assert image.evaluate("(one) => one.naturalWidth > 0")
+    hottest = """(canvas) => {
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return Math.max(...data.filter((_, place) => place % 4 === 3));
+    }"""
+    for canvas in dialog.locator(".heat canvas").all():
+        assert canvas.evaluate(hottest) == round(255 * 0.75)
+    dialog.get_by_role("button", name="Show the photo").click()
+    expect(dialog.locator(".heat")).to_have_count(0)
+
+
+def test_why_a_result_matches_a_photo_of_the_catalogue(found: Visit) -> None:
+    found.page.locator("ol.grid .card .shot").nth(1).click()
+    found.page.wait_for_url("**/#/search?photo_id=*")
+    found.settled()
+    found.page.locator("ol.grid .card").first.get_by_role("button").first.click()
+    dialog = found.page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Why?").click()
+    expect(dialog.locator(".heat canvas")).to_have_count(2)

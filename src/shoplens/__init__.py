@@ -18,10 +18,14 @@ TYPE_CHECKING = False  # That of `typing` takes longer to import than all of thi
 if TYPE_CHECKING:
     from typing import Any
 
+    from shoplens.adaptation.adapting import adapt
+    from shoplens.adaptation.finetuning import finetune
+    from shoplens.adaptation.report import AdaptationReport
     from shoplens.boxes import BoxProposal, BoxProposals, propose_boxes
     from shoplens.cache import VectorCache
     from shoplens.catalog import Catalog, Entry, open_catalog
     from shoplens.catalog.indexing import index
+    from shoplens.confidence import Calibration, calibrate
     from shoplens.datasets.checking import check
     from shoplens.datasets.dataset import Dataset, read_dataset, read_gallery, read_queries
     from shoplens.embedding import embed, embed_each, embed_photo
@@ -36,10 +40,14 @@ if TYPE_CHECKING:
         ShoplensWarning,
     )
     from shoplens.evaluation.scores import Scores, evaluate
-    from shoplens.hits import Hit, SearchResult, View
+    from shoplens.hits import Duplicate, Hit, SearchResult, View
     from shoplens.models import Encoder, load_encoder
+    from shoplens.patches import Explanation, MatchedRegion, explain
     from shoplens.ranking import Ranking, rank
     from shoplens.records import Box, Photo, PhotoSet
+    from shoplens.regions import with_regions
+    from shoplens.reranking import rerank
+    from shoplens.reranking.fusion import fuse
     from shoplens.searching import search, search_each
     from shoplens.vectors.embeddings import Embeddings
 
@@ -54,18 +62,23 @@ PUBLIC_MODULES = (
 """The modules that you can rely on."""
 
 _HOME = {
+    "AdaptationReport": "adaptation.report",
     "Box": "records",
     "BoxProposal": "boxes",
     "BoxProposals": "boxes",
+    "Calibration": "confidence",
     "Catalog": "catalog",
     "CatalogBusyError": "errors",
     "CatalogError": "errors",
     "DataError": "errors",
     "Dataset": "datasets.dataset",
+    "Duplicate": "hits",
     "Embeddings": "vectors.embeddings",
     "Encoder": "models",
     "Entry": "catalog",
+    "Explanation": "patches",
     "FilterError": "errors",
+    "MatchedRegion": "patches",
     "MissingError": "errors",
     "Photo": "records",
     "PhotoError": "errors",
@@ -78,11 +91,16 @@ _HOME = {
     "ShoplensWarning": "errors",
     "VectorCache": "cache",
     "View": "hits",
+    "adapt": "adaptation.adapting",
+    "calibrate": "confidence",
     "check": "datasets.checking",
     "embed": "embedding",
     "embed_each": "embedding",
     "embed_photo": "embedding",
     "evaluate": "evaluation.scores",
+    "explain": "patches",
+    "finetune": "adaptation.finetuning",
+    "fuse": "reranking.fusion",
     "index": "catalog.indexing",
     "load_encoder": "models",
     "open_catalog": "catalog",
@@ -91,25 +109,32 @@ _HOME = {
     "read_dataset": "datasets.dataset",
     "read_gallery": "datasets.dataset",
     "read_queries": "datasets.dataset",
+    "rerank": "reranking",
     "search": "searching",
     "search_each": "searching",
+    "with_regions": "regions",
 }
 
 __all__ = [
     "PUBLIC_MODULES",
+    "AdaptationReport",
     "Box",
     "BoxProposal",
     "BoxProposals",
+    "Calibration",
     "Catalog",
     "CatalogBusyError",
     "CatalogError",
     "DataError",
     "Dataset",
+    "Duplicate",
     "Embeddings",
     "Encoder",
     "Entry",
+    "Explanation",
     "FilterError",
     "Hit",
+    "MatchedRegion",
     "MissingError",
     "Photo",
     "PhotoError",
@@ -122,11 +147,16 @@ __all__ = [
     "VectorCache",
     "View",
     "__version__",
+    "adapt",
+    "calibrate",
     "check",
     "embed",
     "embed_each",
     "embed_photo",
     "evaluate",
+    "explain",
+    "finetune",
+    "fuse",
     "index",
     "load_encoder",
     "open_catalog",
@@ -135,8 +165,10 @@ __all__ = [
     "read_dataset",
     "read_gallery",
     "read_queries",
+    "rerank",
     "search",
     "search_each",
+    "with_regions",
 ]
 
 

@@ -7,6 +7,7 @@
     ├── PhotoError           one photo cannot be used (becomes a counted Failure in a batch)
     ├── FailureLimitError    more photos failed than the caller allows
     ├── RankingError         an answer array or a set of vectors does not fit
+    │   └── ChainError       the text of a re-ranking chain cannot be understood; exit code 2
     ├── ModelError           a model folder is faulty or does not match the vectors
     ├── ChallengeError       a rule of the challenge forbids it: a limit, a deadline, the seal
     ├── ServiceError         a service (`shoplens serve`) refused a request, or did not answer
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 _SHOWN = 40
-"""Characters of a filter that are shown on either side of a fault."""
+"""Characters of a text that are shown on either side of a fault in it."""
 _MOST_CAUSES = 10
 """Kinds of faults that a message names."""
 _MOST_ALIKE = 3
@@ -35,6 +36,7 @@ _MOST_ALIKE = 3
 __all__ = [
     "CatalogBusyError",
     "CatalogError",
+    "ChainError",
     "ChallengeError",
     "DataError",
     "EntryError",
@@ -125,6 +127,33 @@ class RankingError(ShoplensError):
     """
 
 
+class ChainError(RankingError):
+    """The text of a re-ranking chain cannot be understood.
+
+    Catch it to show the user where: `position` counts characters of `text` from 0.
+    """
+
+    exit_code = 2
+
+    def __init__(self, text: str, position: int, problem: str) -> None:
+        self.text = text
+        self.position = position
+        self.problem = problem
+        super().__init__(_pointed(text, position, problem))
+
+    def __reduce__(self) -> tuple[type[ChainError], tuple[str, int, str]]:
+        return type(self), (self.text, self.position, self.problem)
+
+
+def _pointed(text: str, position: int, problem: str) -> str:
+    """Return a message with the text around a fault in it, and a mark below the fault."""
+    start, end = max(0, position - _SHOWN), position + _SHOWN
+    shown = "".join(c if c.isprintable() else " " for c in text[start:end])
+    before, after = "... " if start else "", " ..." if end < len(text) else ""
+    marker = " " * (len(before) + position - start)
+    return f"{problem}\n  {before}{shown}{after}\n  {marker}^"
+
+
 class ModelError(ShoplensError):
     """A model is faulty, or vectors of different models were about to be compared.
 
@@ -165,11 +194,7 @@ class FilterError(CatalogError):
         self.text = text
         self.position = position
         self.problem = problem
-        start, end = max(0, position - _SHOWN), position + _SHOWN
-        shown = "".join(c if c.isprintable() else " " for c in text[start:end])
-        before, after = "... " if start else "", " ..." if end < len(text) else ""
-        marker = " " * (len(before) + position - start)
-        super().__init__(f"{problem}\n  {before}{shown}{after}\n  {marker}^")
+        super().__init__(_pointed(text, position, problem))
 
     def __reduce__(self) -> tuple[type[FilterError], tuple[str, int, str]]:
         return type(self), (self.text, self.position, self.problem)

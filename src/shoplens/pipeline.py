@@ -17,6 +17,7 @@ from shoplens.models import Encoder
 from shoplens.progress import Progress, silent
 from shoplens.ranking import Ranking, rank
 from shoplens.records import PhotoSet
+from shoplens.regions.embedding import with_regions
 from shoplens.vectors.embeddings import Embeddings, check_same_model
 from shoplens.vectors.writing import require_vector_file
 
@@ -55,6 +56,7 @@ def rank_dataset(
     settings: EmbeddingSettings,
     files: VectorFiles | None = None,
     *,
+    regions: int = 0,
     progress: Progress = silent,
 ) -> RankedDataset:
     """Embed both sides of a dataset, or load their vectors, and rank the gallery for every query.
@@ -63,6 +65,9 @@ def rank_dataset(
         dataset: the test set.
         settings: how photos are embedded.
         files: vectors to take instead of embedding, and where to write those that are made.
+        regions: how many regions of each gallery photo are compared as well (see
+            `shoplens.regions.with_regions`). They are embedded also where the gallery's vectors
+            are from a file.
         progress: told how far each stage is.
 
     Returns:
@@ -71,6 +76,7 @@ def rank_dataset(
     Raises:
         MissingError: a file or an extra is not there.
         RankingError: vectors do not fit the dataset, or are of different models.
+        ShoplensError: there cannot be so many regions.
         FailureLimitError: more photos failed than the settings allow.
     """
     files = files or VectorFiles()
@@ -80,16 +86,23 @@ def rank_dataset(
     if files.save is not None:
         require_vector_file(files.save / "gallery.parquet")
         files.save.mkdir(parents=True, exist_ok=True)
-    if gallery is None or queries is None:
+    if gallery is None or queries is None or regions:
         encoder = settings.load_encoder()
-        loaded = queries if gallery is None else gallery
-        if loaded is not None:
-            file = files.queries if gallery is None else files.gallery
-            require_same_model(loaded, encoder, file)
+        for loaded, file in ((gallery, files.gallery), (queries, files.queries)):
+            if loaded is not None:
+                require_same_model(loaded, encoder, file)
         if gallery is None:
             gallery = _embed(dataset.gallery, "gallery", encoder, settings, files, progress)
         if queries is None:
             queries = _embed(dataset.queries, "queries", encoder, settings, files, progress)
+        gallery = with_regions(
+            gallery,
+            regions,
+            encoder,
+            cache=settings.use_cache,
+            workers=settings.workers,
+            progress=progress,
+        )
     ranking = rank(queries, gallery, progress=progress)
     seconds: Counter[str] = Counter(ranking.seconds)
     seconds.update(gallery.seconds)

@@ -27,6 +27,7 @@ from shoplens.json_text import parse_object
 from shoplens.progress import Progress, silent
 from shoplens.records import Vector, Vectors
 from shoplens.vectors.embeddings import Embeddings, check_same_model
+from shoplens.vectors.regions import MatchedRegions, RegionVectors, fused
 
 DEPTH = 1000
 """Length of a row in the challenge's answer."""
@@ -43,6 +44,9 @@ _GRID = 2.0**26
 
 _UNIT_TOLERANCE = 1e-3
 """How far from 1 the length of a vector may be."""
+
+_REGION_ARRAYS = ("region_ids", "region_numbers", "region_boxes")
+"""The fields of `Ranking.regions` in an `.npz`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +75,8 @@ class Ranking:
     blank: npt.NDArray[np.bool_] | None = None
     """(q, k) bool: places that hold no photo, whatever their id is; they are never a hit. None if
     every place holds a photo."""
+    regions: MatchedRegions | None = None
+    """Which region of each photo matched best; None if regions were not compared."""
 
     def __post_init__(self) -> None:
         if self.ids.ndim != 2 or len(self.ids) != len(self.query_ids):
@@ -84,6 +90,12 @@ class Ranking:
         ):
             raise RankingError(
                 f"blank must be bool {self.ids.shape}; got {self.blank.dtype} {self.blank.shape}"
+            )
+
+        if self.regions is not None and len(self.regions.ids) != len(self.query_ids):
+            raise RankingError(
+                f"{len(self.query_ids)} queries need as many rows of regions; got "
+                f"{len(self.regions.ids)}"
             )
 
     def __len__(self) -> int:
@@ -115,6 +127,9 @@ class Ranking:
                     return cls(query_ids, _integer_ids(loaded, len(query_ids), path), None)
                 arrays = {name: loaded[name] for name in ("ids", "scores", "query_ids", "meta")}
                 blank = loaded["blank"][:, :DEPTH] if "blank" in loaded else None
+                regions = None
+                if "region_ids" in loaded:
+                    regions = MatchedRegions(*(loaded[name] for name in _REGION_ARRAYS))
             meta = parse_object(str(arrays["meta"]), f"{path}, meta", RankingError)
             told = {
                 "model_name": meta["model"]["name"],
@@ -139,6 +154,7 @@ class Ranking:
             _integer_ids(arrays["ids"], len(query_ids), path),
             scores[:, :DEPTH].astype(np.float32) if scores.size else None,
             blank=blank,
+            regions=regions,
             **told,
         )
 
@@ -155,14 +171,17 @@ class Ranking:
                 np.save(stream, self.ids)
             else:
                 scores = np.empty((0, 0), np.float32) if self.scores is None else self.scores
-                some_blank: dict[str, Any] = {} if self.blank is None else {"blank": self.blank}
+                further: dict[str, Any] = {} if self.blank is None else {"blank": self.blank}
+                if (found := self.regions) is not None:
+                    arrays = found.ids, found.numbers, found.boxes
+                    further |= dict(zip(_REGION_ARRAYS, arrays, strict=True))
                 np.savez(
                     stream,
                     ids=self.ids,
                     scores=scores,
                     query_ids=self.query_ids,
                     meta=np.array(json.dumps(self._meta())),
-                    **some_blank,
+                    **further,
                 )
 
     def _meta(self) -> dict[str, Any]:
@@ -192,7 +211,8 @@ def rank(
         queries: q vectors (q, d) of unit length; or bare vectors, (q, d) or a single
             (d,) as `embed_photo` returns it. Bare vectors are assumed to be of the gallery's model,
             and are numbered from 0.
-        gallery: n vectors (n, d), n > 0.
+        gallery: n vectors (n, d), n > 0. If it has regions, the score of a photo is 0.3 of that of
+            the whole photo and 0.7 of that of its best vector (see `shoplens.vectors.regions`).
         depth: length of the rows, if the gallery is large enough.
         block_bytes: size of the block of scores in memory at a time. It limits memory and does not
             change results.
@@ -227,12 +247,19 @@ def rank(
     ranked = min(k, len(present))
     usable = np.flatnonzero(queries.has_vector)
     ids[~queries.has_vector] = gallery.ids[:k]
-    step = min(_WIDE_ROWS, max(1, block_bytes // (8 * min(_WIDE_ROWS, max(1, len(present))))))
+    regions = gallery.regions
+    matched = np.full((len(queries), 0 if regions is None else k), -1, dtype=np.int32)
+    # With regions, scores are kept in several forms until they are fused.
+    value_bytes = 8 if regions is None else 32
+    row_bytes = value_bytes * min(_WIDE_ROWS, max(1, len(present)))
+    step = min(_WIDE_ROWS, max(1, block_bytes // row_bytes))
     for start in range(0, len(usable), step):
         rows = usable[start : start + step]
-        best = _best(queries.vectors[rows], gallery.vectors, present, ranked)
-        for row, (positions, similarities) in zip(rows, best, strict=True):
+        best = _best(queries.vectors[rows], gallery, present, ranked)
+        for row, (positions, similarities, numbers) in zip(rows, best, strict=True):
             ids[row, :ranked] = gallery.ids[positions]
+            if regions is not None:
+                matched[row, :ranked] = numbers
             scores[row, :ranked] = similarities
             ids[row, ranked:] = absent_ids[: k - ranked]
         progress("rank", start + len(rows), len(usable))
@@ -240,11 +267,12 @@ def rank(
         queries.ids,
         ids,
         scores,
-        chain=("exact",),
+        chain=("exact",) if regions is None else ("exact", f"regions({regions.limit})"),
         model_name=gallery.model_name if same else None,
         fingerprint=gallery.fingerprint if same else None,
         n_failed={"queries": len(queries.failures), "gallery": len(gallery.failures)},
         seconds={"rank": time.perf_counter() - started},
+        regions=None if regions is None else MatchedRegions(ids, matched, regions.boxes),
     )
 
 
@@ -269,29 +297,82 @@ def exact_scores(queries: Vectors, vectors: Vectors) -> npt.NDArray[np.float32]:
     Returns:
         (q, n) float32, the same for a pair wherever it stands.
     """
-    products = (_on_grid(queries) @ _on_grid(vectors).T) / _GRID**2
-    return np.asarray(products, dtype=np.float32)
+    return _similarities(_on_grid(queries), vectors)
 
 
-_Best = tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]
-"""Positions in the gallery and scores, best first, equal scores in order of position."""
+def photo_scores(
+    query: Vector, gallery: Embeddings, rows: npt.NDArray[np.intp]
+) -> npt.NDArray[np.float32]:
+    """Return the scores of a query with some photos of a gallery, as `rank` computes them.
+
+    Args:
+        query: (d,) float32 of unit length.
+        gallery: the vectors, and those of regions where there are any.
+        rows: (n,) positions of photos that have a vector.
+    """
+    wide = _on_grid(query[None])
+    scores = _similarities(wide, gallery.vectors[rows])
+    if gallery.regions is not None:
+        scores, _ = _with_regions(wide, scores, gallery.regions, rows)
+    return np.asarray(scores[0])
+
+
+_Best = tuple[npt.NDArray[np.intp], npt.NDArray[np.float32], npt.NDArray[np.int32]]
+"""Positions in the gallery and scores, best first, equal scores in order of position; and which
+region matched best, -1 for the whole photo."""
 
 
 def _best(
-    queries: Vectors, gallery: Vectors, positions: npt.NDArray[np.intp], k: int
+    queries: Vectors, gallery: Embeddings, positions: npt.NDArray[np.intp], k: int
 ) -> list[_Best]:
-    """Return the k most similar gallery vectors of each query, among those at `positions`."""
-    nothing = np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32)
+    """Return the k most similar gallery photos of each query, among those at `positions`."""
+    nothing = np.empty(0, np.intp), np.empty(0, np.float32), np.empty(0, np.int32)
     best: list[_Best] = [nothing] * len(queries)
     wide = _on_grid(queries)
     for start in range(0, len(positions), _WIDE_ROWS):
         part = positions[start : start + _WIDE_ROWS]
-        block = ((wide @ _on_grid(gallery[part]).T) / _GRID**2).astype(np.float32)
+        block = _similarities(wide, gallery.vectors[part])
+        numbers = np.broadcast_to(np.int32(-1), block.shape)
+        if gallery.regions is not None:
+            block, numbers = _with_regions(wide, block, gallery.regions, part)
         best = [
-            _merged(known, part, similarities, k)
-            for known, similarities in zip(best, block, strict=True)
+            _merged(known, (part, similarities, matched), k)
+            for known, similarities, matched in zip(best, block, numbers, strict=True)
         ]
     return best
+
+
+def _similarities(wide: npt.NDArray[np.float64], vectors: Vectors) -> npt.NDArray[np.float32]:
+    """Return the similarity of each query, on the grid, to each vector."""
+    return np.asarray((wide @ _on_grid(vectors).T) / _GRID**2, dtype=np.float32)
+
+
+def _with_regions(
+    wide: npt.NDArray[np.float64],
+    whole: npt.NDArray[np.float32],
+    regions: RegionVectors,
+    part: npt.NDArray[np.intp],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    """Return the scores of photos with their regions, and which region matched best.
+
+    Args:
+        wide: (q, d) the queries on the grid.
+        whole: (q, p) the similarities of the whole photos.
+        regions: of the gallery.
+        part: (p,) positions of the photos in the gallery.
+    """
+    best = whole.copy()
+    numbers = np.full(whole.shape, -1, dtype=np.int32)
+    starts, ends = regions.starts[part], regions.starts[part + 1]
+    for nth in range(regions.limit):
+        # Not all regions at once: they would take as much memory again as the photos, each.
+        [has] = np.nonzero(starts + nth < ends)
+        found = starts[has] + nth
+        similarities = _similarities(wide, regions.vectors[found])
+        better = similarities > best[:, has]
+        best[:, has] = np.where(better, similarities, best[:, has])
+        numbers[:, has] = np.where(better, found, numbers[:, has])
+    return fused(whole, best), numbers
 
 
 def _on_grid(vectors: Vectors) -> npt.NDArray[np.float64]:
@@ -300,21 +381,21 @@ def _on_grid(vectors: Vectors) -> npt.NDArray[np.float64]:
     return np.asarray(np.rint(vectors * np.float32(_GRID)), dtype=np.float64)
 
 
-def _merged(
-    known: _Best, positions: npt.NDArray[np.intp], similarities: npt.NDArray[np.float32], k: int
-) -> _Best:
-    """Return the best k of those known and of more that come later in the gallery."""
+def _merged(known: _Best, later: _Best, k: int) -> _Best:
+    """Return the best k of those known and of more that come later in the gallery, in any order."""
+    scores = later[1]
     if len(known[0]) == k:
         # A score equal to the last is not better: the known photo comes first in the gallery.
-        new = np.flatnonzero(similarities > known[1][-1]) if k else np.empty(0, dtype=np.intp)
-    elif len(similarities) > k:
-        new = np.flatnonzero(similarities >= np.partition(similarities, -k)[-k])
+        new = np.flatnonzero(scores > known[1][-1]) if k else np.empty(0, dtype=np.intp)
+    elif len(scores) > k:
+        new = np.flatnonzero(scores >= np.partition(scores, -k)[-k])
     else:
-        new = np.arange(len(similarities))
-    candidates = np.concatenate((known[0], positions[new]))
-    scores = np.concatenate((known[1], similarities[new]))
+        new = np.arange(len(scores))
+    positions = np.concatenate((known[0], later[0][new]))
+    scores = np.concatenate((known[1], scores[new]))
+    numbers = np.concatenate((known[2], later[2][new]))
     order = np.argsort(-scores, kind="stable")[:k]
-    return candidates[order], scores[order]
+    return positions[order], scores[order], numbers[order]
 
 
 def _integer_ids(array: npt.NDArray[Any], n_queries: int, path: Path) -> npt.NDArray[np.int32]:

@@ -221,6 +221,11 @@ class PhotoColumns(Sequence[Photo]):
         self._files.append(photo.file)
         self._attributes.append(photo.attributes)
 
+    @property
+    def product_ids(self) -> list[str | None]:
+        """The products of the photos, a copy."""
+        return list(self._products)
+
     def set_attributes(self, columns: Mapping[str, Sequence[Value]]) -> None:
         """Replace the attributes of all photos.
 
@@ -299,9 +304,14 @@ class PhotoSet(Sequence[Photo]):
         return f"PhotoSet({len(self)} photos)"
 
     @property
+    def product_ids(self) -> list[str | None]:
+        """The products of the photos, in table order; None where one is not known."""
+        return self._photos.product_ids
+
+    @property
     def has_products(self) -> bool:
         """Whether every photo's product is known (an empty set counts as known)."""
-        return all(photo.product_id is not None for photo in self._photos)
+        return None not in self.product_ids
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,26 +6,33 @@ is searched by `search`, many by `search_each`.
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from shoplens.attributes import NO_ATTRIBUTES
 from shoplens.boxes.queries import boxed_photo
 from shoplens.catalog.base import Catalog
+from shoplens.confidence.calibration import Calibration
+from shoplens.confidence.evidence import DEPTH as EVIDENCE_DEPTH
 from shoplens.datasets.dataset import Dataset, read_gallery
 from shoplens.embedding.caching import Cache
 from shoplens.embedding.queries import builtin_encoder
 from shoplens.embedding.sets import Picture, embed
-from shoplens.errors import CatalogError, PhotoError, RankingError, ShoplensError
-from shoplens.hits import Hit, SearchResult
+from shoplens.errors import CatalogError, PhotoError, ShoplensError
+from shoplens.hits import Hit, SearchResult, View
 from shoplens.lookup import find_ids
 from shoplens.models import DEFAULT_MODEL, Encoder, builtin_names
+from shoplens.products.listing import Listing
 from shoplens.progress import Progress, silent
-from shoplens.ranking import rank
-from shoplens.records import Box, PhotoSet
+from shoplens.ranking import DEPTH, Ranking, photo_scores, rank
+from shoplens.records import Box, PhotoSet, Vector
+from shoplens.regions.embedding import with_regions
+from shoplens.reranking import NO_STEPS, NONE, Chain, Ranked, online_chain
 from shoplens.vectors.embeddings import Embeddings
 
 Gallery = str | Path | Dataset | PhotoSet | Embeddings | Catalog
@@ -39,6 +46,13 @@ def search(
     *,
     box: Box | str | None = None,
     k: int = 20,
+    regions: int | None = None,
+    group_by: Literal["product"] | None = None,
+    product_score: str | None = None,
+    variants: str | None = None,
+    collapse: bool = False,
+    confidence: Calibration | None = None,
+    rerank: str | Chain = NONE,
     encoder: Encoder | None = None,
     cache: Cache = True,
     workers: int | None = None,
@@ -55,6 +69,22 @@ def search(
             `rel:x,y,w,h` (fractions), or `auto` for the best box that `propose_boxes` finds; the
             result's `query.box` tells which. None searches for the whole photo.
         k: how many hits to return; fewer when the gallery is smaller.
+        regions: of how many regions of each gallery photo the vectors are compared as well, up to
+            8. A hit's `region` says which one matched. None takes what the gallery has: none, if
+            its photos are embedded now.
+        group_by: `product` for k products, each with its best photo and its other photos. The best
+            1000 photos are looked at for them. Photos without a product stand for themselves.
+        product_score: what products are ordered by, where they are grouped: `best` (their best
+            photo, as without it), `mean2` or `mean3` (the mean of their best two or three) or
+            `logsum` (see docs/product-scores.md).
+        variants: which products are one hit together, where they are grouped: those that share the
+            value of an attribute, by its name, or `id:-` for those whose ids are the same before
+            the last `-`.
+        collapse: show photos of the same picture as one hit; its `duplicates` are the others.
+        confidence: a calibration of the model (`shoplens.calibrate`); then hits have a
+            `confidence`, and the result a `no_match`.
+        rerank: a chain of re-ranking methods, such as `alpha-qe:k=4` (docs/reranking.md). Only
+            gallery-side methods can be used: a search does not depend on other searches.
         encoder: the model; None takes the one that made the gallery's vectors where it is built
             in, else the default.
         cache: whether the gallery's vectors are kept (see `embed`).
@@ -68,11 +98,37 @@ def search(
         PhotoError: the photo or its box cannot be used.
         MissingError: there is no such gallery.
         DataError: the gallery's table is faulty.
-        RankingError: the gallery's vectors are of another model.
-        ShoplensError: none of the gallery's photos could be embedded.
+        ModelError: the calibration is for another model.
+        RankingError: the gallery's vectors are of another model, or a re-ranking step cannot be
+            taken.
+        ChainError: `rerank` is not a chain.
+        CatalogError: `regions` were asked for of a catalogue. It has what it was indexed with.
+        ShoplensError: none of the gallery's photos could be embedded, or there cannot be so many
+            regions.
     """
+    chain = online_chain(rerank)
     if isinstance(gallery, Catalog):
-        return gallery.search(photo, box=box, k=k, encoder=encoder)
+        _refuse_regions(regions)
+        return gallery.search(
+            photo,
+            box=box,
+            k=k,
+            group_by=group_by,
+            product_score=product_score,
+            variants=variants,
+            collapse=collapse,
+            confidence=confidence,
+            rerank=chain,
+            encoder=encoder,
+        )
+    listing = Listing.of(
+        k,
+        group_by=group_by,
+        product_score=product_score,
+        variants=variants,
+        collapse=collapse,
+        temperature=None if confidence is None else confidence.temperature,
+    )
     encoder = encoder or _encoder_for(gallery)
     query = boxed_photo(photo, box)
     # The query comes first: a faulty one is told before a large gallery is embedded.
@@ -82,8 +138,12 @@ def search(
         failure = embedded.failures[0]
         raise PhotoError(failure.reason, f"{query.name}: {failure.detail}")
     seconds = {"query": time.perf_counter() - started}
-    vectors = gallery_vectors(gallery, encoder, cache=cache, workers=workers, progress=progress)
-    return search_vectors(PhotoSet([query]), embedded, vectors, k, seconds)[0]
+    vectors = gallery_vectors(
+        gallery, encoder, regions=regions, cache=cache, workers=workers, progress=progress
+    )
+    return search_vectors(
+        PhotoSet([query]), embedded, vectors, listing, seconds, chain, confidence=confidence
+    )[0]
 
 
 def search_each(
@@ -91,6 +151,13 @@ def search_each(
     gallery: Gallery,
     *,
     k: int = 20,
+    regions: int | None = None,
+    group_by: Literal["product"] | None = None,
+    product_score: str | None = None,
+    variants: str | None = None,
+    collapse: bool = False,
+    confidence: Calibration | None = None,
+    rerank: str | Chain = NONE,
     encoder: Encoder | None = None,
     cache: Cache = True,
     workers: int | None = None,
@@ -105,45 +172,79 @@ def search_each(
         A result for each query, in their order. A query that cannot be used has a `failure` and no
         hits.
     """
+    chain = online_chain(rerank)
     if isinstance(gallery, Catalog):
-        return gallery.search_each(queries, k=k, encoder=encoder, workers=workers)
+        _refuse_regions(regions)
+        return gallery.search_each(
+            queries,
+            k=k,
+            group_by=group_by,
+            product_score=product_score,
+            variants=variants,
+            collapse=collapse,
+            confidence=confidence,
+            rerank=chain,
+            encoder=encoder,
+            workers=workers,
+            progress=progress,
+        )
+    listing = Listing.of(
+        k,
+        group_by=group_by,
+        product_score=product_score,
+        variants=variants,
+        collapse=collapse,
+        temperature=None if confidence is None else confidence.temperature,
+    )
     encoder = encoder or _encoder_for(gallery)
     started = time.perf_counter()
     embedded = embed(queries, encoder, cache=cache, workers=workers, progress=progress)
     seconds = {"query": time.perf_counter() - started}
-    vectors = gallery_vectors(gallery, encoder, cache=cache, workers=workers, progress=progress)
-    return search_vectors(queries, embedded, vectors, k, seconds)
+    vectors = gallery_vectors(
+        gallery, encoder, regions=regions, cache=cache, workers=workers, progress=progress
+    )
+    return search_vectors(
+        queries, embedded, vectors, listing, seconds, chain, confidence=confidence
+    )
 
 
 def gallery_vectors(
     gallery: Gallery,
     encoder: Encoder,
     *,
+    regions: int | None = None,
     cache: Cache = True,
     workers: int | None = None,
     progress: Progress = silent,
 ) -> Embeddings:
-    """Return a gallery's vectors: those given, or those of its photos.
+    """Return a gallery's vectors: those given, or those of its photos, and of their regions.
 
-    Raises as `search`.
+    Arguments and errors are those of `search`.
     """
     if isinstance(gallery, Catalog):
         raise CatalogError("a catalogue keeps its vectors: use its own search")
     if isinstance(gallery, Embeddings):
-        return gallery
-    if isinstance(gallery, Dataset):
-        gallery = gallery.gallery
-    if not isinstance(gallery, PhotoSet):
-        gallery = read_gallery(gallery)
-    return embed(gallery, encoder, cache=cache, workers=workers, progress=progress)
+        vectors = gallery
+    else:
+        if isinstance(gallery, Dataset):
+            gallery = gallery.gallery
+        if not isinstance(gallery, PhotoSet):
+            gallery = read_gallery(gallery)
+        vectors = embed(gallery, encoder, cache=cache, workers=workers, progress=progress)
+    if regions is None:
+        return vectors
+    return with_regions(vectors, regions, encoder, cache=cache, workers=workers, progress=progress)
 
 
 def search_vectors(
     queries: PhotoSet,
     query_vectors: Embeddings,
     gallery: Embeddings,
-    k: int,
+    listing: Listing,
     seconds: Mapping[str, float] | None = None,
+    chain: Chain = NO_STEPS,
+    *,
+    confidence: Calibration | None = None,
 ) -> list[SearchResult]:
     """Search with vectors that are at hand.
 
@@ -151,50 +252,129 @@ def search_vectors(
         queries: q photos.
         query_vectors: theirs.
         gallery: the vectors to search.
-        k: how many hits to return.
+        listing: how many hits to return, and what is one.
         seconds: what was spent before.
+        chain: gallery-side re-ranking of the first 1000 photos.
+        confidence: see `search`.
 
     Returns:
         A result for each query.
 
     Raises:
+        ModelError: the calibration is for another model.
         RankingError: the vectors are of different models, or the gallery is empty.
         ShoplensError: no gallery photo has a vector.
     """
-    if k < 1:
-        raise RankingError(f"k must be at least 1, got {k}")
+    if confidence is not None:
+        regions = 0 if gallery.regions is None else gallery.regions.limit
+        confidence.require_fit(gallery.fingerprint, gallery.model_name, regions)
     if len(gallery) and not gallery.has_vector.any():
         raise ShoplensError(f"none of the {len(gallery):,} gallery photos could be embedded")
-    ranking = rank(query_vectors, gallery, depth=k)
-    scores = ranking.scores if ranking.scores is not None else np.empty((0, 0), np.float32)
+    depth = listing.k if listing.is_plain else max(listing.n_photos, DEPTH)
+    if chain.steps:
+        depth = max(depth, DEPTH)
+        listing.require_similarities(with_confidence=confidence is not None)
+    if confidence is not None:
+        depth = max(depth, EVIDENCE_DEPTH)
+    ranked = chain.rerank(Ranked(rank(query_vectors, gallery, depth=depth), query_vectors, gallery))
+    ranking, scores, rows = ranked.ranking, ranked.scores, ranked.positions()
+    products = _Products(gallery)
     failures = {failure.row: failure for failure in query_vectors.failures}
-    rows = find_ids(ranking.ids, gallery.ids)
     spent = {**(seconds or {}), **gallery.seconds, **ranking.seconds}
     results = []
     for number, query in enumerate(queries):
         found = zip(rows[number].tolist(), scores[number].tolist(), strict=True)
-        hits = [
-            _hit(position, gallery, row, score)
+        photos = [
+            _hit(position, gallery, row, score, _region(ranking, number, position))
             for position, (row, score) in enumerate(found, start=1)
             if np.isfinite(score)
         ]
+        hits = products.listed(photos, listing, query_vectors.vectors[number])
+        judgement = None
+        if confidence is not None and number not in failures:
+            judgement = confidence.judge(photos)
         results.append(
             SearchResult(
                 query=query,
-                hits=tuple(hits),
+                hits=hits if judgement is None else judgement.told(hits),
                 n_gallery=len(gallery),
                 model_name=query_vectors.model_name,
                 fingerprint=query_vectors.fingerprint,
+                chain=tuple(map(str, chain.steps)),
                 failure=failures.get(number),
                 gallery=gallery,
                 n_failed=len(gallery.failures),
+                confidence=None if judgement is None else judgement.confidence,
+                no_match=None if judgement is None else judgement.no_match,
                 seconds=spent,
             )
         )
     return results
 
 
-def _hit(position: int, gallery: Embeddings, row: int, score: float) -> Hit:
+def _region(ranking: Ranking, number: int, position: int) -> Box | None:
+    """Return the region of a query's photo at a rank that matched."""
+    if ranking.regions is None:
+        return None
+    return ranking.regions.box(number, int(ranking.ids[number, position - 1]))
+
+
+def _refuse_regions(regions: int | None) -> None:
+    if regions is not None:
+        raise CatalogError(
+            "a catalogue has the regions that it was indexed with: leave `regions` out"
+        )
+
+
+class _Products:
+    """The photos of each product of a gallery, looked up when they are first needed.
+
+    Args:
+        gallery: the vectors that are searched.
+    """
+
+    def __init__(self, gallery: Embeddings) -> None:
+        self._gallery = gallery
+
+    @functools.cached_property
+    def _rows(self) -> Mapping[str, list[int]]:
+        rows: dict[str, list[int]] = {}
+        has_vector = self._gallery.has_vector
+        for row, photo in enumerate(self._gallery.photos or ()):
+            if photo.product_id is not None and has_vector[row]:
+                rows.setdefault(photo.product_id, []).append(row)
+        return rows
+
+    def listed(self, photos: Sequence[Hit], listing: Listing, query: Vector) -> tuple[Hit, ...]:
+        """Return the hits of a query."""
+        if listing.is_plain:
+            return tuple(photos[: listing.k])
+        gallery = self._gallery
+
+        def views(product_ids: Sequence[str]) -> dict[str, list[View]]:
+            found = {}
+            for product in product_ids:
+                rows = np.array(self._rows[product])
+                scores = photo_scores(query, gallery, rows)
+                best = np.argsort(-scores, kind="stable")
+                hits = [
+                    _hit(0, gallery, row, score, None)
+                    for row, score in zip(rows[best].tolist(), scores[best].tolist(), strict=True)
+                ]
+                found[product] = [View(hit.photo_id, hit.score, hit.path) for hit in hits]
+            return found
+
+        vectors = {}
+        if listing.collapses:
+            ids = np.array([[hit.photo_id for hit in photos]], dtype=np.int32)
+            rows = find_ids(ids, gallery.ids)[0].tolist()
+            vectors = {
+                hit.photo_id: gallery.vectors[row] for hit, row in zip(photos, rows, strict=True)
+            }
+        return listing.finished(listing.chosen(photos, views, vectors), views)
+
+
+def _hit(position: int, gallery: Embeddings, row: int, score: float, region: Box | None) -> Hit:
     photo = None if gallery.photos is None else gallery.photos[row]
     return Hit(
         rank=position,
@@ -204,6 +384,7 @@ def _hit(position: int, gallery: Embeddings, row: int, score: float) -> Hit:
         path="" if photo is None else photo.name,
         photo=photo,
         attributes=NO_ATTRIBUTES if photo is None else photo.attributes,
+        region=region,
     )
 
 

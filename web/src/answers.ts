@@ -23,20 +23,43 @@ export interface Hit extends View {
   readonly product_id: string | null;
   /** All photos of the product, best first, in a search grouped by product. */
   readonly photos?: readonly View[];
+  /** The probability that the product is the one searched for, where the server knows it. */
+  readonly confidence?: number;
 }
 
 export interface SearchAnswer {
   readonly hits: readonly Hit[];
   readonly exact: boolean;
   readonly n_gallery: number;
+  /** The largest confidence of a product, where the server knows it. */
+  readonly confidence?: number;
+  /** Whether no product is sure enough, where the server can tell. */
+  readonly no_match?: boolean;
   readonly seconds: Readonly<Record<string, number>>;
   readonly query?: { readonly clipped: boolean } | null;
 }
 
 export interface BoxesAnswer {
+  readonly photo_token?: string | null;
   readonly width: number;
   readonly height: number;
   readonly boxes: readonly { readonly box: string; readonly score: number }[];
+}
+
+/** How much each place of a photo has to do with a match. */
+export interface MatchedRegion {
+  /** Of the upright photo, in pixels. */
+  readonly width: number;
+  readonly height: number;
+  /** What the map covers. */
+  readonly box: string;
+  /** Rows of places, 0..1. */
+  readonly heat: readonly (readonly number[])[];
+}
+
+export interface ExplainAnswer {
+  readonly query: MatchedRegion;
+  readonly result: MatchedRegion;
 }
 
 export interface FacetsAnswer {

@@ -1,5 +1,6 @@
 /** What a search found, and the controls of the list. */
 import { useState } from "preact/hooks";
+import type { SearchAnswer } from "./answers";
 import type { Problem } from "./api";
 import { FilterProblem } from "./filters";
 import { Icon } from "./icons";
@@ -22,6 +23,7 @@ export function Found({ at, search, filterProblem }: FoundProps) {
   const grouped = at.group !== "none";
   const n = answer?.hits.length ?? 0;
   const noun = grouped ? (n === 1 ? "product" : "products") : n === 1 ? "photo" : "photos";
+  const nouns = grouped ? "products" : "photos";
   const asked = at.k ?? 20;
   const isMore = !isBusy && !problem && n >= asked && asked < MOST;
   return (
@@ -58,7 +60,11 @@ export function Found({ at, search, filterProblem }: FoundProps) {
       </div>
       {narrow && !isBusy && !problem && n > 0 && <Jump text={`${n} ${noun}`} to="results" />}
       <p class="unseen" role="status">
-        {isBusy ? "Searching" : problem ? "" : `${n} ${noun} found`}
+        {isBusy
+          ? "Searching"
+          : problem
+            ? ""
+            : `${n} ${noun} found${answer?.no_match ? `. ${doubt(answer)}` : ""}`}
       </p>
       <div class={isBusy ? "progress" : "progress done"} aria-hidden="true" />
       {problem ? (
@@ -89,7 +95,12 @@ export function Found({ at, search, filterProblem }: FoundProps) {
         </Notice>
       ) : (
         <div class={isBusy ? "stale" : ""}>
-          <Results answer={answer} at={at} />
+          {answer.no_match && (
+            <p class="unmatched">
+              <Icon name="alert" /> {doubt(answer)} These are the most similar {nouns}.
+            </p>
+          )}
+          <Results answer={answer} at={at} query={search.answered} />
         </div>
       )}
       {isMore && (
@@ -104,6 +115,11 @@ export function Found({ at, search, filterProblem }: FoundProps) {
       )}
     </section>
   );
+}
+
+/** What is said of a search that is not sure enough of any product. */
+function doubt({ confidence = 0 }: SearchAnswer): string {
+  return `${confidence < 0.5 ? "Probably" : "Possibly"} not in this catalogue.`;
 }
 
 /** How the search was done, for those who want to know. */

@@ -1,18 +1,24 @@
 /** One photo of the catalogue, large, with all that is known about it. */
+import { useState } from "preact/hooks";
 import { type Hit, type Photo, type View, idOf } from "./answers";
 import { Dialog } from "./dialog";
 import { label, valueText } from "./filters";
 import { Picture } from "./picture";
 import { toHash } from "./route";
 import { titleOf } from "./titles";
+import type { SearchRequest } from "./use-search";
+import { Why } from "./why";
 
 interface PhotoDialogProps {
   readonly photo: Photo & Partial<Hit>;
+  /** The search that found it. */
+  readonly query?: SearchRequest | null;
   readonly onClose: () => void;
   readonly onPhoto: (photo: View) => void;
 }
 
-export function PhotoDialog({ photo, onClose, onPhoto }: PhotoDialogProps) {
+export function PhotoDialog({ photo, query, onClose, onPhoto }: PhotoDialogProps) {
+  const [explained, setExplained] = useState(false);
   const facts: [string, string][] = [["Photo", photo.path || idOf(photo)]];
   if (photo.product_id) facts.unshift(["Product", photo.product_id]);
   if (photo.score !== undefined) facts.push(["Similarity", photo.score.toFixed(3)]);
@@ -23,11 +29,15 @@ export function PhotoDialog({ photo, onClose, onPhoto }: PhotoDialogProps) {
   return (
     <Dialog title={titleOf(photo)} kind="wide" onClose={onClose}>
       <div class="photo-sheet">
-        <Picture
-          src={photo.photo_url}
-          instead={`${photo.thumbnail_url.split("?")[0]}?size=1024`}
-          alt={`Photo ${photo.path || idOf(photo)}`}
-        />
+        {query && explained ? (
+          <Why query={query} photo={photo} />
+        ) : (
+          <Picture
+            src={photo.photo_url}
+            instead={`${photo.thumbnail_url.split("?")[0]}?size=1024`}
+            alt={`Photo ${photo.path || idOf(photo)}`}
+          />
+        )}
         <div>
           {views.length > 1 && (
             <div class="views" role="group" aria-label="Photos of this product">
@@ -50,6 +60,11 @@ export function PhotoDialog({ photo, onClose, onPhoto }: PhotoDialogProps) {
           >
             Search with this photo
           </a>
+          {query && (
+            <button type="button" onClick={() => setExplained(!explained)}>
+              {explained ? "Show the photo" : "Why?"}
+            </button>
+          )}
           <dl>
             {facts.map(([name, value]) => (
               <div key={name}>

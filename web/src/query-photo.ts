@@ -1,5 +1,5 @@
 /** The photo that is searched for: an upload, what shows it, and the boxes proposed on it. */
-import { type BoxesAnswer } from "./answers";
+import type { BoxesAnswer } from "./answers";
 import { Problem, callBlob, callJson, isAborted } from "./api";
 import { type Box, type Size, fromText, isWhole } from "./box";
 
@@ -13,6 +13,9 @@ export interface QueryPhoto extends Size {
 }
 
 const THUMBNAIL = 160;
+
+/** What the server knows uploads by for a while. */
+const tokens = new WeakMap<File, string>();
 
 /** Read an upload. Throws `Problem` where it is no photo or too large. */
 export async function openPhoto(
@@ -46,10 +49,36 @@ export async function openPhoto(
   return { digest, file, ...sized(upright), shown, proposed: boxesOf(boxes) };
 }
 
+/** Ask something of an upload, and send it only if the server does not have it any more. */
+export async function postPhoto<T>(
+  path: string,
+  file: File,
+  fields: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<T> {
+  const ask = (body: FormData) => callJson<T>(path, { method: "POST", body, signal });
+  const token = tokens.get(file);
+  if (token) {
+    try {
+      return await ask(formWith({ ...fields, photo_token: token }));
+    } catch (error) {
+      if (!(error instanceof Problem && error.code === "photo_forgotten")) throw error;
+      tokens.delete(file);
+    }
+  }
+  return ask(formOf(file, fields));
+}
+
 /** Return the form of a request with the upload and other fields. */
 export function formOf(file: Blob, fields: Readonly<Record<string, string>> = {}): FormData {
-  const form = new FormData();
+  const form = formWith(fields);
   form.set("photo", file);
+  return form;
+}
+
+/** Return a form of texts. */
+export function formWith(fields: Readonly<Record<string, string>>): FormData {
+  const form = new FormData();
   for (const [name, value] of Object.entries(fields)) form.set(name, value);
   return form;
 }
@@ -83,8 +112,10 @@ async function sizeOf(url: string): Promise<Size | null> {
 /** Return the proposed boxes; null where there are none to be had, which stops nothing. */
 async function propose(file: File, signal: AbortSignal): Promise<BoxesAnswer | null> {
   try {
-    const body = formOf(file);
-    return await callJson<BoxesAnswer>("/v1/boxes", { method: "POST", body, signal });
+    const body = formOf(file, { keep: "true" });
+    const answer = await callJson<BoxesAnswer>("/v1/boxes", { method: "POST", body, signal });
+    if (answer.photo_token) tokens.set(file, answer.photo_token);
+    return answer;
   } catch (error) {
     if (isAborted(error)) throw error;
     if (error instanceof Problem && REFUSALS.has(error.code)) throw error;

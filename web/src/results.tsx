@@ -7,28 +7,37 @@ import { PhotoDialog } from "./photo-dialog";
 import { TITLES, titleOf } from "./titles";
 import { Picture } from "./picture";
 import { type SearchRoute, toHash } from "./route";
+import type { SearchRequest } from "./use-search";
 
 interface ResultsProps {
   readonly answer: SearchAnswer;
   /** The search that these results are of. */
   readonly at: SearchRoute;
+  readonly query: SearchRequest | null;
 }
 
 const MOST_FACTS = 3;
 const MOST_VIEWS = 4;
 
-export function Results({ answer, at }: ResultsProps) {
+export function Results({ answer, at, query }: ResultsProps) {
   const [open, setOpen] = useState<Hit | null>(null);
   return (
     <>
       <ol class="grid">
         {answer.hits.map((hit) => (
-          <Card key={idOf(hit)} hit={hit} at={at} onOpen={() => setOpen(hit)} />
+          <Card
+            key={idOf(hit)}
+            hit={hit}
+            at={at}
+            confidence={answer.no_match ? undefined : hit.confidence}
+            onOpen={() => setOpen(hit)}
+          />
         ))}
       </ol>
       {open && (
         <PhotoDialog
           photo={open}
+          query={query}
           onClose={() => setOpen(null)}
           onPhoto={(view) => setOpen({ ...open, ...view })}
         />
@@ -37,7 +46,15 @@ export function Results({ answer, at }: ResultsProps) {
   );
 }
 
-function Card({ hit, at, onOpen }: { hit: Hit; at: SearchRoute; onOpen: () => void }) {
+interface CardProps {
+  readonly hit: Hit;
+  readonly at: SearchRoute;
+  /** Absent where the search is not sure enough of any product. */
+  readonly confidence: number | undefined;
+  readonly onOpen: () => void;
+}
+
+function Card({ hit, at, confidence, onOpen }: CardProps) {
   const title = titleOf(hit);
   const facts = Object.entries(hit.attributes ?? {}).filter(
     ([name, value]) => value !== null && !TITLES.includes(name),
@@ -64,6 +81,7 @@ function Card({ hit, at, onOpen }: { hit: Hit; at: SearchRoute; onOpen: () => vo
           </button>
         </div>
         <Score score={hit.score} />
+        {confidence !== undefined && <Confidence share={confidence} />}
         {facts.length > 0 && (
           <dl class="facts">
             {facts.slice(0, MOST_FACTS).map(([name, value]) => (
@@ -112,6 +130,17 @@ function Score({ score }: { score: number }) {
       </span>
     </div>
   );
+}
+
+/** How likely it is the same product. */
+function Confidence({ share }: { share: number }) {
+  return <p class="soft confidence">{percent(share)} likely the same product</p>;
+}
+
+/** Whole percents; no more is known than that something is nearly sure. */
+function percent(share: number): string {
+  if (share < 0.01) return "under 1 %";
+  return share > 0.99 ? "over 99 %" : `${Math.round(100 * share)} %`;
 }
 
 /** Cards before the first answer. */

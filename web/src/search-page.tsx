@@ -63,7 +63,7 @@ export function SearchPage({ at }: { at: SearchRoute }) {
         {(ready || at.photoId) && (
           <Filters
             where={at.where ?? ""}
-            counted={search.answeredWhere}
+            counted={search.answered?.where ?? ""}
             attributes={attributes}
             problem={filterProblem}
           />

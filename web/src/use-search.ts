@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import type { SearchAnswer } from "./answers";
 import { type Problem, asProblem, callJson, isAborted } from "./api";
-import { formOf } from "./query-photo";
+import { formWith, postPhoto } from "./query-photo";
 import { apiKey } from "./settings";
 import { useStore } from "./store";
 
@@ -21,8 +21,8 @@ export interface SearchRequest {
 export interface SearchState {
   /** The last answer; of an earlier request while `isBusy` or after a problem. */
   readonly answer: SearchAnswer | null;
-  /** The filter of that. */
-  readonly answeredWhere: string;
+  /** The request that it answers. */
+  readonly answered: SearchRequest | null;
   readonly problem: Problem | null;
   readonly isBusy: boolean;
   /** From asking to the answer, in seconds. */
@@ -31,7 +31,7 @@ export interface SearchState {
   readonly again: () => void;
 }
 
-const NOTHING = { answer: null, answeredWhere: "", problem: null, isBusy: false, seconds: 0 };
+const NOTHING = { answer: null, answered: null, problem: null, isBusy: false, seconds: 0 };
 
 /** Search whenever the request changes. An answer to an earlier request is dropped. */
 export function useSearch(request: SearchRequest | null): SearchState {
@@ -48,16 +48,11 @@ export function useSearch(request: SearchRequest | null): SearchState {
     const leaving = new AbortController();
     setState((before) => ({ ...before, isBusy: true }));
     const started = performance.now();
-    callJson<SearchAnswer>("/v1/search", {
-      method: "POST",
-      body: formFor(request),
-      signal: leaving.signal,
-    })
+    search(request, leaving.signal)
       .then((answer) => {
         const seconds = (performance.now() - started) / 1000;
-        const answeredWhere = request.where;
         if (!leaving.signal.aborted)
-          setState({ answer, answeredWhere, problem: null, isBusy: false, seconds });
+          setState({ answer, answered: request, problem: null, isBusy: false, seconds });
       })
       .catch((error: unknown) => {
         if (isAborted(error) || leaving.signal.aborted) return;
@@ -68,14 +63,13 @@ export function useSearch(request: SearchRequest | null): SearchState {
   return { ...state, again: () => setAttempt((before) => before + 1) };
 }
 
-function formFor({ file, photoId, box, where, k, grouped }: SearchRequest): FormData {
+function search(request: SearchRequest, signal: AbortSignal): Promise<SearchAnswer> {
+  const { file, photoId, box, where, k, grouped } = request;
   const fields: Record<string, string> = { k: String(k) };
   if (photoId !== undefined) fields["photo_id"] = photoId;
   if (box) fields["box"] = box;
   if (where) fields["where"] = where;
   if (grouped) fields["group_by"] = "product";
-  if (file) return formOf(file, fields);
-  const form = new FormData();
-  for (const [name, value] of Object.entries(fields)) form.set(name, value);
-  return form;
+  if (file) return postPhoto("/v1/search", file, fields, signal);
+  return callJson("/v1/search", { method: "POST", body: formWith(fields), signal });
 }

@@ -10,7 +10,8 @@ import numpy as np
 
 from shoplens.answers.answer import Finding, Policy, check_answer, read_answer, refusal
 from shoplens.datasets.dataset import Dataset
-from shoplens.errors import RankingError
+from shoplens.errors import RankingError, reason_of
+from shoplens.json_text import parse_object
 from shoplens.ranking import Ranking
 
 _UNFORGIVEN = frozenset({"repeat", "nan", "blank"})
@@ -66,3 +67,20 @@ def is_saved_ranking(file: Path) -> bool:
         return False
     with zipfile.ZipFile(file) as members:
         return "meta.npy" in members.namelist()
+
+
+def says_batch_side(file: Path) -> bool:
+    """Return whether a saved ranking says that a step used other queries; False for other files.
+
+    Raises `RankingError` if what it says cannot be read.
+    """
+    if not is_saved_ranking(file):
+        return False
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            meta = parse_object(str(arrays["meta"]), f"{file}, meta", RankingError)
+    except RankingError:
+        raise
+    except Exception as error:  # A damaged zip or header can raise almost anything.
+        raise RankingError(f"{file} is not a ranking in .npz: {reason_of(error)}") from error
+    return meta.get("batch_side") is True

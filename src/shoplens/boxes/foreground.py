@@ -58,8 +58,8 @@ def foreground(maps: FeatureMaps, n: int) -> Map:
     x = (np.arange(columns) + 0.5 - left) / (right - left)
     centre = np.outer(_bell(y), _bell(x))
     likeness = _stretched(_likeness(maps.early, strength * centre))
-    down = _sampling(rows, top + places * (bottom - top))
-    across = _sampling(columns, left + places * (right - left))
+    down = sampling(rows, top + places * (bottom - top))
+    across = sampling(columns, left + places * (right - left))
     sampled: Map = down @ ((strength + likeness) / 2) @ across.T
     return sampled
 
@@ -95,7 +95,7 @@ def _bell(position: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
     return bell
 
 
-def _sampling(n_places: int, at: npt.NDArray[np.float64]) -> Map:
+def sampling(n_places: int, at: npt.NDArray[np.float64]) -> Map:
     """Return (len(at), n_places) weights that interpolate between the centres of places."""
     position = np.clip(at - 0.5, 0, n_places - 1)
     weights: Map = np.maximum(0, 1 - np.abs(position[:, None] - np.arange(n_places)))

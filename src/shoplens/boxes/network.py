@@ -51,12 +51,12 @@ class Network:
         """Return the whole photo, padded, as (1, s, s, 3) uint8."""
         return views_of(photo, "user", self.recipe)
 
-    def feature_maps(self, pixels: Views, size: tuple[int, int]) -> FeatureMaps:
+    def feature_maps(self, pixels: Views, size: tuple[float, float]) -> FeatureMaps:
         """Compute the maps; may be called from several threads at once.
 
         Args:
             pixels: what `prepare` made of a photo.
-            size: width and height of the upright photo.
+            size: width and height of the region that is shown: the upright photo, or its box.
         """
         _, late, early = (output[0] for output in self._session.run_all(pixels))
         n_places = late.shape[1]

@@ -18,6 +18,7 @@ from shoplens.catalog.base import (
 )
 from shoplens.catalog.entry import Entry, FailedPhoto
 from shoplens.catalog.opening import open_catalog
+from shoplens.vectors.regions import PhotoRegions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ __all__ = [
     "IndexReport",
     "MigrationReport",
     "ModelStamp",
+    "PhotoRegions",
     "RecallReport",
     "Upserted",
     "Verification",

@@ -23,20 +23,32 @@ from shoplens.attributes import Value
 from shoplens.boxes.queries import boxed_photo
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId, photo_id_of
 from shoplens.catalog.filters import RESERVED, Filter, parse_filter
+from shoplens.catalog.reranked import CANDIDATES, reranked
+from shoplens.catalog.scoring import matched_region, score_entries
+from shoplens.confidence.calibration import Calibration, Judgement
+from shoplens.confidence.evidence import DEPTH
 from shoplens.embedding.queries import builtin_encoder
 from shoplens.embedding.sets import Picture, embed
-from shoplens.errors import CatalogError, EntryError, MissingError, ModelError, PhotoError
+from shoplens.errors import (
+    CatalogError,
+    EntryError,
+    MissingError,
+    ModelError,
+    PhotoError,
+    RankingError,
+)
 from shoplens.hits import Hit, SearchResult, View
 from shoplens.models import Encoder, builtin_names
 from shoplens.models.gettable import gettable
+from shoplens.products.listing import Listing
 from shoplens.progress import Progress, silent
-from shoplens.ranking import exact_scores
-from shoplens.records import Box, PhotoSet, Vectors
+from shoplens.records import Box, Photo, PhotoSet, Vector, Vectors
+from shoplens.regions.choosing import MOST
+from shoplens.reranking import NONE, Chain, online_chain
+from shoplens.vectors.regions import PhotoRegions
 
 UNIT_TOLERANCE = 1e-3
 """How far from 1 the length of a vector may be."""
-_FIRST_OVERFETCH = 4
-"""A search for k products begins with the best 4 k photos."""
 
 _T = TypeVar("_T")
 
@@ -164,16 +176,39 @@ class Page:
 class _Terms:
     """What is asked for, checked."""
 
-    k: int
+    listing: Listing
     where: Filter | None
-    by_product: bool
     min_score: float | None
     facets: list[str]
     exact: bool
+    confidence: Calibration | None
+    chain: Chain
+
+    @property
+    def n_photos(self) -> int:
+        """How many photos to look at first."""
+        return max(self.listing.n_photos, DEPTH if self.confidence is not None else 0)
 
     def accept(self, score: float) -> bool:
         """Whether a score is high enough."""
         return self.min_score is None or score >= self.min_score
+
+    def judge(self, photos: Sequence[Hit]) -> Judgement | None:
+        """Return what the calibration says of the photos that were found, where there is one."""
+        return None if self.confidence is None else self.confidence.judge(photos)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was found for one query."""
+
+    hits: tuple[Hit, ...]
+    exact: bool
+    judgement: Judgement | None
+
+    def told(self) -> tuple[Hit, ...]:
+        """Return the hits with their confidences, where they were judged."""
+        return self.hits if self.judgement is None else self.judgement.told(self.hits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +263,24 @@ class Catalog(ABC):
 
         Raises `ModelError` if the catalogue is of another model.
         """
+
+    @property
+    def regions(self) -> int:
+        """How many regions of each photo `index` gives vectors of their own; 0 for none."""
+        return 0
+
+    def set_regions(self, n: int) -> None:
+        """State how many regions of each photo `index` gives vectors of their own.
+
+        Photos that are here already get them when they are indexed again.
+
+        Raises:
+            ShoplensError: there cannot be so many.
+            ModelError: the catalogue has no model yet.
+            CatalogError: the engine cannot keep regions, or the catalogue cannot be written.
+        """
+        if n:
+            self._refuse_regions()
 
     @abstractmethod
     def _write(self, entries: Sequence[Entry]) -> Upserted:
@@ -333,6 +386,11 @@ class Catalog(ABC):
 
         `shoplens.catalog.restore` makes a catalogue of it.
         """
+
+    def revision(self) -> object | None:
+        """Return what is another value after each change of what `stats` says, by any process; None
+        where an engine cannot tell."""
+        return None
 
     # What is the same for all.
 
@@ -459,6 +517,11 @@ class Catalog(ABC):
         min_score: float | None = None,
         facets: Sequence[str] = (),
         exact: bool = False,
+        product_score: str | None = None,
+        variants: str | None = None,
+        collapse: bool = False,
+        confidence: Calibration | None = None,
+        rerank: str | Chain = NONE,
         encoder: Encoder | None = None,
     ) -> SearchResult:
         """Find the photos or the products that are most similar to a query.
@@ -479,6 +542,17 @@ class Catalog(ABC):
             facets: names of attributes whose values are counted among the photos that pass
                 `where`.
             exact: compare every vector that passes the filter, even where an index would be faster.
+            product_score: what products are ordered by, where they are grouped: `best` (their best
+                photo, as without it), `mean2` or `mean3` (the mean of their best two or three) or
+                `logsum` (see docs/product-scores.md).
+            variants: which products are one hit together, where they are grouped: those that share
+                the value of an attribute, by its name, or `id:-` for those whose ids are the same
+                before the last `-`.
+            collapse: show photos of the same picture as one hit; its `duplicates` are the others.
+            confidence: a calibration of the catalogue's model; then hits have a `confidence`, and
+                the result a `no_match`.
+            rerank: a chain of gallery-side re-ranking methods, such as `alpha-qe:k=4`, for the
+                first 1000 photos (docs/reranking.md).
             encoder: the model; None loads the catalogue's (see `encoder`).
 
         Returns:
@@ -487,6 +561,8 @@ class Catalog(ABC):
         Raises:
             PhotoError: the photo or its box cannot be used.
             FilterError: `where` is not a filter.
+            ChainError: `rerank` is not a chain.
+            RankingError: a re-ranking step cannot be taken.
             ModelError: the query is of another model than the catalogue.
             MissingError: no photo has this `photo_id`.
             CatalogError: a stored entry is damaged, or the arguments do not fit together.
@@ -495,7 +571,8 @@ class Catalog(ABC):
             raise CatalogError("give a photo, a vector or a photo id: one of them")
         if box is not None and photo is None:
             raise CatalogError("a box belongs to a photo")
-        terms = self._terms(k, where, group_by, min_score, facets, exact)
+        listing = _listing(k, group_by, product_score, variants, collapse, confidence)
+        terms = self._terms(listing, where, min_score, facets, exact, confidence, rerank)
         started = time.perf_counter()
         query = None
         left_out: PhotoId | None = None
@@ -534,6 +611,11 @@ class Catalog(ABC):
         min_score: float | None = None,
         facets: Sequence[str] = (),
         exact: bool = False,
+        product_score: str | None = None,
+        variants: str | None = None,
+        collapse: bool = False,
+        confidence: Calibration | None = None,
+        rerank: str | Chain = NONE,
         queries: PhotoSet | None = None,
     ) -> list[SearchResult]:
         """Search for many vectors at once (see `search`).
@@ -545,7 +627,8 @@ class Catalog(ABC):
         Returns:
             A result for each vector.
         """
-        terms = self._terms(k, where, group_by, min_score, facets, exact)
+        listing = _listing(k, group_by, product_score, variants, collapse, confidence)
+        terms = self._terms(listing, where, min_score, facets, exact, confidence, rerank)
         return self._results(np.atleast_2d(_as_vectors(vectors)), terms, queries=queries)
 
     def search_each(
@@ -558,6 +641,11 @@ class Catalog(ABC):
         min_score: float | None = None,
         facets: Sequence[str] = (),
         exact: bool = False,
+        product_score: str | None = None,
+        variants: str | None = None,
+        collapse: bool = False,
+        confidence: Calibration | None = None,
+        rerank: str | Chain = NONE,
         encoder: Encoder | None = None,
         workers: int | None = None,
         progress: Progress = silent,
@@ -573,7 +661,8 @@ class Catalog(ABC):
             A result for each photo, in their order. A photo that cannot be used has a `failure` and
             no hits.
         """
-        terms = self._terms(k, where, group_by, min_score, facets, exact)
+        listing = _listing(k, group_by, product_score, variants, collapse, confidence)
+        terms = self._terms(listing, where, min_score, facets, exact, confidence, rerank)
         encoder = encoder or self.encoder()
         self.require_model(encoder)
         started = time.perf_counter()
@@ -645,19 +734,22 @@ class Catalog(ABC):
 
     def _terms(
         self,
-        k: int,
+        listing: Listing,
         where: str | None,
-        group_by: str | None,
         min_score: float | None,
         facets: Sequence[str],
         exact: bool,
+        confidence: Calibration | None,
+        rerank: str | Chain,
     ) -> _Terms:
-        if k < 1:
-            raise CatalogError(f"k must be at least 1, got {k}")
-        if group_by not in (None, "product"):
-            raise CatalogError(f"group_by must be 'product', got {group_by!r}")
         names = list(_listed("facets", facets))
-        return _Terms(k, self._filter(where), group_by is not None, min_score, names, exact)
+        chain = online_chain(rerank)
+        if chain.steps:
+            listing.require_similarities(with_confidence=confidence is not None)
+        terms = _Terms(listing, self._filter(where), min_score, names, exact, confidence, chain)
+        if confidence is not None and self.model is not None:
+            confidence.require_fit(self.model.fingerprint, self.model.name, self.regions)
+        return terms
 
     def _results(
         self,
@@ -675,31 +767,27 @@ class Catalog(ABC):
             model = self.model
             n_photos = self._count(None)
             self._check_queries(vectors)
-            if terms.by_product:
-                found = [self._product_hits(vector, terms, left_out) for vector in vectors]
-            else:
-                found = [
-                    (self._hits(neighbours, terms, left_out), neighbours.exact)
-                    for neighbours in self._nearest(
-                        vectors, terms.k + (left_out is not None), terms.where, terms.exact
-                    )
-                ]
+            photos = [None] * len(vectors) if queries is None else list(queries)
+            found = list(self._found(vectors, terms, left_out, photos))
             counted = self._ordered_facets(terms.facets, terms.where) if terms.facets else None
             n_failed = self._count_failures()
         spent = {**(seconds or {}), "search": time.perf_counter() - started}
         return [
             SearchResult(
                 query=None if queries is None else queries[number],
-                hits=hits,
+                hits=one.told(),
                 n_gallery=n_photos + n_failed,
                 model_name=None if model is None else model.name,
                 fingerprint=None if model is None else model.fingerprint,
-                exact=was_exact,
+                exact=one.exact,
+                chain=tuple(map(str, terms.chain.steps)),
                 n_failed=n_failed,
                 facets=counted,
+                confidence=None if one.judgement is None else one.judgement.confidence,
+                no_match=None if one.judgement is None else one.judgement.no_match,
                 seconds=spent,
             )
-            for number, (hits, was_exact) in enumerate(found)
+            for number, one in enumerate(found)
         ]
 
     def _ordered_facets(
@@ -710,51 +798,90 @@ class Catalog(ABC):
             for name, counts in self._facets(names, where).items()
         }
 
-    def _hits(
-        self, neighbours: Neighbours, terms: _Terms, left_out: PhotoId | None
-    ) -> tuple[Hit, ...]:
-        kept = [
-            (entry, score)
-            for entry, score in neighbours.found
-            if entry.photo_id != left_out and terms.accept(score)
+    def _neighbours(
+        self,
+        vectors: Vectors,
+        k: int,
+        terms: _Terms,
+        left_out: PhotoId | None,
+        photos: Sequence[Photo | None],
+    ) -> list[Neighbours]:
+        """Return the best entries of each query in the order that is asked for, k at least."""
+        if not terms.chain.steps:
+            return self._nearest(vectors, k, terms.where, terms.exact)
+        nearest = self._nearest(vectors, max(k, CANDIDATES), terms.where, terms.exact)
+        return [
+            replace(
+                neighbours,
+                found=reranked(
+                    [one for one in neighbours.found if one[0].photo_id != left_out],
+                    vector,
+                    photo,
+                    terms.chain,
+                ),
+            )
+            for vector, photo, neighbours in zip(vectors, photos, nearest, strict=True)
         ]
-        return tuple(
-            _hit(rank, entry, score) for rank, (entry, score) in enumerate(kept[: terms.k], start=1)
-        )
 
-    def _product_hits(
-        self, vector: npt.NDArray[np.float32], terms: _Terms, left_out: PhotoId | None
-    ) -> tuple[tuple[Hit, ...], bool]:
-        """Return the k best products.
+    def _found(
+        self,
+        vectors: Vectors,
+        terms: _Terms,
+        left_out: PhotoId | None,
+        photos: Sequence[Photo | None],
+    ) -> Iterator[_Found]:
+        """Yield what is found for each vector."""
+        if not terms.listing.is_plain:
+            for vector, photo in zip(vectors, photos, strict=True):
+                yield self._found_by_product(vector, terms, left_out, photo)
+            return
+        asked = terms.n_photos + (left_out is not None)
+        found = self._neighbours(vectors, asked, terms, left_out, photos)
+        for vector, neighbours in zip(vectors, found, strict=True):
+            hits = _photos(neighbours, left_out)
+            kept = [hit for hit in hits if terms.accept(hit.score)][: terms.listing.k]
+            ranked = tuple(replace(hit, rank=rank) for rank, hit in enumerate(kept, start=1))
+            ranked = _located(ranked, vector, neighbours)
+            yield _Found(ranked, neighbours.exact, terms.judge(hits))
 
-        The best photos are taken, more and more of them, until they are of k products.
+    def _found_by_product(
+        self,
+        vector: Vector,
+        terms: _Terms,
+        left_out: PhotoId | None,
+        photo: Photo | None,
+    ) -> _Found:
+        """Return the k best products, or the k best photos of different pictures.
+
+        The best photos are taken, more and more of them, until they are enough.
         """
-        asked = _FIRST_OVERFETCH * terms.k + 1
+
+        def views(product_ids: Sequence[str]) -> dict[str, list[View]]:
+            found = self._views(vector, product_ids, terms.where)
+            return {
+                product: [view for view in photos if view.photo_id != left_out]
+                for product, photos in found.items()
+            }
+
+        asked = terms.n_photos + (left_out is not None)
         while True:
-            [neighbours] = self._nearest(vector[None], asked, terms.where, terms.exact)
-            best: dict[object, tuple[Entry, float]] = {}
-            for entry, score in neighbours.found:
-                if entry.photo_id == left_out or not terms.accept(score):
-                    continue
-                product = entry.product_id
-                best.setdefault(
-                    ("photo", entry.photo_id) if product is None else product, (entry, score)
-                )
-            found = neighbours.found
-            enough = len(best) >= terms.k or (bool(found) and not terms.accept(found[-1][1]))
-            if enough or neighbours.exhausted:
+            [neighbours] = self._neighbours(vector[None], asked, terms, left_out, [photo])
+            photos = _photos(neighbours, left_out)
+            kept = [hit for hit in photos if terms.accept(hit.score)]
+            vectors = {
+                entry.photo_id: entry.vector
+                for entry, _ in (neighbours.found if terms.listing.collapses else ())
+            }
+            chosen = terms.listing.chosen(kept, views, vectors)
+            if (
+                neighbours.exhausted
+                or len(kept) < len(photos)
+                or (kept and terms.listing.is_settled(chosen, kept[-1].score))
+            ):
                 break
             asked *= 4
-        chosen = list(best.values())[: terms.k]
-        products = [entry.product_id for entry, _ in chosen if entry.product_id is not None]
-        views = self._views(vector, products, terms.where)
-        hits = []
-        for rank, (entry, score) in enumerate(chosen, start=1):
-            own = (View(entry.photo_id, score, entry.path),)
-            all_views = own if entry.product_id is None else views[entry.product_id]
-            shown = tuple(view for view in all_views if view.photo_id != left_out)
-            hits.append(_hit(rank, entry, score, shown))
-        return tuple(hits), neighbours.exact
+        hits = _located(terms.listing.finished(chosen, views), vector, neighbours)
+        return _Found(hits, neighbours.exact, terms.judge(photos))
 
     def _entries_of(self, product_ids: Sequence[str], where: Filter | None) -> list[Entry]:
         """Return the entries of products that pass a filter."""
@@ -762,13 +889,13 @@ class Catalog(ABC):
         return [entry for entry in entries if entry is not None]
 
     def _views(
-        self, vector: npt.NDArray[np.float32], product_ids: Sequence[str], where: Filter | None
+        self, vector: Vector, product_ids: Sequence[str], where: Filter | None
     ) -> dict[str, tuple[View, ...]]:
         """Return all photos of products that pass a filter, with their scores, best first."""
         entries = self._entries_of(product_ids, where) if product_ids else []
         views: dict[str, list[View]] = {product: [] for product in product_ids}
         if entries:
-            scores = exact_scores(vector[None], np.stack([e.vector for e in entries]))[0]
+            scores = score_entries(vector, entries)
             order = np.argsort(-scores, kind="stable").tolist()
             for row in order:
                 entry = entries[row]
@@ -778,6 +905,12 @@ class Catalog(ABC):
 
     def _filter(self, where: str | None) -> Filter | None:
         return None if where is None or not where.strip() else parse_filter(where)
+
+    def _refuse_regions(self) -> None:
+        raise CatalogError(
+            f"{self.uri}: a catalogue of the engine {self.engine} cannot keep vectors of regions. "
+            "Use a catalogue in a folder, or index without --regions"
+        )
 
     def _require_writable(self) -> None:
         if self.read_only:
@@ -805,6 +938,8 @@ class Catalog(ABC):
         length = math.sqrt(wide @ wide)
         if not abs(length - 1) <= UNIT_TOLERANCE:  # Also true of NaN.
             raise EntryError(f"{where} has a vector of length {length:g}; it must be 1")
+        if entry.regions is not None:
+            _check_regions(where, entry.regions, model.dimension)
         for name, value in entry.attributes.items():
             _check_attribute(where, name, value)
         if photo_id is entry.photo_id and vector is entry.vector:
@@ -866,6 +1001,22 @@ def _as_vectors(values: Any, where: str = "") -> npt.NDArray[np.float32]:
         raise EntryError(f"{where}{values!r} is no vector of numbers") from error
 
 
+def _check_regions(where: str, regions: PhotoRegions, dimension: int) -> None:
+    vectors = regions.vectors
+    if vectors.dtype != np.float32 or vectors.shape != (len(regions.boxes), dimension):
+        raise EntryError(
+            f"{where} has {len(regions.boxes)} regions with vectors of shape {vectors.shape} "
+            f"{vectors.dtype}; they must be ({len(regions.boxes)}, {dimension}) float32"
+        )
+    if not 0 < regions.limit <= MOST or len(regions.boxes) > regions.limit:
+        raise EntryError(
+            f"{where} has {len(regions.boxes)} regions of {regions.limit}; there can be 1 to {MOST}"
+        )
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    if not (np.abs(lengths - 1) <= UNIT_TOLERANCE).all():
+        raise EntryError(f"{where} has a region with a vector whose length is not 1")
+
+
 def _check_attribute(where: str, name: object, value: object) -> None:
     if not isinstance(name, str) or not name or name in RESERVED:
         raise EntryError(f"{where}: {name!r} cannot be the name of an attribute")
@@ -893,13 +1044,49 @@ def _check_text(where: str, text: object) -> None:
             ) from error
 
 
-def _hit(rank: int, entry: Entry, score: float, photos: tuple[View, ...] | None = None) -> Hit:
-    return Hit(
-        rank=rank,
-        photo_id=entry.photo_id,
-        product_id=entry.product_id,
-        score=score,
-        path=entry.path,
-        attributes=entry.attributes,
-        photos=photos,
+def _listing(
+    k: int,
+    group_by: str | None,
+    product_score: str | None,
+    variants: str | None,
+    collapse: bool,
+    confidence: Calibration | None,
+) -> Listing:
+    try:
+        return Listing.of(
+            k,
+            group_by=group_by,
+            product_score=product_score,
+            variants=variants,
+            collapse=collapse,
+            temperature=None if confidence is None else confidence.temperature,
+        )
+    except RankingError as error:
+        raise CatalogError(str(error)) from error
+
+
+def _photos(neighbours: Neighbours, left_out: PhotoId | None) -> list[Hit]:
+    """Return the photos that were found as hits, without ranks."""
+    return [
+        Hit(
+            rank=0,
+            photo_id=entry.photo_id,
+            product_id=entry.product_id,
+            score=score,
+            path=entry.path,
+            attributes=entry.attributes,
+        )
+        for entry, score in neighbours.found
+        if entry.photo_id != left_out
+    ]
+
+
+def _located(hits: tuple[Hit, ...], vector: Vector, neighbours: Neighbours) -> tuple[Hit, ...]:
+    """Return hits with the regions that matched best."""
+    entries = {entry.photo_id: entry for entry, _ in neighbours.found if entry.regions is not None}
+    return tuple(
+        replace(hit, region=matched_region(vector, entries[hit.photo_id]))
+        if hit.photo_id in entries
+        else hit
+        for hit in hits
     )

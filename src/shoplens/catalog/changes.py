@@ -16,7 +16,7 @@ from shoplens.parallel import parallel_map
 from shoplens.records import Photo, PhotoSet
 from shoplens.sources import file_of, read_photo
 from shoplens.sources.archives import TarMember, ZipMember
-from shoplens.sources.columns import Cell
+from shoplens.sources.columns import Cell, mark_of
 from shoplens.sources.memory import MemoryFile
 from shoplens.sources.remote import RemoteFile, is_url
 
@@ -99,6 +99,7 @@ def compare(
     ids: Sequence[PhotoId],
     source: str,
     catalog: Catalog | None,
+    regions: int = 0,
     workers: int | None = None,
 ) -> Generator[Compared, None, None]:
     """Compare the photos of a source with a catalogue, in their order.
@@ -110,12 +111,14 @@ def compare(
         ids: of the photos, as `photo_ids` gives them.
         source: as `source_name` gives it.
         catalog: None for one that does not exist yet.
+        regions: how many of each photo the catalogue is to hold; a photo of which it holds another
+            number has to be embedded.
         workers: threads; None takes one for each usable core.
     """
 
     def compared(pair: tuple[int, Entry | None]) -> Compared:
         row, old = pair
-        return _compared(ids[row], photos[row], old, source)
+        return _compared(ids[row], photos[row], old, source, regions)
 
     return parallel_map(compared, _with_entries(ids, catalog), workers)
 
@@ -155,7 +158,9 @@ def _sound_entries(catalog: Catalog, ids: Sequence[PhotoId]) -> list[Entry | Non
         return _sound_entries(catalog, ids[:half]) + _sound_entries(catalog, ids[half:])
 
 
-def _compared(photo_id: PhotoId, photo: Photo, old: Entry | None, source: str) -> Compared:
+def _compared(
+    photo_id: PhotoId, photo: Photo, old: Entry | None, source: str, regions: int
+) -> Compared:
     if photo.box is not None and photo.box_frame != "upright":
         raise DataError(
             f"{photo.name} has a box in pixels as stored; a catalogue keeps boxes of upright photos"
@@ -166,7 +171,7 @@ def _compared(photo_id: PhotoId, photo: Photo, old: Entry | None, source: str) -
             raise photo.problem
         # Before the photo is read: if it is replaced meanwhile, its next stamp is another.
         stamp = _stamp(photo)
-        if old is None or old.sha256 is None or old.box != photo.box:
+        if old is None or old.sha256 is None or old.box != photo.box or old.n_regions != regions:
             return Compared(photo_id, photo, old, stamp)
         if not stamp or (old.source, old.path, old.stamp) != (source, photo.name, stamp):
             data = read_photo(photo)
@@ -193,8 +198,7 @@ def _stamp(photo: Photo) -> str:
     """
     file = file_of(photo)
     if isinstance(file, Cell):
-        column = file.column
-        return f"{column.stamp} {column.name} {file.number}" if column.file.on_disk else ""
+        return mark_of(file) if file.column.file.on_disk else ""
     if isinstance(file, ZipMember | TarMember):
         return f"{file.archive.stamp()} {file.name}" if file.archive.on_disk else ""
     return file.stamp() if file.on_disk else ""

@@ -28,13 +28,15 @@ from shoplens.catalog.changes import (
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId
 from shoplens.catalog.opening import open_catalog
 from shoplens.datasets.dataset import read_gallery
-from shoplens.embedding.caching import Cache, opened
+from shoplens.embedding.caching import Cache
 from shoplens.embedding.outcome import STAGES, Embedded, Tally
-from shoplens.embedding.sets import embed_each
 from shoplens.errors import CatalogError, MissingError
 from shoplens.models import Encoder, load_encoder
 from shoplens.progress import Progress, silent
 from shoplens.records import Photo, PhotoSet
+from shoplens.regions.choosing import require_number
+from shoplens.regions.embedding import embed_with_regions
+from shoplens.vectors.regions import PhotoRegions
 
 _WRITTEN_AT_ONCE = 256
 _FLUSH_SECONDS = 1.0
@@ -77,6 +79,8 @@ class IndexReport:
     """Of those embedded, photos whose box was clipped."""
     n_others: int = 0
     """Files of the source that are not photos."""
+    regions: int = 0
+    """Regions of each photo that have vectors of their own."""
     seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
     """Wall-clock seconds (`index`), and core seconds of each stage of embedding."""
 
@@ -108,6 +112,7 @@ class IndexReport:
             "n_embedded": self.n_embedded,
             "n_cached": self.n_cached,
             "n_clipped": self.n_clipped,
+            "regions": self.regions,
             "failures": dict(Counter(photo.reason for photo in self.failures).most_common()),
             "failed_photos": [
                 {"id": f.photo_id, "path": f.path, "reason": f.reason, "detail": f.detail}
@@ -127,6 +132,7 @@ def index(
     sync: bool = False,
     dry_run: bool = False,
     encoder: Encoder | None = None,
+    regions: int | None = None,
     cache: Cache = True,
     retry_failed: bool = False,
     max_failures: int | None = None,
@@ -161,6 +167,10 @@ def index(
             so photos whose damage is not known yet count as added or changed. Photos that failed
             before count as failed.
         encoder: the model; None takes the catalogue's or, for a new catalogue, the default.
+        regions: how many regions of each photo get vectors of their own, up to 8, which searches
+            compare as well. The catalogue keeps this number; None takes the one that it has, at
+            first 0. With another number, photos that are there are embedded again. A photo with a
+            box has no regions.
         cache: whether vectors are read from the user's cache and kept there (see `embed`).
         retry_failed: as in `embed_each`.
         max_failures: stop if more photos than this have failed; then nothing is removed. None for
@@ -179,8 +189,9 @@ def index(
         ModelError: the catalogue's vectors are of another model.
         FailureLimitError: more than `max_failures` photos failed.
         CatalogBusyError: another process writes to the catalogue.
-        CatalogError: the catalogue cannot be written, or `sync` was asked for photos whose source
-            is not known.
+        ShoplensError: a photo cannot have so many regions.
+        CatalogError: the catalogue cannot be written, or cannot keep regions; or `sync` was asked
+            for photos whose source is not known.
     """
     started = time.perf_counter()
     if isinstance(source, PhotoSet):
@@ -194,34 +205,37 @@ def index(
         photos = read_gallery(source, columns=columns, remote=remote)
         name = source_name(source)
     refuse_reserved(photos)
+    require_number(regions or 0)
     ids = photo_ids(photos)
     with _opened(catalog, dry_run) as target:
         failed_before = {} if target is None else {f.photo_id: f for f in target.failures()}
         run = _Run(name, len(photos), failed_before, progress)
         tally = Tally(max_failures)
         gone: list[PhotoId] = []
-        with closing(compare(photos, ids, name, target, workers)) as compared:
+        if regions is None:
+            regions = 0 if target is None else target.regions
+        with closing(compare(photos, ids, name, target, regions, workers)) as compared:
             if dry_run or target is None:
                 if target is not None and encoder is not None:
                     target.require_model(encoder)
                 run.look(compared)
             else:
-                encoder = _ready(target, encoder)
+                encoder = _ready(target, encoder, regions)
                 with (
-                    opened(cache, encoder.fingerprint) as open_cache,
                     _Writer(target) as writer,
                     closing(
-                        embed_each(
+                        embed_with_regions(
                             run.passing(compared, writer),
+                            regions,
                             encoder,
-                            cache=open_cache,
+                            cache=cache,
                             retry_failed=retry_failed,
                             workers=workers,
                         )
                     ) as results,
                 ):
-                    for result in results:
-                        run.take(result, writer, tally)
+                    for result, of_regions in results:
+                        run.take(result, of_regions, writer, tally)
         if sync and target is not None:
             gone = vanished(target, name, ids)
         if not dry_run and target is not None:
@@ -239,6 +253,7 @@ def index(
             n_cached=tally.n_cached,
             n_clipped=tally.n_clipped,
             n_others=photos.n_others,
+            regions=regions,
             seconds={
                 **{stage: spent for stage, spent in tally.seconds().items() if stage in STAGES},
                 "index": time.perf_counter() - started,
@@ -291,7 +306,9 @@ class _Run:
             if not each.is_unchanged or each.old is None or each.old.stamp != each.stamp:
                 writer.put(each.entry)
 
-    def take(self, result: Embedded, writer: _Writer, tally: Tally) -> None:
+    def take(
+        self, result: Embedded, regions: PhotoRegions | None, writer: _Writer, tally: Tally
+    ) -> None:
         """Write the result of the next photo that `passing` gave.
 
         Raises `FailureLimitError` if there are too many failures.
@@ -319,6 +336,7 @@ class _Run:
                     box=photo.box,
                     attributes=photo.attributes,
                     stamp=each.stamp,
+                    regions=regions,
                 )
             )
         tally.add(tally.n_photos, photo, result)
@@ -420,7 +438,7 @@ def _opened(catalog: Catalog | str | Path, dry_run: bool) -> Iterator[Catalog | 
         yield own
 
 
-def _ready(catalog: Catalog, encoder: Encoder | None) -> Encoder:
+def _ready(catalog: Catalog, encoder: Encoder | None, regions: int) -> Encoder:
     """Return the model to embed with; it is the catalogue's from now on."""
     model = catalog.model
     if model is None:
@@ -432,6 +450,8 @@ def _ready(catalog: Catalog, encoder: Encoder | None) -> Encoder:
     # A catalogue that cannot be written, or that another process writes to, is told before the
     # work begins.
     catalog.set_model(model)
+    if regions != catalog.regions:
+        catalog.set_regions(regions)
     return encoder
 
 

@@ -14,11 +14,12 @@ from shoplens.catalog.entry import Entry, FailedPhoto
 from shoplens.catalog.originals import Originals
 from shoplens.datasets.dataset import read_gallery
 from shoplens.embedding.caching import opened
-from shoplens.embedding.sets import embed_each
 from shoplens.errors import CatalogError, ShoplensError
 from shoplens.models import Encoder
 from shoplens.progress import Progress, silent
 from shoplens.records import Photo, PhotoSet
+from shoplens.regions.embedding import embed_again
+from shoplens.vectors.regions import PhotoRegions
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +150,14 @@ class _Embedding:
         total = self._catalog.count()
         waiting: deque[Entry] = deque()
 
-        def photos() -> Iterator[Photo]:
+        def photos() -> Iterator[tuple[Photo, PhotoRegions | None]]:
             for entry in self._catalog.entries():
                 waiting.append(entry)
-                yield self._photo(entry)
+                yield self._photo(entry), entry.regions
 
-        results = embed_each(photos(), self._encoder, cache=self._cache, workers=self._workers)
+        results = embed_again(photos(), self._encoder, cache=self._cache, workers=self._workers)
         with closing(results):
-            for result in results:
+            for result, regions in results:
                 entry = waiting.popleft()
                 n_done += 1
                 self._progress(stage, n_done, max(n_done, total))
@@ -170,7 +171,9 @@ class _Embedding:
                 self.n_changed += not same
                 # The stamp of other bytes is not known.
                 stamp = entry.stamp if same else ""
-                yield replace(entry, vector=vector, sha256=result.sha256, stamp=stamp)
+                yield replace(
+                    entry, vector=vector, sha256=result.sha256, stamp=stamp, regions=regions
+                )
 
     def _fail(self, entry: Entry, computed: Computed, strict: bool) -> None:
         if strict:

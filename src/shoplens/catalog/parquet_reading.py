@@ -16,11 +16,13 @@ from shoplens.attributes import Value
 from shoplens.catalog.base import UNIT_TOLERANCE
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId, photo_id_of
 from shoplens.catalog.filters import RESERVED
-from shoplens.catalog.parquet_columns import DOMAIN, attribute_of
+from shoplens.catalog.parquet_columns import DOMAIN, REGION_COLUMNS, attribute_of
 from shoplens.errors import DataError, MissingError, PhotoError
 from shoplens.json_text import parse_object
 from shoplens.progress import Progress
 from shoplens.records import REASONS, Box, Fault, Vectors
+from shoplens.regions.choosing import MOST
+from shoplens.vectors.regions import PhotoRegions
 from shoplens.vectors.writing import METADATA_KEY
 
 _BATCH = 2048
@@ -59,6 +61,9 @@ class ParquetPhotos:
         self.model_name: str | None = stated.get("model")
         self.fingerprint: str | None = stated.get("fingerprint")
         """Of the model of the vectors; None where the file does not say."""
+        stated_regions = stated.get("regions")
+        self.regions = stated_regions if isinstance(stated_regions, int) else 0
+        """How many regions of each photo the catalogue had vectors of."""
         self.n_rows: int = self._file.metadata.num_rows
         self.dimension = 0
         """The length of the vectors; 0 as long as `check` found none."""
@@ -130,7 +135,7 @@ class ParquetPhotos:
         empty = [None] * len(batch)
         columns = {
             name: empty if name not in names else batch.column(name).to_pylist()
-            for name in ("photo_id", *_TEXTS, "box", "null_attributes")
+            for name in ("photo_id", *_TEXTS, "box", "null_attributes", *REGION_COLUMNS)
         }
         attributes = [
             (*attribute, batch.column(name).to_pylist())
@@ -146,6 +151,7 @@ class ParquetPhotos:
             photo_id = self._photo_id(row, cells["photo_id"])
             self._check_texts(row, cells)
             box = self._box(row, cells["box"])
+            regions = self._regions(row, *(cells[name] for name in REGION_COLUMNS))
             values: dict[str, Value] = dict.fromkeys(cells["null_attributes"] or ())
             for name, mixed, column in attributes:
                 if column[i] is not None:
@@ -180,6 +186,7 @@ class ParquetPhotos:
                     box,
                     values,
                     cells["stamp"] or "",
+                    regions,
                 ),
             )
 
@@ -239,6 +246,28 @@ class ParquetPhotos:
         except (PhotoError, TypeError, ValueError):
             self._fault(row, "box", corners, "must be x0, y0, x1 and y1, with an area")
             return None
+
+    def _regions(
+        self, row: int, limit: object, edges: object, numbers: object
+    ) -> PhotoRegions | None:
+        if limit is None:
+            return None
+        try:
+            corners = np.array(edges, dtype=np.float64).reshape(-1, 4).tolist()
+            boxes = tuple(Box(*four) for four in corners)
+            vectors = np.array(numbers, dtype=np.float32).reshape(len(boxes), self.dimension)
+            lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+            if (
+                isinstance(limit, int)
+                and len(boxes) <= limit <= MOST
+                and (np.abs(lengths - 1) <= UNIT_TOLERANCE).all()
+            ):
+                return PhotoRegions(limit, boxes, vectors)
+        except (PhotoError, TypeError, ValueError):
+            pass
+        problem = f"must be 1 to {MOST}, with as many boxes and vectors of length 1 at most"
+        self._fault(row, "regions", limit, problem)
+        return None
 
     def _value(self, row: int, attribute: str, value: object, mixed: bool) -> Value:
         if mixed:

@@ -23,6 +23,7 @@ from shoplens.catalog.parquet_columns import (
 )
 from shoplens.files import replacing
 from shoplens.progress import Progress
+from shoplens.records import Box
 from shoplens.vectors.writing import METADATA_KEY
 
 _BATCH = 2048
@@ -39,7 +40,7 @@ def write_parquet(
     `path`.
     """
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
-        spool = _Spool(Path(scratch, "rows.arrow"), model)
+        spool = _Spool(Path(scratch, "rows.arrow"), model, catalog.regions)
         # What is a failure before and an entry after, or the other way round, is not left out.
         failed = {photo.photo_id: photo for photo in catalog.failures()}
         spool.fill(catalog.entries(), catalog.count(), progress)
@@ -53,9 +54,10 @@ def write_parquet(
 class _Spool:
     """Rows whose ids are texts and whose attributes are JSON, until their types are known."""
 
-    def __init__(self, path: Path, model: ModelStamp) -> None:
+    def __init__(self, path: Path, model: ModelStamp, n_regions: int) -> None:
         self._path = path
         self._model = model
+        self._n_regions = n_regions
         pyarrow = arrow()
         self._schema = pyarrow.schema(
             [*fixed_fields(model.dimension), (_SPOOLED_ATTRIBUTES, pyarrow.string())]
@@ -86,11 +88,13 @@ class _Spool:
     ) -> tuple[int, int]:
         """Write the entries, and then the failed photos that are not among them."""
         pyarrow = arrow()
-        meta = {
+        meta: dict[str, str | int] = {
             "model": self._model.name,
             "fingerprint": self._model.fingerprint,
             "dimension": self._model.dimension,
         }
+        if self._n_regions:
+            meta["regions"] = self._n_regions
         whole = pyarrow.int64() if self._all_whole else pyarrow.string()
         fields = [
             (name, whole if name == "photo_id" else kind)
@@ -126,6 +130,7 @@ class _Spool:
         zero = np.zeros(dimension, dtype=np.float32)
         vectors = [row.vector if isinstance(row, Entry) else zero for row in rows]
         flat = pyarrow.array(np.concatenate(vectors))
+        regions = [row.regions if isinstance(row, Entry) else None for row in rows]
         texts: dict[str, list[Any]] = {
             "photo_id": [str(row.photo_id) for row in rows],
             "product_id": [row.product_id for row in rows],
@@ -141,6 +146,12 @@ class _Spool:
                 [name for name, value in row.attributes.items() if value is None] or None
                 for row in rows
             ],
+            "regions": [None if one is None else one.limit for one in regions],
+            "region_boxes": [
+                None if one is None else [edge for box in one.boxes for edge in _edges(box)]
+                for one in regions
+            ],
+            "region_vectors": [None if one is None else one.vectors.ravel() for one in regions],
             _SPOOLED_ATTRIBUTES: [json.dumps(dict(row.attributes)) for row in rows],
         }
         columns = [
@@ -170,5 +181,8 @@ def _typed(batch: Any, schema: Any, attributes: Sequence[AttributeColumn]) -> An
 
 
 def _corners(entry: Entry) -> list[float] | None:
-    box = entry.box
-    return None if box is None else [box.x0, box.y0, box.x1, box.y1]
+    return None if entry.box is None else _edges(entry.box)
+
+
+def _edges(box: Box) -> list[float]:
+    return [box.x0, box.y0, box.x1, box.y1]

@@ -115,6 +115,8 @@ def import_catalog(
         if model is None and file.dimension:
             model = ModelStamp(str(file.model_name), str(file.fingerprint), file.dimension)
             catalog.set_model(model)
+            if file.regions:
+                catalog.set_regions(file.regions)
         if model is not None and file.dimension not in (0, model.dimension):
             raise ModelError(
                 f"{file.path} has vectors of {file.dimension} dimensions, and {catalog.uri} of "
@@ -143,6 +145,8 @@ def copy_catalog(source: Catalog, target: Catalog, *, progress: Progress = silen
         ModelError: the target is of another model.
     """
     target.set_model(_require_model(source))
+    if target.regions != source.regions:
+        target.set_regions(source.regions)
     n_there = _n_copied(source, target)
     digest = _Digest()
     total = source.count()
@@ -278,7 +282,7 @@ class _Digest:
         """Add the next entry."""
         box = entry.box
         corners = None if box is None else [float(v) for v in (box.x0, box.y0, box.x1, box.y1)]
-        facts = [
+        facts: list[Any] = [
             entry.photo_id,
             entry.product_id,
             entry.path,
@@ -288,8 +292,11 @@ class _Digest:
             sorted(entry.attributes.items()),
             entry.stamp,
         ]
+        if entry.regions is not None:
+            boxes = entry.regions.boxes
+            facts += [entry.regions.limit, [[b.x0, b.y0, b.x1, b.y1] for b in boxes]]
         self._sha256.update(_line(facts))
-        self._sha256.update(entry.vector.astype("<f4").tobytes())
+        self._sha256.update(entry.vectors.astype("<f4").tobytes())
         self.n_photos += 1
 
     def add_failures(self, failures: Iterable[FailedPhoto]) -> None:

@@ -15,6 +15,7 @@ _COMMANDS = {
     "embed": ("shoplens.cli.embed", "Compute the vectors of photos, and save them in a file."),
     "rank": ("shoplens.cli.rank", "Rank a dataset's gallery for each of its queries."),
     "evaluate": ("shoplens.cli.evaluate", "Score a ranking with mAP@1000 and other metrics."),
+    "calibrate": ("shoplens.cli.calibrate", "Learn how likely a score means the same product."),
     "report": ("shoplens.cli.report", "Write a page about a run."),
     "compare": ("shoplens.cli.compare", "Test whether runs differ."),
     "models": ("shoplens.cli.models", "List models, and convert those of other libraries."),
@@ -24,6 +25,8 @@ _COMMANDS = {
     "cache": ("shoplens.cli.cache", "Show or clear the cache of vectors and models."),
     "train": ("shoplens.cli.train", "Train a model."),
     "export": ("shoplens.cli.export", "Make a model folder of a trained model."),
+    "adapt": ("shoplens.cli.adapt", "Fit a model to your shop without labels."),
+    "finetune": ("shoplens.cli.finetune", "Fit a model to labelled photos of your shop."),
     "dataset": ("shoplens.cli.dataset", "Make, inspect and anonymise test sets, and find leaks."),
     "challenge": ("shoplens.cli.challenge", "Take part in a challenge, or run one."),
 }

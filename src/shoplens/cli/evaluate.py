@@ -13,6 +13,7 @@ from shoplens.answers.answer import (
 )
 from shoplens.answers.ranking_files import read_ranking
 from shoplens.cli.console import Results, message, progress_display, write_json
+from shoplens.cli.listing_options import product_score_option
 from shoplens.cli.options import (
     boxes_option,
     columns_option,
@@ -22,6 +23,8 @@ from shoplens.cli.options import (
     query_vectors_option,
     remote_option,
 )
+from shoplens.cli.region_options import regions_option
+from shoplens.cli.reranking_options import Reranking, rerank_dataset, rerank_options
 from shoplens.cli.telling import tell_ranked
 from shoplens.datasets.dataset import read_dataset
 from shoplens.embedding.settings import EmbeddingSettings
@@ -30,7 +33,12 @@ from shoplens.evaluation.metric_names import DEFAULT_METRICS, parse_metric
 from shoplens.evaluation.scores import Scores, require_ground_truth
 from shoplens.evaluation.scores import evaluate as evaluate_ranking
 from shoplens.pipeline import VectorFiles, rank_dataset
+from shoplens.products.ranking import rank_products
+from shoplens.products.scores import ProductScore
 from shoplens.records import BoxFrame
+
+PRODUCT_METRICS = ("hit@1:product", "hit@5:product", "mrr:product")
+"""Printed beside the others where the ranking is ordered by product."""
 
 
 def _known_metrics(
@@ -68,8 +76,11 @@ def _known_metrics(
     help="Another metric beside the usual ones, as in ndcg@10, map@R or hit@5:product; repeatable. "
     "docs/metrics.md has them all.",
 )
+@product_score_option
+@rerank_options
 @gallery_vectors_option
 @query_vectors_option
+@regions_option
 @boxes_option
 @columns_option
 @remote_option
@@ -80,9 +91,12 @@ def evaluate(
     ranks: Path | None,
     policy: Policy | None,
     more_metrics: tuple[str, ...],
+    product_score: str | None,
+    reranking: Reranking,
     embedding: EmbeddingSettings,
     gallery_vectors: Path | None,
     query_vectors: Path | None,
+    regions: int,
     box_frame: BoxFrame,
     columns: dict[str, str],
     remote: bool,
@@ -94,12 +108,25 @@ def evaluate(
     intervals that resample products. Queries whose product has no gallery photo are left out of
     every mean and counted. The definitions are in docs/metrics.md.
 
+    With --product-score, each row is ordered by product first: all photos of the best product, then
+    those of the next. This uses the product ids of the gallery.
+
     \b
     Example:
       shoplens evaluate examples/furniture --ranks ranks.npy --json scores.json
     """
     if ranks is not None and (gallery_vectors or query_vectors):
         raise click.UsageError("--ranks is scored as it is; it cannot go with vectors to rank")
+    if ranks is not None and regions:
+        raise click.UsageError("--ranks is scored as it is; it cannot go with --regions")
+    if ranks is not None and product_score is not None:
+        raise click.UsageError(
+            "--ranks is scored as it is; to order products by their scores, leave it out"
+        )
+    if ranks is not None and reranking.asked:
+        raise click.UsageError(
+            "--ranks is scored as it is; to re-rank, leave it out, or use `shoplens rank --rerank`"
+        )
     if policy is not None and ranks is None:
         raise click.UsageError("--policy is for an answer given with --ranks")
     data = read_dataset(dataset, columns=columns, box_frame=box_frame, remote=remote)
@@ -113,9 +140,14 @@ def evaluate(
     else:
         files = VectorFiles(gallery_vectors, query_vectors)
         with progress_display() as progress:
-            result = rank_dataset(data, embedding, files, progress=progress)
+            result = rank_dataset(data, embedding, files, regions=regions, progress=progress)
+        own = gallery_vectors is not None or query_vectors is not None
+        result, chosen = rerank_dataset(result, reranking, embedding, own_vectors=own)
         tell_ranked(result)
-        ranking, extra = result.ranking, result.to_json()
+        ranking, extra = result.ranking, {**result.to_json(), **chosen}
+    if product_score is not None:
+        ranking = rank_products(ranking, data.gallery, ProductScore.parse(product_score))
+        more_metrics = (*PRODUCT_METRICS, *more_metrics)
     metrics = tuple(dict.fromkeys((*DEFAULT_METRICS, *more_metrics)))
     scores = evaluate_ranking(ranking, data, metrics=metrics)
     print_scores(Results(json_file), scores, more_metrics)

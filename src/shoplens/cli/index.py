@@ -22,6 +22,7 @@ from shoplens.cli.telling import tell_failures, tell_others
 from shoplens.datasets.dataset import read_gallery
 from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.errors import MissingError
+from shoplens.regions.choosing import MOST
 
 
 @click.command()
@@ -42,6 +43,14 @@ from shoplens.errors import MissingError
     is_flag=True,
     help="Say what would change; write nothing and embed nothing.",
 )
+@click.option(
+    "--regions",
+    type=click.IntRange(0, MOST),
+    metavar="N",
+    help=f"Also give N regions of each photo vectors of their own, up to {MOST}, which searches "
+    "compare as well (docs/regions.md). The catalogue keeps this number. By default the number "
+    "that it has, at first 0.",
+)
 @embedding_options
 @columns_option
 @remote_option
@@ -51,6 +60,7 @@ def index(
     catalog: str,
     sync: bool,
     dry_run: bool,
+    regions: int | None,
     embedding: EmbeddingSettings,
     columns: dict[str, str],
     remote: bool,
@@ -83,6 +93,7 @@ def index(
             sync=sync,
             dry_run=dry_run,
             encoder=encoder,
+            regions=regions,
             cache=embedding.use_cache,
             retry_failed=embedding.retry_failed,
             max_failures=embedding.failure_limit(n_photos),

@@ -18,6 +18,8 @@ from shoplens.cli.options import (
     remote_option,
     writable,
 )
+from shoplens.cli.region_options import regions_option
+from shoplens.cli.reranking_options import Reranking, rerank_dataset, rerank_options
 from shoplens.cli.telling import tell_ranked
 from shoplens.datasets.dataset import read_dataset
 from shoplens.embedding.settings import EmbeddingSettings
@@ -36,6 +38,7 @@ from shoplens.records import BoxFrame
     callback=writable,
     help="ranks.npy for the ids alone, or ranks.npz with scores and the model's fingerprint.",
 )
+@rerank_options
 @gallery_vectors_option
 @query_vectors_option
 @click.option(
@@ -44,6 +47,7 @@ from shoplens.records import BoxFrame
     metavar="FOLDER",
     help="Also write gallery.parquet and queries.parquet to this folder, to rank them again later.",
 )
+@regions_option
 @boxes_option
 @columns_option
 @remote_option
@@ -52,10 +56,12 @@ from shoplens.records import BoxFrame
 def rank(
     dataset: str,
     output: Path,
+    reranking: Reranking,
     embedding: EmbeddingSettings,
     gallery_vectors: Path | None,
     query_vectors: Path | None,
     save_vectors: Path | None,
+    regions: int,
     box_frame: BoxFrame,
     columns: dict[str, str],
     remote: bool,
@@ -77,7 +83,9 @@ def rank(
         raise click.BadParameter(f"{output} must end in .npy or .npz", param_hint="--output")
     files = VectorFiles(gallery_vectors, query_vectors, save_vectors)
     with progress_display() as progress:
-        result = rank_dataset(data, embedding, files, progress=progress)
+        result = rank_dataset(data, embedding, files, regions=regions, progress=progress)
+    own = gallery_vectors is not None or query_vectors is not None
+    result, chosen = rerank_dataset(result, reranking, embedding, own_vectors=own)
     tell_ranked(result)
     ranking = result.ranking
     ranking.save(output)
@@ -95,5 +103,6 @@ def rank(
             "chain": list(ranking.chain),
             "batch_side": ranking.batch_side,
             "seconds": dict(ranking.seconds),
+            **chosen,
         },
     )

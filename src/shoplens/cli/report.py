@@ -64,6 +64,14 @@ from shoplens.report import SamePicture, read_categories, report_run, write_run_
     show_default=True,
     help="Look for photos that show the same picture; this reads every photo.",
 )
+@click.option(
+    "--matches/--no-matches",
+    "explained",
+    default=True,
+    show_default=True,
+    help="Show which parts of the worst and best queries match their first results. Only "
+    "known of rankings by a built-in model; it takes as long as embedding these photos.",
+)
 @boxes_option
 @columns_option
 @remote_option
@@ -76,6 +84,7 @@ def report(
     n_shown: int,
     depth: int,
     duplicates: bool,
+    explained: bool,
     box_frame: BoxFrame,
     columns: dict[str, str],
     remote: bool,
@@ -103,7 +112,7 @@ def report(
             n_shown=n_shown,
             progress=progress,
         )
-    write_run_page(output, found, depth=depth)
+    write_run_page(output, found, depth=depth, explained=explained)
     best = opened.scores["map@1000"]
     message(f"map@1000 {best.value:.4f} ({best.low:.4f} .. {best.high:.4f})")
     message(f"wrote {output.resolve()}: open it in a browser")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
@@ -18,6 +18,8 @@ from shoplens.catalog.filters import parse_filter
 from shoplens.catalog.opening import open_catalog
 from shoplens.catalog.originals import Originals
 from shoplens.cli.console import Results, message, progress_display, write_json
+from shoplens.cli.hit_table import print_hits
+from shoplens.cli.listing_options import ListingOptions, listing_options
 from shoplens.cli.options import (
     CATALOG_HELP,
     boxes_option,
@@ -30,16 +32,20 @@ from shoplens.cli.options import (
     settings_for,
     writable,
 )
+from shoplens.cli.region_options import regions_option
+from shoplens.cli.reranking_options import Reranking, chosen_chain, online_rerank_options
 from shoplens.cli.telling import tell_failures, tell_others, tell_photos
 from shoplens.datasets.dataset import read_gallery, read_queries
 from shoplens.embedding.sets import embed
 from shoplens.embedding.settings import EmbeddingSettings
-from shoplens.errors import MissingError, PhotoError
-from shoplens.hits import SearchResult
+from shoplens.errors import MissingError, PhotoError, RankingError
+from shoplens.hits import Hit, SearchResult
 from shoplens.models import Encoder
 from shoplens.pipeline import failures_json, load_vectors, require_same_model
 from shoplens.pixels.decoding import read_size
 from shoplens.records import BoxFrame, Photo, PhotoSet
+from shoplens.regions.embedding import with_regions
+from shoplens.reranking import online_chain
 from shoplens.searching import search_vectors
 from shoplens.sources import read_photo
 
@@ -85,12 +91,7 @@ from shoplens.sources import read_photo
     "--where",
     metavar="FILTER",
     help="Only search photos of the catalogue that pass this filter, such as "
-    "'category = \"shoes\" and price < 50' (docs/catalogue.md).",
-)
-@click.option(
-    "--group-by",
-    type=click.Choice(["product"]),
-    help="Return products, each with its best photo, instead of photos.",
+    "'category = \"shoes\" and price < 50' (docs/filters.md).",
 )
 @click.option(
     "--min-score",
@@ -118,7 +119,10 @@ from shoplens.sources import read_photo
     callback=writable,
     help="Also write the hits as a page with pictures.",
 )
+@listing_options
+@online_rerank_options
 @gallery_vectors_option
+@regions_option
 @boxes_option
 @columns_option
 @remote_option
@@ -133,13 +137,15 @@ def search(
     catalog: str | None,
     depth: int,
     where: str | None,
-    group_by: Literal["product"] | None,
     min_score: float | None,
     facets: tuple[str, ...],
     exact: bool,
     html_file: Path | None,
+    listing: ListingOptions,
+    reranking: Reranking,
     embedding: EmbeddingSettings,
     gallery_vectors: Path | None,
+    regions: int,
     box_frame: BoxFrame,
     columns: dict[str, str],
     remote: bool,
@@ -153,6 +159,11 @@ def search(
       shoplens search snapshot.jpg --catalog shop --where 'price < 50' --group-by product
     """
     distinct(html_file, json_file)
+    if reranking.chain is not None:
+        try:
+            online_chain(reranking.chain)
+        except RankingError as error:
+            raise click.UsageError(str(error)) from error
     asked = _Query(photos, box_text, queries, photo_id, box_frame, columns, remote)
     if (gallery is None) == (catalog is None):
         raise click.UsageError("name what to search, with --gallery or with --catalog")
@@ -170,7 +181,6 @@ def search(
         needing = {
             "--photo-id": photo_id,
             "--where": where,
-            "--group-by": group_by,
             "--min-score": min_score,
             "--facet": facets or None,
             "--exact": exact or None,
@@ -180,22 +190,33 @@ def search(
                 f"only a catalogue takes {', '.join(wrong)}: make one with `shoplens index`, and "
                 "name it with --catalog instead of --gallery"
             )
-        found = _search_gallery(asked, gallery, depth, gallery_vectors, embedding)
+        found = _search_gallery(
+            asked, gallery, listing, depth, regions, gallery_vectors, embedding, reranking
+        )
     else:
         assert catalog is not None
         if gallery_vectors is not None:
             raise click.UsageError("--gallery-vectors needs --gallery; a catalogue has its own")
+        if regions:
+            raise click.UsageError(
+                "--regions needs --gallery; a catalogue has the regions that it was indexed with"
+            )
+        if reranking.chain is None:
+            raise click.UsageError(
+                "--rerank auto needs --gallery: choose a chain there, and name it for the catalogue"
+            )
         arguments = {
             "k": depth,
             "where": where,
-            "group_by": group_by,
             "min_score": min_score,
             "facets": facets,
             "exact": exact,
+            **listing.arguments(),
+            "rerank": reranking.chain,
         }
         found = _search_catalog(asked, catalog, arguments, embedding, html_file is not None)
     shown = Results(json_file)
-    _print_hits(shown, found)
+    print_hits(shown, found.results, found.title)
     if facets and found.results:
         _print_facets(shown, found.results[0])
     if html_file is not None:
@@ -279,9 +300,12 @@ class _Found:
 def _search_gallery(
     asked: _Query,
     gallery: str,
+    listing: ListingOptions,
     depth: int,
+    regions: int,
     gallery_vectors: Path | None,
     embedding: EmbeddingSettings,
+    reranking: Reranking,
 ) -> _Found:
     with ThreadPoolExecutor(1) as pool:
         # The model loads while the gallery is listed: for one photo a fifth of the time.
@@ -300,21 +324,39 @@ def _search_gallery(
         raise PhotoError(failure.reason, f"{asked.photos[0]}: {failure.detail}")
     if asked.is_single and vectors.n_clipped:
         _tell_clipped(wanted[0])
-    if loaded is None:
-        with progress_display() as progress:
+    with progress_display() as progress:
+        if loaded is None:
             loaded = embedding.embed(searched, encoder, progress)
+        loaded = with_regions(
+            loaded,
+            regions,
+            encoder,
+            cache=embedding.use_cache,
+            workers=embedding.workers,
+            progress=progress,
+        )
     tell_photos("gallery", loaded)
     sides = {"gallery": loaded}
     if not asked.is_single:
         tell_photos("queries", vectors)
         sides["queries"] = vectors
+    own = gallery_vectors is not None
+    chain, chosen = chosen_chain(reranking, loaded, None if own else lambda: encoder, embedding)
     seconds = {"query": vectors.seconds["embed"]}
-    results = search_vectors(wanted, vectors, loaded, depth, seconds)
+    results = search_vectors(
+        wanted,
+        vectors,
+        loaded,
+        listing.listing(depth),
+        seconds,
+        chain,
+        confidence=listing.confidence,
+    )
     return _Found(
         results,
         asked.is_single,
         f"{len(searched):,} gallery photos",
-        failures_json(sides),
+        {**failures_json(sides), **chosen},
         [
             (photo, [hit.photo for hit in result if hit.photo is not None])
             for photo, result in zip(wanted, results, strict=True)
@@ -404,30 +446,6 @@ def _tell_clipped(photo: Photo) -> None:
     message(f"box {photo.box} reaches beyond the photo: the part inside is searched for")
 
 
-def _print_hits(shown: Results, found: _Found) -> None:
-    results = found.results
-    several = ("query",) if len(results) > 1 else ()
-    grouped = ("photos",) if any(hit.photos for result in results for hit in result) else ()
-    shown.table(
-        (*several, "rank", "score", "photo", "product", *grouped, "path"),
-        (
-            (
-                *(result.query and result.query.name for _ in several),
-                hit.rank,
-                f"{hit.score:.4f}",
-                hit.photo_id,
-                hit.product_id,
-                *(len(hit.photos or ()) for _ in grouped),
-                hit.path,
-            )
-            for result in results
-            for hit in result
-        ),
-        numbers=("rank", "score", "photo", "photos"),
-        title=found.title,
-    )
-
-
 def _print_facets(shown: Results, result: SearchResult) -> None:
     shown.table(
         ("attribute", "value", "photos"),
@@ -447,9 +465,9 @@ def _write_page(file: Path, found: _Found) -> None:
         Shown(
             # The page may be sent to others, whom this machine's folders do not concern.
             replace(query, name=query.path.name),
-            query.path.name,
+            f"{query.path.name} · no match" if result.no_match else query.path.name,
             [
-                Result(photo, f"{hit.rank} · {hit.score:.3f} · {hit.path}")
+                Result(photo, _caption(hit), region=hit.region)
                 for hit, photo in zip(result, photos, strict=True)
             ],
         )
@@ -459,3 +477,8 @@ def _write_page(file: Path, found: _Found) -> None:
     title = f"Search in {results[0].n_gallery:,} photos" if results else "Search"
     model = (results[0].model_name if results else None) or ""
     write_page(file, title, [("model", model)], shown)
+
+
+def _caption(hit: Hit) -> str:
+    sure = () if hit.confidence is None else (f"confidence {hit.confidence:.2f}",)
+    return " · ".join((str(hit.rank), f"{hit.score:.3f}", *sure, hit.path))

@@ -55,6 +55,13 @@ if TYPE_CHECKING:
     "that the catalogue can be migrated behind the server.",
 )
 @click.option("--device", metavar="NAME", help="Where the model runs.  [default: cpu]")
+@click.option(
+    "--confidence",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What `shoplens calibrate` wrote for the catalogue's model: answers then say how likely "
+    "each hit is the same product, and whether any is.",
+)
 @click.option("--read-only", is_flag=True, default=None, help="Refuse changes of the catalogue.")
 @click.option(
     "--urls", is_flag=True, default=None, help="Let searches name the URL of a photo to fetch."
@@ -114,6 +121,7 @@ def _sample_catalog(held: ExitStack) -> str:
 
 def _check(settings: ServerSettings) -> None:
     """Tell what would be served; raise what would keep it from being served."""
+    from shoplens.server.calibrations import load_calibration  # noqa: PLC0415
     from shoplens.server.current_model import load_model  # noqa: PLC0415
     from shoplens.server.keys import load_keys  # noqa: PLC0415
     from shoplens.server.running import require_keys  # noqa: PLC0415
@@ -123,6 +131,7 @@ def _check(settings: ServerSettings) -> None:
         importlib.import_module("shoplens.server.tracing")  # Says so if its extra is missing.
     with open_catalog(settings.catalog, read_only=True) as catalog:
         encoder = load_model(catalog.model, settings)
+        load_calibration(settings, catalog)
         click.echo(f"catalogue: {settings.catalog}, {catalog.count():,} photos")
     click.echo(f"model: {encoder.name} ({encoder.fingerprint})")
     if settings.keys is not None:

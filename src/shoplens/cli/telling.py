@@ -66,7 +66,9 @@ def tell_seconds(seconds: Mapping[str, float], n_computed: int) -> None:
     `n_computed` counts the photos that were embedded now: those from the cache took no time that a
     rate could tell of.
     """
-    steps = [f"{name} {seconds[name]:.1f} s" for name in ("embed", "rank") if name in seconds]
+    steps = [
+        f"{name} {seconds[name]:.1f} s" for name in ("embed", "rank", "rerank") if name in seconds
+    ]
     message("time: " + ", ".join(steps))
     if seconds.get("embed") and n_computed:
         stages = ", ".join(f"{s} {1000 * seconds[s] / n_computed:.1f}" for s in STAGES)

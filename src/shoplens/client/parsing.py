@@ -10,7 +10,7 @@ import msgspec
 from shoplens.attributes import Attributes, Value
 from shoplens.client.responses import FailedPhoto, QueryPhoto, SearchResponse
 from shoplens.errors import ServiceError
-from shoplens.hits import Hit, View
+from shoplens.hits import Duplicate, Hit, View
 
 _T = TypeVar("_T")
 
@@ -23,6 +23,10 @@ class _Hit(msgspec.Struct):
     path: str
     attributes: dict[str, Value] = {}
     photos: tuple[View, ...] | None = None
+    confidence: float | None = None
+    product_score: float | None = None
+    variants: tuple[str, ...] | None = None
+    duplicates: tuple[Duplicate, ...] | None = None
 
     def hit(self) -> Hit:
         places = {name: place for place, name in enumerate(self.attributes)}
@@ -34,6 +38,10 @@ class _Hit(msgspec.Struct):
             self.path,
             attributes=Attributes(places, tuple(self.attributes.values())),
             photos=self.photos,
+            confidence=self.confidence,
+            product_score=self.product_score,
+            variants=self.variants,
+            duplicates=self.duplicates,
         )
 
 
@@ -54,6 +62,8 @@ class _Search(msgspec.Struct):
     exact: bool
     model: _Model
     seconds: dict[str, float] = {}
+    confidence: float | None = None
+    no_match: bool | None = None
     facets: dict[str, list[_Count]] | None = None
     query: QueryPhoto | None = None
     request_id: str | None = None
@@ -97,6 +107,8 @@ def search_response(body: bytes) -> SearchResponse:
         model_name=found.model.name,
         fingerprint=found.model.fingerprint,
         facets=None if found.facets is None else _counted(found.facets),
+        confidence=found.confidence,
+        no_match=found.no_match,
         query=found.query,
         request_id=found.request_id,
         seconds=found.seconds,

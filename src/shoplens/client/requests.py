@@ -79,6 +79,9 @@ def search(
     min_score: float | None = None,
     facets: Sequence[str] = (),
     exact: bool = False,
+    product_score: str | None = None,
+    variants: str | None = None,
+    collapse: bool = False,
 ) -> Request[SearchResponse]:
     """Find the photos or the products that are most similar to a query.
 
@@ -99,6 +102,12 @@ def search(
         min_score: leave out hits with a lower score.
         facets: names of attributes whose values are counted among the photos that pass `where`.
         exact: compare every vector that passes the filter, even where an index would be faster.
+        product_score: what products are ordered by, where they are grouped: `best`, `mean2`,
+            `mean3` or `logsum` (see docs/product-scores.md).
+        variants: which products are one hit together, where they are grouped: those that share the
+            value of an attribute, by its name, or `id:-` for those whose ids are the same before
+            the last `-`.
+        collapse: show photos of the same picture as one hit.
 
     Returns:
         The hits, best first.
@@ -107,7 +116,7 @@ def search(
         PhotoError: the file of the photo cannot be read.
         ServiceError: the service refuses the query, or does not answer.
     """
-    terms = _terms(k, where, group_by, min_score, facets, exact)
+    terms = _terms(k, where, group_by, min_score, facets, exact, product_score, variants, collapse)
     query = _query(photo_id, url, vector, box)
     if photo is None:
         return Request("POST", "/v1/search", parsing.search_response, json={**query, **terms})
@@ -129,6 +138,9 @@ def search_batch(
     min_score: float | None = None,
     facets: Sequence[str] = (),
     exact: bool = False,
+    product_score: str | None = None,
+    variants: str | None = None,
+    collapse: bool = False,
 ) -> Request[list[SearchResponse | ServiceError]]:
     """Search for several queries in one request (see `search`).
 
@@ -148,7 +160,7 @@ def search_batch(
         if query.photo is not None:
             given["photo"] = base64.b64encode(_bytes(query.photo)).decode("ascii")
         shown.append({"id": number, **given})
-    terms = _terms(k, where, group_by, min_score, facets, exact)
+    terms = _terms(k, where, group_by, min_score, facets, exact, product_score, variants, collapse)
     return Request(
         "POST", "/v1/search/batch", parsing.batch_responses, json={"queries": shown, **terms}
     )
@@ -315,6 +327,9 @@ def _terms(
     min_score: float | None,
     facets: Sequence[str],
     exact: bool,
+    product_score: str | None,
+    variants: str | None,
+    collapse: bool,
 ) -> dict[str, Any]:
     return _given(
         {
@@ -324,6 +339,9 @@ def _terms(
             "min_score": min_score,
             "facets": list(facets) or None,
             "exact": exact or None,
+            "product_score": product_score,
+            "variants": variants,
+            "collapse": collapse or None,
         }
     )
 

@@ -40,6 +40,11 @@ class SearchResponse(Sequence[Hit]):
     facets: Mapping[str, Mapping[Value, int]] | None = None
     """For each attribute that was asked for, how many photos that pass the filter have which
     value."""
+    confidence: float | None = None
+    """The largest confidence of a product; None unless the service has a calibration."""
+    no_match: bool | None = None
+    """Whether no product is sure enough to be a match; None unless the service has a
+    calibration."""
     query: QueryPhoto | None = None
     """None unless the query was a photo."""
     request_id: str | None = field(default=None, compare=False)

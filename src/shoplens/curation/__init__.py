@@ -12,6 +12,9 @@ The modules, in the order in which they build on each other:
     tagged           a folder tree or a CSV of photos tagged user or seller
     layout           what a test set folder looks like
     making           tagged photos → a test set folder
+    converting       a published dataset → a test set folder
+    placing          copying and linking photos
+    cleaning         a dataset → the same without faulty rows (a package)
     sketches         a photo → thumbnails and hashes that survive re-encoding
     hamming          which hashes differ in few bits
     alignment        how far two thumbnails differ, one laid on the other
@@ -31,19 +34,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shoplens.curation.anonymous import anonymise, read_key
+    from shoplens.curation.converting import convert_dataset
     from shoplens.curation.leaks import find_leaks
     from shoplens.curation.making import make_dataset
     from shoplens.curation.statistics import survey
 
 _HOME = {
     "anonymise": "anonymous",
+    "convert_dataset": "converting",
     "find_leaks": "leaks",
     "make_dataset": "making",
     "read_key": "anonymous",
     "survey": "statistics",
 }
 
-__all__ = ["anonymise", "find_leaks", "make_dataset", "read_key", "survey"]
+__all__ = ["anonymise", "convert_dataset", "find_leaks", "make_dataset", "read_key", "survey"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from shoplens.datasets.format import BOX_COLUMNS, TABLE_NAMES
 from shoplens.datasets.tagged_table import CATEGORY
 from shoplens.files import write_text
-from shoplens.records import Domain, Photo
+from shoplens.records import Box, Domain, Photo
 
 FOLDERS: Mapping[Domain, str] = {"seller": "gallery", "user": "queries"}
 """Where photos lie."""
@@ -43,17 +43,15 @@ def write_tables(
         writer.writerow(header)
         for number, photo in enumerate(photos):
             key = photo.domain, photo.id
-            row = [str(number), names[key], *_box_fields(photo)]
+            row = [str(number), names[key], *([] if photo.box is None else box_fields(photo.box))]
             row += [photo.product_id or ""] if labels else []
             row += [str(photo.attributes.get(CATEGORY) or "")] if categories else []
             writer.writerow(row)
         write_text(folder / TABLE_NAMES[domain], text.getvalue())
 
 
-def _box_fields(photo: Photo) -> list[str]:
-    box = photo.box
-    if box is None:
-        return []
+def box_fields(box: Box) -> list[str]:
+    """Return the fields of a box in a table, in the order of `BOX_COLUMNS`."""
     return [_number(side) for side in (box.x0, box.y0, box.width, box.height)]
 
 

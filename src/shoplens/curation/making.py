@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,11 +11,12 @@ from typing import Any, Literal
 import numpy as np
 
 from shoplens.curation.layout import FOLDERS, write_tables
+from shoplens.curation.placing import Placing, put
 from shoplens.curation.tagged import TaggedPhotos, read_tagged
 from shoplens.datasets.checking import check
 from shoplens.datasets.format import TABLE_NAMES
 from shoplens.datasets.tagged_table import CATEGORY
-from shoplens.errors import DataError, PhotoError, ShoplensError
+from shoplens.errors import DataError, PhotoError
 from shoplens.folders import require_new_folder, writing_folder
 from shoplens.looking import decoded_photo, look_at
 from shoplens.progress import Progress, silent
@@ -136,10 +134,42 @@ def make_dataset(
         DataError: the source is faulty, nothing of it can be used, or `folder` is not as needed.
         ShoplensError: a photo cannot be copied or linked.
     """
-    folder = Path(folder)
+    require_target(folder, how)
+    tagged = read_tagged(source, columns=columns, box_frame=box_frame)
+    return write_test_set(
+        tagged,
+        folder,
+        how=how,
+        max_queries_per_product=max_queries_per_product,
+        keep_user_only=keep_user_only,
+        seed=seed,
+        workers=workers,
+        progress=progress,
+    )
+
+
+def require_target(folder: str | Path, how: How) -> None:
+    """Check that a test set can be written, before its source is read.
+
+    Raises as `shoplens.folders.require_new_folder`.
+    """
     if how != "reference":
         require_new_folder(folder)
-    tagged = read_tagged(source, columns=columns, box_frame=box_frame)
+
+
+def write_test_set(
+    tagged: TaggedPhotos,
+    folder: str | Path,
+    *,
+    how: How = "copy",
+    max_queries_per_product: int | None = None,
+    keep_user_only: bool = False,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> Made:
+    """Build a test set of photos that have been read. See `make_dataset`."""
+    folder = Path(folder)
     if how == "reference":
         _require_above(folder, tagged)
     usable, boxless, failures = _usable(tagged, workers, progress)
@@ -147,7 +177,7 @@ def make_dataset(
     if not chosen.gallery or not chosen.queries:
         side = "seller" if not chosen.gallery else "user"
         raise DataError(
-            f"{source}: no {side} photo is left for a test set "
+            f"{tagged.root}: no {side} photo is left for a test set "
             f"({counted(len(tagged.photos), 'photo')}, unusable {len(failures):,})"
         )
     categories = any(CATEGORY in photo.attributes for photo in tagged.photos)
@@ -257,7 +287,7 @@ def _choose(photos: Sequence[Photo], limit: int | None, keep_user_only: bool, se
 
 
 def _place(
-    folder: Path, sides: Mapping[Domain, Sequence[Photo]], how: How, progress: Progress
+    folder: Path, sides: Mapping[Domain, Sequence[Photo]], how: Placing, progress: Progress
 ) -> dict[tuple[Domain, int], str]:
     """Copy or link the photos into a new folder; return their names there."""
     names: dict[tuple[Domain, int], str] = {}
@@ -266,26 +296,10 @@ def _place(
         (folder / FOLDERS[domain]).mkdir()
         for number, photo in enumerate(photos):
             name = f"{FOLDERS[domain]}/{number}{photo.path.suffix.lower()}"
-            _put(photo.path, folder / name, how)
+            put(photo.path, folder / name, how)
             names[_key(photo)] = name
             progress(how, len(names), total)
     return names
-
-
-def _put(source: Path, target: Path, how: How) -> None:
-    if how == "copy":
-        shutil.copyfile(source, target)
-        return
-    try:
-        # Of a symbolic link the file behind it: a link to a link breaks when the link goes.
-        os.link(os.path.realpath(source), target)
-    except OSError as error:
-        if error.errno not in (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK):
-            raise
-        raise ShoplensError(
-            f"cannot link {source}: {error.strerror}. Hard links need both folders on one "
-            "disk that supports them; copy the photos instead"
-        ) from error
 
 
 def _key(photo: Photo) -> tuple[Domain, int]:

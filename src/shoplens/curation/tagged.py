@@ -23,7 +23,9 @@ rows of a CSV table."""
 class TaggedPhotos:
     """The photos of a tagged source."""
 
-    layout: Layout
+    layout: str
+    """How the source says who took a photo and what it shows: a `Layout`, or the name of one of
+    `shoplens.datasets.layouts`."""
     root: Path
     """What names are relative to."""
     photos: tuple[Photo, ...]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from shoplens.datasets.format import TABLE_NAMES, table_files
-from shoplens.datasets.tables import Table, read_column_table, read_table
+from shoplens.datasets.tables import Table, is_column_table, read_column_table, read_table
 from shoplens.errors import MissingError
 from shoplens.records import BoxFrame, Domain, Fault, Photo, PhotoColumns
 from shoplens.sources.columns import SUFFIXES
@@ -66,6 +66,24 @@ def read_gallery_table(
     if parts and not photos:
         return read_column_table(folder.path.name, list(parts.values()), "seller", columns)
     return _image_table(folder, photos, faults, len(names) - len(photos))
+
+
+def column_files(folder: Folder, table: File | None) -> list[File]:
+    """Return the files of the table of columns that holds the photos of a gallery, in order.
+
+    Args:
+        folder: as `open_dataset` returns it.
+        table: the same.
+
+    Returns:
+        The files; none where photos are files of their own.
+
+    Raises as `read_gallery_table`.
+    """
+    table = table or find_table(folder, "seller")
+    if table is not None:
+        return [table] if is_column_table(table) else []
+    return [folder.file(name) for name in folder.listing()[0] if _is_part(name)]
 
 
 def _image_table(folder: Folder, names: list[str], faults: list[Fault], n_others: int) -> Table:

@@ -92,7 +92,7 @@ def read_table(
         DataError: it cannot be read, or `columns` has a key that is not a column of the format.
     """
     name = file.path.name
-    if _is_column_table(file):
+    if is_column_table(file):
         return read_column_table(name, [file], domain, columns, box_frame)
     check_mapping(columns)
     reader = _TableReader(name, folder, domain, dict(columns or {}), box_frame, remote)
@@ -157,7 +157,8 @@ def read_column_table(
     return reader.table()
 
 
-def _is_column_table(file: File) -> bool:
+def is_column_table(file: File) -> bool:
+    """Whether a table is one of columns, of which one holds the photos."""
     suffix = file.path.suffix.lower()
     # The server of a CSV table need not give parts of files.
     asks = file.on_disk or suffix != ".csv"

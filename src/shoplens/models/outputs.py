@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from shoplens.models.protobuf import in_field
+
 _MODEL_GRAPH, _GRAPH_OUTPUT, _OUTPUT_NAME = 7, 12, 1
 """Numbers of fields in ONNX's `ModelProto`, `GraphProto` and `ValueInfoProto`."""
 
@@ -18,19 +20,6 @@ def with_outputs(weights: bytes, names: Sequence[str]) -> bytes:
         weights: the ONNX file.
         names: of tensors in its graph. ONNX Runtime refuses a file with a name that is not there.
     """
-    outputs = [_message(_OUTPUT_NAME, name.encode()) for name in names]
-    graph = b"".join(_message(_GRAPH_OUTPUT, output) for output in outputs)
-    return weights + _message(_MODEL_GRAPH, graph)
-
-
-def _message(field: int, content: bytes) -> bytes:
-    """Return a field of protobuf's wire type 2: number and type, length, content."""
-    return _varint(field << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(number: int) -> bytes:
-    digits = []
-    while number > 127:
-        digits.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*digits, number])
+    outputs = [in_field(_OUTPUT_NAME, name.encode()) for name in names]
+    graph = b"".join(in_field(_GRAPH_OUTPUT, output) for output in outputs)
+    return weights + in_field(_MODEL_GRAPH, graph)

@@ -13,12 +13,15 @@
     findings         confusions, doubtful labels
     run_report       all of it, before it is drawn
     strips           pictures beside a query
+    matches          why queries match what was found
     run_galleries    which ones a run's page shows
     run_page         the page of a run
     run_comparison   several runs held against each other
     comparison_page  the page of that
+    calibration_page the page of a calibration
 """
 
+from shoplens.report.calibration_page import write_calibration_page
 from shoplens.report.comparison_page import write_comparison_page
 from shoplens.report.findings import SamePicture
 from shoplens.report.results import Result, Shown, show_ranking, write_page
@@ -37,6 +40,7 @@ __all__ = [
     "read_categories",
     "report_run",
     "show_ranking",
+    "write_calibration_page",
     "write_comparison_page",
     "write_page",
     "write_run_page",

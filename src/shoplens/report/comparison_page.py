@@ -29,7 +29,7 @@ from shoplens.report.figures import (
 from shoplens.report.page import render
 from shoplens.report.run_comparison import ChangedQuery, Changes, RunComparison
 from shoplens.report.run_galleries import Gallery
-from shoplens.report.run_page import Figure
+from shoplens.report.run_page import Figure, chain_text
 from shoplens.report.strips import Album, Strip, results_line
 from shoplens.report.study import Study, study
 
@@ -120,7 +120,7 @@ def _made_by(rankings: Sequence[Ranking]) -> list[str]:
     told = [ranking.model_name or "model not known" for ranking in rankings]
     values = (
         ("fingerprint", [ranking.fingerprint or "not known" for ranking in rankings]),
-        ("chain", [" → ".join(ranking.chain) or "not known" for ranking in rankings]),
+        ("chain", [chain_text(ranking) for ranking in rankings]),
     )
     for name, of_runs in values:
         if len(set(of_runs)) > 1:

@@ -11,8 +11,9 @@ import numpy as np
 from shoplens.datasets.dataset import Dataset
 from shoplens.evaluation.scores import Scores
 from shoplens.files import write_text
-from shoplens.records import Photo
+from shoplens.records import Box, Photo
 from shoplens.report.page import render
+from shoplens.report.strips import matched_region
 from shoplens.report.thumbnails import boxed_key, photo_key, query_thumbnails, result_thumbnails
 
 
@@ -24,6 +25,8 @@ class Result:
     caption: str
     is_hit: bool | None = None
     """Whether it shows the query's product; None where that is not known."""
+    region: Box | None = None
+    """The region that matched the query best; None for the whole photo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,9 @@ def show_ranking(scores: Scores, dataset: Dataset, depth: int) -> list[Shown]:
         results = []
         for rank, photo_id in enumerate(scores.ranking.ids[row, :depth].tolist(), start=1):
             photo = by_id[photo_id]
-            results.append(Result(photo, str(rank), photo.product_id == query.product_id))
+            is_hit = photo.product_id == query.product_id
+            region = matched_region(scores.ranking, row, photo)
+            results.append(Result(photo, str(rank), is_hit, region))
         value = precision[row]
         caption = "no gallery photo of it" if np.isnan(value) else f"AP {value:.2f}"
         shown.append(Shown(query, caption, results))
@@ -77,6 +82,7 @@ def write_page(
         boxed=any(shown.photo.box is not None for shown in queries),
         number={key: number for number, key in enumerate(pictures)},
         key=photo_key,
+        regions=any(r.region is not None for shown in queries for r in shown.results),
         marked=any(r.is_hit is not None for shown in queries for r in shown.results),
     )
     write_text(path, text)

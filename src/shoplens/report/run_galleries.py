@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shoplens.report.counts import counted
 from shoplens.report.findings import Confusion, Doubt, SamePicture
+from shoplens.report.matches import can_explain, matches_of
 from shoplens.report.run_report import RunReport
-from shoplens.report.strips import Picture, PictureRow, Strip, own_photos, results_line
+from shoplens.report.strips import Match, Picture, PictureRow, Strip, own_photos, results_line
 
 _N_SAME = 24
 """Pairs of same pictures shown of each kind."""
@@ -30,20 +31,24 @@ class Gallery:
     """How strips are laid out: one below the other, or in columns as `cards` or `pairs`."""
 
 
-def run_galleries(report: RunReport, depth: int) -> list[Gallery]:
+def run_galleries(report: RunReport, depth: int, *, explained: bool = True) -> list[Gallery]:
     """Return the galleries of a run's page that have something to show.
 
     Args:
         report: the run, studied.
         depth: results shown of a query.
+        explained: whether to show what matches in the worst and best queries, where that is known.
     """
+    shown = [*report.worst, *report.best]
+    explained = explained and can_explain(report.study)
+    matches = matches_of(report.study, shown) if explained else {}
     galleries = [
         Gallery(
             "worst",
             "Worst queries",
             "Lowest AP@1000 first, one query of each product, without perfect ones. Among equals, "
             "the queries with the most similar wrong result come first.",
-            [_query_strip(report, row, depth) for row in report.worst],
+            [_query_strip(report, row, depth, matches) for row in report.worst],
             marked=True,
         ),
         Gallery(
@@ -51,7 +56,7 @@ def run_galleries(report: RunReport, depth: int) -> list[Gallery]:
             "Best queries",
             "Highest AP@1000 first, one query of each product. Among equals, the queries with the "
             "most photos to find come first.",
-            [_query_strip(report, row, depth) for row in report.best],
+            [_query_strip(report, row, depth, matches) for row in report.best],
             marked=True,
         ),
         Gallery(
@@ -99,7 +104,9 @@ def _shown_of(pairs: Sequence[SamePicture]) -> str:
     return f"{_N_SAME} of {len(pairs):,} are shown." if len(pairs) > _N_SAME else ""
 
 
-def _query_strip(report: RunReport, row: int, depth: int) -> Strip:
+def _query_strip(
+    report: RunReport, row: int, depth: int, matches: Mapping[int, Sequence[Match]]
+) -> Strip:
     study = report.study
     query = study.dataset.queries[row]
     first = int(study.first_hit[row])
@@ -111,7 +118,7 @@ def _query_strip(report: RunReport, row: int, depth: int) -> Strip:
     lines = [results_line(study, row, depth)]
     if not 0 < first <= depth:
         lines.append(PictureRow(own_photos(study, row, _N_BESIDE), "what should have been found"))
-    return Strip(lines, note, query)
+    return Strip(lines, note, query, matches.get(row, ()))
 
 
 def _confusion_strip(report: RunReport, confusion: Confusion) -> Strip:

@@ -14,6 +14,7 @@ from shoplens._version import __version__
 from shoplens.embedding import STAGES
 from shoplens.evaluation.bootstrap import Estimate
 from shoplens.files import write_text
+from shoplens.ranking import Ranking
 from shoplens.records import REASONS
 from shoplens.report.curves import LEVELS
 from shoplens.report.figures import (
@@ -41,19 +42,23 @@ class Figure:
     drawing: Markup
 
 
-def write_run_page(path: str | Path, report: RunReport, *, depth: int = 8) -> None:
+def write_run_page(
+    path: str | Path, report: RunReport, *, depth: int = 8, explained: bool = True
+) -> None:
     """Write the page of a run. It is self-contained: pictures are embedded, and there is no script.
 
     Args:
         path: the HTML file.
         report: the run, studied.
         depth: results shown of a query.
+        explained: whether to show which regions match in the worst and best queries. It is only
+            known of rankings by a built-in model.
 
     Raises:
         MissingError: the page's folder is not there.
         ShoplensError: the page cannot be written.
     """
-    galleries = run_galleries(report, depth)
+    galleries = run_galleries(report, depth, explained=explained)
     text = render(
         "run.html.j2",
         title=f"Run: {report.run.label}",
@@ -100,13 +105,21 @@ def _facts(report: RunReport) -> list[tuple[str, str]]:
     return facts
 
 
+def chain_text(ranking: Ranking) -> str:
+    """Return the steps that made a ranking, with the class of those that re-ranked it."""
+    steps = " → ".join(ranking.chain) or "not known"
+    if ranking.batch_side:
+        return f"{steps} (batch-side)"
+    return f"{steps} (gallery-side)" if len(ranking.chain) > 1 else steps
+
+
 def _details(report: RunReport) -> list[tuple[str, str]]:
     ranking, record, dataset = report.study.ranking, report.run.json, report.study.dataset
     products = {photo.product_id for photo in (*dataset.gallery, *dataset.queries)}
     details = [
         ("model", ranking.model_name or "not known"),
         ("fingerprint", ranking.fingerprint or "not known"),
-        ("chain", " → ".join(ranking.chain) or "not known"),
+        ("chain", chain_text(ranking)),
         # A page may be published: where on this machine the folder lies is nobody's concern.
         ("test set", dataset.root.absolute().name),
         ("products", f"{len(products):,}"),

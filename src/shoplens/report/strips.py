@@ -10,7 +10,7 @@ import numpy as np
 
 from shoplens.lookup import find_ids
 from shoplens.ranking import Ranking
-from shoplens.records import Photo
+from shoplens.records import Box, Photo
 from shoplens.report.study import Study
 from shoplens.report.thumbnails import (
     Thumbnail,
@@ -31,6 +31,8 @@ class Picture:
     photo: Photo
     caption: str
     mark: Mark = "plain"
+    region: Box | None = None
+    """The region that matched the query best; None for the whole photo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,22 @@ class PictureRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Match:
+    """A query and a photo beside it, both with their heat maps."""
+
+    title: str
+    query: Thumbnail
+    result: Thumbnail
+
+
+@dataclass(frozen=True, slots=True)
 class Strip:
     """A query (or none) and the rows of pictures beside it."""
 
     lines: Sequence[PictureRow]
     note: str
     query: Photo | None = None
+    matches: Sequence[Match] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +88,10 @@ class Album:
         """Return the picture of a photo beside a query."""
         return self.results[photo_key(photo)]
 
+    def frame(self, picture: Picture) -> tuple[float, float, float, float] | None:
+        """Return where the region of a picture is (see `Thumbnail.frame`)."""
+        return self.result(picture.photo).frame(picture.region)
+
     def number(self, photo: Photo) -> int:
         """Return the number of a photo's picture on the page."""
         return self.numbers[photo_key(photo)]
@@ -95,7 +111,7 @@ def results_line(study: Study, row: int, depth: int, title: str = "") -> Picture
             mark = "hit"
         elif category is not None and study.categories.get(photo.product_id or "") == category:
             mark = "category"
-        pictures.append(Picture(photo, str(rank), mark))
+        pictures.append(Picture(photo, str(rank), mark, matched_region(study.ranking, row, photo)))
     return PictureRow(pictures, title)
 
 
@@ -107,8 +123,15 @@ def own_photos(study: Study, row: int, limit: int) -> list[Picture]:
         return [Picture(study.dataset.gallery[p], "not found", "hit") for p in owned.tolist()]
     positions = _positions(study, row, hits[-1] + 1)
     return [
-        Picture(study.dataset.gallery[positions[hit]], f"rank {hit + 1}", "hit") for hit in hits
+        Picture(photo, f"rank {hit + 1}", "hit", matched_region(study.ranking, row, photo))
+        for hit in hits
+        for photo in [study.dataset.gallery[positions[hit]]]
     ]
+
+
+def matched_region(ranking: Ranking, row: int, photo: Photo) -> Box | None:
+    """Return the region of a photo that matched a query best; None for the whole photo."""
+    return None if ranking.regions is None else ranking.regions.box(row, photo.id)
 
 
 def _positions(study: Study, row: int, depth: int) -> list[int]:

@@ -13,7 +13,7 @@ from shoplens.errors import PhotoError
 from shoplens.looking import decoded_photo
 from shoplens.parallel import parallel_map
 from shoplens.pixels.decoding import Decoded
-from shoplens.records import Photo
+from shoplens.records import Box, Photo
 from shoplens.sources import file_of
 
 QUERY_SIDE = 240
@@ -32,6 +32,19 @@ class Thumbnail:
     problem: str = ""
     box: tuple[float, float, float, float] | None = None
     """x, y, width, height in per cent of the picture."""
+    size: tuple[int, int] | None = None
+    """Width and height of the upright photo in pixels."""
+
+    def frame(self, region: Box | None) -> tuple[float, float, float, float] | None:
+        """Return where a region of the photo is: x, y, width, height in per cent of a square that
+        the picture lies in the middle of. None without a region or a picture."""
+        if region is None or self.size is None:
+            return None
+        side = max(self.size)
+        left, top = ((side - length) / 2 for length in self.size)
+        edges = left + region.x0, top + region.y0, region.width, region.height
+        x, y, width, height = (100 * edge / side for edge in edges)
+        return x, y, width, height
 
 
 def photo_key(photo: Photo) -> Hashable:
@@ -67,10 +80,14 @@ def _thumbnail(photo: Photo, side: int) -> Thumbnail:
             image.thumbnail((side, side), Image.Resampling.BICUBIC)
     except PhotoError as error:
         return Thumbnail(problem=str(error))
+    return Thumbnail(as_source(image), box=_per_cent(decoded), size=decoded.size)
+
+
+def as_source(image: Image.Image) -> str:
+    """Return a picture as a `data:` URL."""
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=_QUALITY)
-    source = "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
-    return Thumbnail(source, box=_per_cent(decoded))
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def _per_cent(decoded: Decoded) -> tuple[float, float, float, float] | None:

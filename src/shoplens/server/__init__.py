@@ -10,7 +10,7 @@ Read it along the path of a request::
     requests         a body as a `Query` and its `Terms`
     service          the work: the catalogue, the model, and what waits for them
     problems         errors as problem documents (RFC 9457)
-    schemas          what goes in and comes out, for OpenAPI
+    ..._schemas      what goes in and comes out, for OpenAPI
     metrics, logs    what operators see
 
 One process serves. Its work is done by threads and by the processes that decode photos, which use

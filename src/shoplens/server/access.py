@@ -19,6 +19,7 @@ from shoplens.server.keys import Key, Keys, KeyScope
 from shoplens.server.logs import log_event
 from shoplens.server.problems import Problem
 from shoplens.server.rate_limit import RateLimiter, address_of
+from shoplens.server.settings import is_loopback
 
 ACCESS_PROBLEMS = ("no_key", "wrong_scope", "too_many_requests", "keys_unavailable")
 """What `require` refuses a request with."""
@@ -96,6 +97,38 @@ def require(scope: KeyScope) -> Any:
     It is checked before the body of the request is read.
     """
     return Security(_admitted, scopes=[scope])
+
+
+def key_of(request: Request) -> str | None:
+    """Return the id of the key that came with a request; None where there are no keys."""
+    key: str | None = request.scope["state"].get("key")
+    return key
+
+
+async def may(request: Request, scope: KeyScope) -> bool:
+    """Return whether the caller of a route for everybody may also do what needs a scope."""
+    bearer, header = await _bearer(request), await _header(request)
+    try:
+        await _admitted(request, SecurityScopes([scope]), bearer, header)
+    except Problem:
+        return False
+    return True
+
+
+async def reading_metrics(
+    request: Request,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    header: Annotated[str | None, Security(_header)],
+) -> None:
+    """Let a request read the metrics, as a dependency of a route.
+
+    Raises as `Access.admit`.
+    """
+    host = "" if request.client is None else request.client.host
+    # The route also takes "/metrics" with a line break, which rules of a proxy may let pass.
+    without_key = request.scope["path"] == "/metrics" and is_loopback(host)
+    if request.app.state.settings.metrics == "key" or not without_key:
+        await _admitted(request, SecurityScopes(["search"]), bearer, header)
 
 
 async def _admitted(

@@ -28,6 +28,7 @@ from shoplens.server.routes import (
     boxes,
     catalog,
     changes,
+    explain,
     health,
     models,
     photos,
@@ -84,7 +85,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
     keys = None if settings.keys is None else load_keys(settings.keys)
     app.state.access = Access(keys, settings.rate)
     install_handlers(app)
-    for module in (search, boxes, preview, catalog, changes, photos, models, health):
+    for module in (search, explain, boxes, preview, catalog, changes, photos, models, health):
         app.include_router(module.router)
     if settings.challenge is not None:
         _add_challenge(app, settings.challenge, settings.max_submission_bytes)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, model_validator
 
-from shoplens.server.schemas import FacetAnswer, PhotoIdField, Scalar, example
+from shoplens.server.schemas import FacetAnswer, PhotoIdField, Scalar, StampAnswer, example
 
 _PHOTO = {
     "photo_id": 919670327,
@@ -77,8 +77,8 @@ class DeleteRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    photo_ids: list[PhotoIdField] | None = Field(None, max_length=10_000)
-    product_ids: list[StrictStr] | None = Field(None, max_length=1000)
+    photo_ids: list[PhotoIdField] | None = Field(None, max_length=10_000, fail_fast=True)
+    product_ids: list[StrictStr] | None = Field(None, max_length=1000, fail_fast=True)
     """All photos of these products, and the records of those that failed."""
     where: str | None = Field(None, max_length=10_000, examples=["discontinued = true"])
     """All photos that pass this filter."""
@@ -157,3 +157,30 @@ class JobAnswer(BaseModel):
     result: dict[str, Any] | None
     detail: str | None
     """Why it failed."""
+
+
+class CatalogAnswer(BaseModel):
+    """What the catalogue holds, as `shoplens catalog stats --json` writes it."""
+
+    model_config = example(
+        {
+            "engine": "embedded",
+            "model": {
+                "name": "lite0-products",
+                "fingerprint": "1c658d6913cc336b",
+                "dimension": 512,
+            },
+            "n_photos": 20000,
+            "n_products": 9800,
+            "n_failed": 3,
+            "attributes": {"category": "str", "price": "float"},
+        },
+        extra="allow",
+    )
+
+    engine: str
+    model: StampAnswer | None
+    n_photos: int
+    n_products: int
+    n_failed: int
+    attributes: dict[str, str]

@@ -52,7 +52,8 @@ class PackedViews(msgspec.Struct):
 
     n_views: int
     side: int
-    data: bytes
+    data: memoryview
+    """The bytes of all pixels, not copied: of the views, or of the message they came in."""
 
 
 class PackedPhoto(msgspec.Struct, tag=True):
@@ -83,15 +84,20 @@ Job = Prepare | Shrink
 Answer = Ready | PackedPhoto | Thumbnail | Refused
 
 
-def pack(message: msgspec.Struct) -> bytes:
+def pack(message: msgspec.Struct) -> bytearray:
     """Return a message with its length before it."""
-    body = msgspec.msgpack.encode(message)
-    return len(body).to_bytes(LENGTH_BYTES, "big") + body
+    packed = bytearray()
+    _encode_into(message, packed, LENGTH_BYTES)
+    packed[:LENGTH_BYTES] = (len(packed) - LENGTH_BYTES).to_bytes(LENGTH_BYTES, "big")
+    return packed
 
 
 def pack_views(prepared: Prepared) -> list[PackedViews]:
-    """Return prepared views as bytes."""
-    return [PackedViews(len(views), views.shape[1], views.tobytes()) for views in prepared]
+    """Return prepared views as they are sent."""
+    return [
+        PackedViews(len(views), views.shape[1], np.ascontiguousarray(views).data)
+        for views in prepared
+    ]
 
 
 def unpack_views(packed: list[PackedViews]) -> Prepared:
@@ -102,6 +108,7 @@ def unpack_views(packed: list[PackedViews]) -> Prepared:
     )
 
 
+_encode_into = msgspec.msgpack.Encoder().encode_into
 read_setup = msgspec.msgpack.Decoder(Setup).decode
 read_job = msgspec.msgpack.Decoder(Job).decode
 read_answer = msgspec.msgpack.Decoder(Answer).decode

@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 from asyncio import subprocess
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +100,7 @@ class DecoderPool:
         memory_mb: int = 2000,
         max_pixels: int = MAX_PIXELS,
         most_waiting: int = 64,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         """Make a pool; its processes begin with `start`.
 
@@ -112,9 +113,11 @@ class DecoderPool:
                 largest photos (WebP with transparency) take 1500.
             max_pixels: photos of more pixels are refused.
             most_waiting: photos that may wait for a process; they are held in memory.
+            on_lost: called whenever a process crashed or was killed; another one takes its place.
         """
         self._seconds = seconds
         self._most_waiting = most_waiting
+        self._on_lost = on_lost
         setup = Setup(encoder.recipes, max_pixels, memory_mb)
         self._decoders = [_Decoder(setup) for _ in range(n_processes or usable_cores())]
         # The one that was used last has its memory at hand.
@@ -124,8 +127,6 @@ class DecoderPool:
         self._n_waiting = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_closed = False
-        self.n_killed = 0
-        """Processes that crashed or were killed, and were replaced."""
 
     @property
     def depth(self) -> int:
@@ -229,7 +230,7 @@ class DecoderPool:
             if decoder.is_running:
                 self._free.put_nowait(decoder)
             else:
-                self.n_killed += 1
+                self._on_lost()
                 self._task(self._replace(decoder))
 
     async def _replace(self, decoder: _Decoder) -> None:
@@ -303,7 +304,7 @@ class _Decoder:
         except asyncio.TimeoutError:
             await self._kill()
 
-    async def _exchanged(self, message: bytes) -> Answer:
+    async def _exchanged(self, message: bytes | bytearray) -> Answer:
         """Send a message and return the answer.
 
         Raises one of `_BROKEN` when the process has ended or answers nonsense.

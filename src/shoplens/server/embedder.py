@@ -50,6 +50,7 @@ class Embedder:
             memory_mb=settings.decoder_memory_mb,
             max_pixels=settings.max_pixels,
             most_waiting=most_waiting,
+            on_lost=metrics.decoders_lost.inc,
         )
         self._queue = EmbeddingQueue(
             encoder, n_workers=settings.embedders, most_waiting=most_waiting
@@ -62,7 +63,12 @@ class Embedder:
         await self._decoders.start()
 
     @property
-    def queue_depth(self) -> int:
+    def decoding(self) -> int:
+        """How many photos wait to be decoded."""
+        return self._decoders.depth
+
+    @property
+    def embedding(self) -> int:
         """How many photos wait to be embedded."""
         return self._queue.depth
 
@@ -94,10 +100,12 @@ class Embedder:
                 await self._close()
         return EmbeddedPhoto(vector, photo.width, photo.height, photo.box, photo.clipped)
 
-    async def prepare(self, data: bytes, recipe: Recipe) -> PreparedPhoto:
-        """Decode the whole of a shopper's photo for another model (see `DecoderPool.prepare`)."""
+    async def prepare(
+        self, data: bytes, recipe: Recipe, box: str | None = None, domain: Domain = "user"
+    ) -> PreparedPhoto:
+        """Decode a photo for another model (see `DecoderPool.prepare`)."""
         with self._metrics.stage("decode"):
-            return await self._decoders.prepare(data, recipes=(recipe,))
+            return await self._decoders.prepare(data, box, domain, recipes=(recipe,))
 
     async def thumbnail(self, data: bytes, side: int) -> bytes:
         """Return a small picture of a photo, an upright JPEG (see `DecoderPool.thumbnail`)."""

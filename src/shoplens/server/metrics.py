@@ -52,19 +52,41 @@ class Metrics:
         self.in_flight = Gauge(
             "shoplens_requests_in_flight", "Requests that are worked on or wait", registry=registry
         )
+        self.pictures_in_flight = Gauge(
+            "shoplens_pictures_in_flight",
+            "Requests for photos and thumbnails that are answered or wait",
+            registry=registry,
+        )
         self.photos = Gauge("shoplens_catalog_photos", "Photos in the catalogue", registry=registry)
-        self._queue = Gauge(
+        self._embedding = Gauge(
             "shoplens_embedding_queue_depth",
             "Photos that wait to be embedded",
+            registry=registry,
+        )
+        self._decoding = Gauge(
+            "shoplens_decoding_queue_depth",
+            "Photos that wait to be decoded",
+            registry=registry,
+        )
+        self.decoders_lost = Counter(
+            "shoplens_decoders_lost",
+            "Processes that crashed on a photo, or took too long and were killed",
             registry=registry,
         )
         self._ready = Gauge(
             "shoplens_ready", "1 if the server answers searches, else 0", registry=registry
         )
 
-    def watch(self, *, queue_depth: Callable[[], float], is_ready: Callable[[], float]) -> None:
+    def watch(
+        self,
+        *,
+        decoding: Callable[[], float],
+        embedding: Callable[[], float],
+        is_ready: Callable[[], float],
+    ) -> None:
         """Say where the gauges read their values."""
-        self._queue.set_function(queue_depth)
+        self._decoding.set_function(decoding)
+        self._embedding.set_function(embedding)
         self._ready.set_function(is_ready)
 
     @contextmanager

@@ -12,10 +12,16 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from shoplens.server.catalog_schemas import DeleteRequest
-from shoplens.server.schemas import BatchRequest, ProblemDocument, SearchRequest
+from shoplens.server.query_schemas import BatchRequest, ExplainRequest, SearchRequest
+from shoplens.server.schemas import ProblemDocument
 
 _REFERENCE = "#/components/schemas/{model}"
-_READ_BY_US: tuple[type[BaseModel], ...] = (SearchRequest, BatchRequest, DeleteRequest)
+_READ_BY_US: tuple[type[BaseModel], ...] = (
+    SearchRequest,
+    BatchRequest,
+    ExplainRequest,
+    DeleteRequest,
+)
 """Bodies that routes read themselves, after the key: to one path both forms and JSON may go."""
 
 

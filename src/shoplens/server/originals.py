@@ -16,6 +16,7 @@ from shoplens.catalog.originals import Originals
 from shoplens.errors import PhotoError
 from shoplens.server.problems import Problem
 from shoplens.sources import file_of
+from shoplens.sources.columns import Cell
 from shoplens.sources.file import MAX_BYTES, File
 from shoplens.sources.remote import is_url
 
@@ -73,6 +74,11 @@ class StoredPhoto:
     """The file itself where it is one on disk, which need not be read into memory; else its
     bytes."""
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether its bytes are in memory."""
+        return isinstance(self.content, bytes)
+
     def opened(self) -> tuple[BinaryIO, int]:
         """Return a stream over it, and how many bytes it has. It blocks.
 
@@ -86,9 +92,26 @@ class StoredPhoto:
             raise _gone() from None
         return stream, os.fstat(stream.fileno()).st_size
 
+    def read(self) -> bytes:
+        """Return its bytes. It blocks.
+
+        Raises `Problem` (`not_found`) if it has just been removed, or is too large.
+        """
+        if isinstance(self.content, bytes):
+            return self.content
+        try:
+            return _data(self.content)
+        except PhotoError:
+            raise _gone() from None
+
+
+def fetched_photo(data: bytes) -> StoredPhoto:
+    """Return a photo that was fetched; raises `Problem` (`not_found`) if it is no photo."""
+    return StoredPhoto(_media_type(data), _tag(data), data)
+
 
 class StoredPhotos:
-    """Reads the files of the catalogue's photos, where their sources still have them.
+    """Finds the files of the catalogue's photos, where their sources still have them.
 
     May be used from several threads; its methods block. What comes from a request is never part of
     a path: only what the catalogue says of a photo is. Photos behind URLs are not fetched.
@@ -100,56 +123,34 @@ class StoredPhotos:
         self._guard = threading.Lock()
 
     def find(self, entry: Entry) -> StoredPhoto:
-        """Return the file of a photo.
+        """Return the file of a photo; one that is not on disk is read.
 
-        Raises `Problem` (`not_found`) if it is not where it was, or is no photo.
+        Raises `Problem` (`not_found`) if it is not where it was, is no photo, or is read and too
+        large.
         """
-        file, media_type = self._file(entry)
-        if not file.on_disk:
-            data = self._data(file)
-            return StoredPhoto(media_type, _tag(data), data)
+        file = self._file(entry)
         try:
+            if not file.on_disk:
+                data = _data(file)
+                if isinstance(file, Cell):
+                    _require_same(entry, data)
+                return fetched_photo(data)
+            media_type = _media_type(file.read_range(0, _HEAD_BYTES))
             return StoredPhoto(media_type, _tag(file.stamp().encode()), file)
         except PhotoError:
+            self._begin_again()  # An archive may have been written anew.
             raise _gone() from None
 
-    def read(self, entry: Entry) -> bytes:
-        """Return the bytes of a photo's file.
-
-        Raises as `find`, and for a file that is too large.
-        """
-        file, _ = self._file(entry)
-        return self._data(file)
-
-    def _file(self, entry: Entry) -> tuple[File, str]:
-        """Return a photo's file, and its type by its first bytes."""
-        if is_url(entry.path) or is_url(entry.source):
-            raise Problem("not_found", "The photo is behind a URL, and is not fetched.")
+    def _file(self, entry: Entry) -> File:
         photo = self._found().photo(entry)
         if photo.problem is not None:
             self._begin_again()
             photo = self._found().photo(entry)
-        try:
-            if photo.problem is not None:
-                raise photo.problem
-            file = file_of(photo)
-            media_type = media_type_of(file.read_range(0, _HEAD_BYTES))
-        except PhotoError:
-            self._begin_again()  # An archive may have been written anew.
-            raise _gone() from None
-        if media_type is None:
-            raise Problem("not_found", "What is in the place of the photo is no photo.")
-        return file, media_type
-
-    def _data(self, file: File) -> bytes:
-        try:
-            data = file.read_range(0, MAX_BYTES + 1)
-        except PhotoError:
-            self._begin_again()
-            raise _gone() from None
-        if len(data) > MAX_BYTES:
-            raise Problem("not_found", "The file of the photo is too large.")
-        return data
+        if photo.problem is None:
+            return file_of(photo)
+        if is_url(entry.path) or is_url(entry.source):
+            raise Problem("not_found", "The photo is behind a URL, in a file with others.")
+        raise _gone()
 
     def _found(self) -> Originals:
         with self._guard:
@@ -160,6 +161,29 @@ class StoredPhotos:
         with self._guard:
             if time.monotonic() - self._opened >= _AGAIN_SECONDS:
                 self._originals, self._opened = Originals(), time.monotonic()
+
+
+def _data(file: File) -> bytes:
+    data = file.read_range(0, MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise Problem("not_found", "The file of the photo is too large.")
+    return data
+
+
+def _require_same(entry: Entry, data: bytes) -> None:
+    """Raise `Problem` if a row of a table has another photo by now.
+
+    What a Lance dataset is known by does not change with every change of its rows.
+    """
+    if entry.sha256 not in (None, hashlib.sha256(data).hexdigest()):
+        raise _gone()
+
+
+def _media_type(head: bytes) -> str:
+    media_type = media_type_of(head)
+    if media_type is None:
+        raise Problem("not_found", "What is in the place of the photo is no photo.")
+    return media_type
 
 
 def _gone() -> Problem:

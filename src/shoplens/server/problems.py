@@ -55,6 +55,8 @@ KINDS: Mapping[str, Kind] = {
     "cross_origin": Kind(403, "Pages of other sites may not do this"),
     "unknown_host": Kind(403, "The server is not known by this name"),
     "not_found": Kind(404, "There is no such thing"),
+    "unexplained": Kind(422, "Matches of this model cannot be explained"),
+    "photo_forgotten": Kind(404, "The server does not have the photo any more"),
     "method_not_allowed": Kind(405, "This cannot be done here"),
     "challenge_rule": Kind(403, "A rule of the challenge forbids it"),
     "bad_answer": Kind(422, "The answer cannot be scored"),
@@ -125,11 +127,6 @@ class Problem(Exception):
         )
 
 
-def overloaded(detail: str, retry_after: int = 1) -> Problem:
-    """Return the problem of a server that has too much to do."""
-    return Problem("overloaded", detail, headers={"Retry-After": str(retry_after)})
-
-
 def not_open() -> Problem:
     """Return the problem of a server that is not open yet, or no more."""
     return Problem("stopping", "The server is not open yet, or no more.")
@@ -155,7 +152,7 @@ def problem_of(error: Exception) -> Problem:
         case ModelError():
             return Problem("model_mismatch", str(error))
         case OverloadedError():
-            return overloaded("Too many photos wait: try again.")
+            return Problem("overloaded", "Too many photos wait: try again.")
         case DeadlineError():
             return Problem("timeout", "The photo waited too long for its turn: try again.")
         case CatalogError():

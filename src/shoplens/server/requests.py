@@ -14,7 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from shoplens.catalog.entry import PhotoId, photo_id_of
 from shoplens.server.problems import Problem, invalid_request
-from shoplens.server.schemas import SearchRequest
+from shoplens.server.query_schemas import QueryFields, SearchRequest
 
 MOST_ID_CHARACTERS = 1024
 """Of a photo's id in the address of a request."""
@@ -22,10 +22,13 @@ MOST_ID_CHARACTERS = 1024
 _FORM = b"multipart/form-data"
 _MOST_FIELDS = 100
 _FIELD_BYTES = 1 << 20
+_MOST_FAULTS = 20
+"""Of a request, that are told one by one."""
 _LARGE = 1 << 18
 """Bytes of JSON that are read on another thread: decoding base64 would hold up other requests."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_Query = TypeVar("_Query", bound=QueryFields)
 
 
 class PhotoIdConvertor(Convertor[str]):
@@ -60,12 +63,17 @@ def stored_id(value: int | str) -> PhotoId:
 
 
 async def read_search(request: Request) -> SearchRequest:
-    """Read a search from a form or from JSON.
+    """Read a search from a form or from JSON (see `read_query`)."""
+    return await read_query(request, SearchRequest)
+
+
+async def read_query(request: Request, model: type[_Query]) -> _Query:
+    """Read what is searched for from a form or from JSON.
 
     Raises `Problem` if it cannot be understood.
     """
     if _media_type(request) != _FORM:
-        return await read_json(request, SearchRequest)
+        return await read_json(request, model)
     photo, form = await _read_form(request)
     values: dict[str, object] = {} if photo is None else {"photo": photo}
     for name in form:
@@ -77,7 +85,7 @@ async def read_search(request: Request) -> SearchRequest:
                 raise Problem("bad_request", f"{name} is given {len(given)} times")
             values[name] = given[0]
     # A page may send fields that were left empty.
-    return _validated(SearchRequest, {name: one for name, one in values.items() if one != ""})
+    return _validated(model, {name: one for name, one in values.items() if one != ""})
 
 
 async def read_photo(request: Request) -> tuple[bytes, FormData]:
@@ -151,11 +159,18 @@ def _parsed(model: type[_Model], body: bytes) -> _Model:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise invalid_request(error.errors(include_url=False)) from None
+        raise _invalid(error) from None
 
 
 def _validated(model: type[_Model], values: dict[str, object]) -> _Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise invalid_request(error.errors(include_url=False)) from None
+        raise _invalid(error) from None
+
+
+def _invalid(error: ValidationError) -> Problem:
+    # A body of a megabyte can have a hundred thousand faults, and their text is much longer.
+    if error.error_count() > _MOST_FAULTS:
+        return Problem("bad_request", f"the request has {error.error_count():,} faults")
+    return invalid_request(error.errors(include_url=False, include_input=False))

@@ -18,23 +18,34 @@ from shoplens.boxes.proposals import BoxProposals
 from shoplens.boxes.proposing import propose_in
 from shoplens.boxes.queries import AUTO
 from shoplens.catalog.base import UNIT_TOLERANCE, Catalog, ModelStamp
-from shoplens.catalog.entry import PhotoId
+from shoplens.catalog.entry import Entry, PhotoId
 from shoplens.catalog.opening import open_catalog
+from shoplens.catalog.originals import urls_of
+from shoplens.confidence import Calibration
 from shoplens.cores import usable_cores
 from shoplens.errors import MissingError, ModelError
 from shoplens.hits import SearchResult
 from shoplens.models import Encoder
+from shoplens.patches.patch_map import PreparedRegion
 from shoplens.progress import Progress
-from shoplens.records import Box
+from shoplens.records import Box, Domain
+from shoplens.server.calibrations import fitting, load_calibration
 from shoplens.server.catalog_writer import CatalogWriter
 from shoplens.server.current_model import CurrentModel, missing_model, stamp_of
 from shoplens.server.embedder import EmbeddedPhoto, Embedder
 from shoplens.server.jobs import Job
+from shoplens.server.kept_photos import KeptPhotos
+from shoplens.server.kept_stats import KeptStats
 from shoplens.server.logs import log_event
 from shoplens.server.metrics import Metrics
-from shoplens.server.originals import StoredPhotos, ThumbnailCache
+from shoplens.server.originals import (
+    StoredPhoto,
+    StoredPhotos,
+    ThumbnailCache,
+    fetched_photo,
+)
 from shoplens.server.problems import Problem, not_open
-from shoplens.server.schemas import QueryFields, Terms
+from shoplens.server.query_schemas import QueryFields, Terms
 from shoplens.server.settings import ServerSettings
 from shoplens.server.uploads import Uploads
 
@@ -68,10 +79,16 @@ class Service:
         self._fetcher = _fetcher(settings) if settings.urls else None
         self._watching: asyncio.Task[None] | None = None
         folder = settings.uploads_folder
+        self._confidence: Calibration | None = None
         self.uploads = None if folder is None else Uploads(folder)
         """Where uploaded photos are kept; None where the server keeps none."""
         self.photos = StoredPhotos()
+        self.shown_from_memory = asyncio.Semaphore(settings.max_waiting)
+        self._fetching = asyncio.Semaphore(settings.max_waiting)
+        """Held while the file of a photo that is shown is in memory."""
         self.thumbnails = ThumbnailCache()
+        self.kept_photos = KeptPhotos(settings.keep_seconds)
+        self.stats = KeptStats(lambda: self.catalog, self._threads)
         self.compacting = Job("compact", self._compact)
         self.verifying = Job("verify", self._verify)
 
@@ -81,14 +98,20 @@ class Service:
         Raises:
             MissingError: there is no such catalogue or model.
             CatalogError: the catalogue cannot be opened.
-            ModelError: the server does not have the catalogue's model.
+            ModelError: the server does not have the catalogue's model, or the calibration is for
+                another one.
         """
         uri = self.settings.catalog
         self._catalog = await self.in_thread(lambda: open_catalog(uri, read_only=True))
-        await self._model.load(await self.in_thread(lambda: self.catalog.model))
+        stamp = await self.in_thread(lambda: self.catalog.model)
+        self._confidence = await self.in_thread(
+            lambda: load_calibration(self.settings, self.catalog)
+        )
+        await self._model.load(stamp)
         await self._look()
         self.metrics.watch(
-            queue_depth=lambda: self._model.embedder.queue_depth,
+            decoding=lambda: self._model.embedder.decoding,
+            embedding=lambda: self._model.embedder.embedding,
             is_ready=lambda: float(self.trouble() is None),
         )
         self._watching = asyncio.create_task(self._watch())
@@ -99,6 +122,7 @@ class Service:
             self._watching.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watching
+        await self.stats.close()
         await self._model.close()
         if self._fetcher is not None:
             await self._fetcher.close()
@@ -150,9 +174,13 @@ class Service:
         """
         if terms.k > self.settings.max_k:
             raise Problem("bad_request", f"k: at most {self.settings.max_k:,} hits are given")
-        photo = query.photo if query.url is None else await self._fetched(query.url)
-        if photo is not None:
-            return await self._search_photo(photo, query.box, terms, deadline)
+        if query.url is not None:
+            # Of all requests together: each photo is in memory until it was searched for.
+            async with self._fetching:
+                photo = await self.fetched(query.url)
+                return await self._search_photo(photo, query.box, terms, deadline)
+        if query.photo is not None:
+            return await self._search_photo(query.photo, query.box, terms, deadline)
         if query.photo_id is not None:
             return await self._search_id(query.photo_id, terms)
         return await self._search_vector(query.vector or [], terms)
@@ -167,6 +195,24 @@ class Service:
         embedder = self._at_work()
         photo = await embedder.embed(data, box, "seller", deadline)
         return photo, stamp_of(embedder.encoder)
+
+    async def stored_photo(self, entry: Entry) -> StoredPhoto:
+        """Return the file of a photo of the catalogue.
+
+        Raises `Problem`: `not_found`, and of photos behind URLs `url_refused` and `fetch_failed`.
+        """
+        urls = urls_of(entry)
+        if not urls:
+            return await self.in_thread(lambda: self.photos.find(entry))
+        if self._fetcher is None:
+            raise Problem(
+                "not_found",
+                "The photo is behind a URL, and this server fetches none (its setting urls).",
+            )
+        for url in urls[:-1]:
+            with suppress(Problem):
+                return fetched_photo(await self.fetched(url))
+        return fetched_photo(await self.fetched(urls[-1]))
 
     async def thumbnail(self, data: bytes, side: int) -> bytes:
         """Return a small picture of a photo: an upright JPEG, whose longer side is `side` pixels.
@@ -185,6 +231,17 @@ class Service:
         [views] = photo.prepared
         with self.metrics.stage("boxes"):
             return await self.in_thread(lambda: propose_in(views, (photo.width, photo.height), n))
+
+    async def region(self, data: bytes, box: str | None, domain: Domain) -> PreparedRegion:
+        """Prepare a photo's box, or the whole photo, for the network that explains matches.
+
+        Raises as `search` does.
+        """
+        network = await self.in_thread(load_network)
+        photo = await self._at_work().prepare(data, network.recipe, box, domain)
+        [views] = photo.prepared
+        size = photo.width, photo.height
+        return PreparedRegion(views, photo.box or Box(0, 0, *size), size)
 
     def require_writable(self) -> None:
         """Raise `Problem` (`read_only`) if the catalogue is not to be changed."""
@@ -236,7 +293,8 @@ class Service:
             await self._follow()
         raise Problem("model_mismatch", "The catalogue's model is being changed: try again.")
 
-    async def _fetched(self, url: str) -> bytes:
+    async def fetched(self, url: str) -> bytes:
+        """Return the photo behind a URL; raises `Problem` as `search` does."""
         if self._fetcher is None:
             raise Problem("urls_disabled", "This server fetches no photos: send the photo itself.")
         from shoplens.server.fetching import FetchError, UrlRefusedError  # noqa: PLC0415
@@ -271,6 +329,7 @@ class Service:
 
     async def _searched(self, terms: Terms, **query: Any) -> dict[str, Any]:
         def searched() -> dict[str, Any]:
+            confidence = fitting(self._confidence, self.catalog)
             return _answer(
                 self.catalog.search(
                     k=terms.k,
@@ -279,6 +338,10 @@ class Service:
                     min_score=terms.min_score,
                     facets=terms.facets,
                     exact=terms.exact,
+                    product_score=terms.product_score,
+                    variants=terms.variants,
+                    collapse=terms.collapse,
+                    confidence=confidence,
                     **query,
                 )
             )
@@ -297,6 +360,7 @@ class Service:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
+            self.kept_photos.expire()
             try:
                 await self._look()
                 await self._follow()
@@ -333,6 +397,6 @@ def _answer(result: SearchResult) -> dict[str, Any]:
     answer = result.to_json()
     for hit in answer["hits"]:
         hit.update(photo_links(hit["photo_id"]))
-        for view in hit.get("photos", ()):
+        for view in (*hit.get("photos", ()), *hit.get("duplicates", ())):
             view.update(photo_links(view["photo_id"]))
     return answer

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from shoplens.catalog.uploads import uploads_beside
 from shoplens.cores import usable_cores
 from shoplens.errors import MissingError, ShoplensError
 from shoplens.models.devices import CPU
@@ -22,6 +23,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+MOST_QUERIES = 1000
+"""In one request, whatever the settings are."""
 ENVIRONMENT = "SHOPLENS_SERVE_"
 """What the names of environment variables begin with."""
 
@@ -50,6 +53,9 @@ class ServerSettings(BaseSettings):
     """Models that the server may load, by name or path. The built-in ones need not be named."""
     device: str = CPU
     """Where the model runs, as with --device of other commands."""
+    confidence: Path | None = None
+    """A calibration of the catalogue's model (see `shoplens calibrate`). Answers then say how
+    likely each hit is the same product, and whether any is."""
     read_only: bool = False
     """Refuse every change of the catalogue."""
     uploads: Path | None = None
@@ -60,7 +66,7 @@ class ServerSettings(BaseSettings):
 
     max_k: int = Field(1000, ge=1)
     """Most hits that a search may ask for."""
-    max_batch: int = Field(32, ge=1)
+    max_batch: int = Field(32, ge=1, le=MOST_QUERIES)
     """Most queries in one request."""
     max_upload_bytes: int = Field(20_000_000, ge=1000)
     """Most bytes in the body of a request."""
@@ -72,6 +78,9 @@ class ServerSettings(BaseSettings):
     default 16 for each core."""
     timeout: float = Field(30.0, gt=0)
     """Seconds after which a request is given up, from its first byte to its answer."""
+    keep_seconds: float = Field(600.0, ge=0)
+    """Seconds that a photo which was sent to be kept stays in memory after it was last searched
+    for, so that the page need not send it again for each box. 0 keeps none."""
     shutdown_seconds: float = Field(30.0, ge=0)
     """Seconds that requests get to finish when the server is stopped."""
     drain_seconds: float = Field(0.0, ge=0)
@@ -88,6 +97,9 @@ class ServerSettings(BaseSettings):
 
     rate: int | None = Field(None, ge=1)
     """Requests a minute that a key may make which has no rate of its own; by default any number."""
+    metrics: Literal["key", "loopback"] = "key"
+    """Who may read /metrics where keys are needed: whoever has one, or, with `loopback`, also every
+    process on this machine. A proxy on this machine must then not pass /metrics on."""
     challenge: Path | None = None
     """The folder of a challenge (see `shoplens challenge`): its site is shown at /challenge/, and
     teams hand in submissions over HTTP."""
@@ -131,12 +143,7 @@ class ServerSettings(BaseSettings):
     @property
     def uploads_folder(self) -> Path | None:
         """The folder where uploaded photos are kept; None where none is set and none follows."""
-        if self.uploads is not None:
-            return self.uploads
-        if "://" in self.catalog:
-            return None
-        folder = Path(self.catalog).absolute()
-        return folder.with_name(f"{folder.name}-uploads")
+        return uploads_beside(self.catalog) if self.uploads is None else self.uploads
 
     @property
     def on_loopback(self) -> bool:

@@ -15,13 +15,13 @@ from shoplens.catalog.base import Catalog, Upserted
 from shoplens.catalog.changes import source_name
 from shoplens.catalog.entry import Entry, PhotoId
 from shoplens.catalog.filters import OneOf, to_text
+from shoplens.catalog.uploads import keep_upload, upload_name
 from shoplens.errors import CatalogError, ShoplensError
 from shoplens.files import replacing
 from shoplens.server.logs import log_event
 from shoplens.server.problems import Problem
 from shoplens.sources.file import DiskFile
 
-_ID_DIGITS = 16
 _LOOKED_UP_AT_ONCE = 512
 
 
@@ -29,7 +29,8 @@ class Uploads:
     """The folder of uploaded photos of one catalogue.
 
     A file is named by the hash of its content and by that of its photo's id, so it belongs to one
-    photo and goes with it. May be used from several threads; every call blocks.
+    photo and goes with it. (`shoplens.catalog.uploads` finds those that were left behind.) May be
+    used from several threads; every call blocks.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,7 +54,7 @@ class Uploads:
             CatalogError: the catalogue cannot be written.
         """
         sha256 = hashlib.sha256(data).hexdigest()
-        name = f"{sha256}-{_digest(entry.photo_id)}{suffix}"
+        name = upload_name(entry.photo_id, sha256, suffix)
         file = self._folder / name
         with self._changing:
             before = self._names(catalog, [entry.photo_id])
@@ -67,6 +68,9 @@ class Uploads:
                 if is_new:
                     file.unlink(missing_ok=True)
                 raise
+            # A sweep may have removed it just before the catalogue needed it.
+            if not file.exists():
+                self._keep(file, data)
             self._remove(before - {name})
             return done
 
@@ -100,6 +104,7 @@ class Uploads:
         try:
             self._folder.mkdir(exist_ok=True)
             if file.exists():
+                keep_upload(file)
                 return False
             with replacing(file) as stream:
                 stream.write(data)
@@ -132,8 +137,3 @@ def _sound(catalog: Catalog, photo_ids: list[PhotoId]) -> Iterator[Entry]:
     except CatalogError:
         # A damaged entry can be replaced or removed all the same; its file stays.
         return
-
-
-def _digest(photo_id: PhotoId) -> str:
-    text = f"{type(photo_id).__name__} {photo_id}"
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:_ID_DIGITS]

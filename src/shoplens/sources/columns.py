@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import re
 import threading
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
@@ -44,6 +48,9 @@ _KEPT_ROWS = 64
 """Blocks are kept while they hold fewer bytes or fewer rows than these: threads are a few photos
 apart, however large the photos are."""
 _KEPT_FILES = 4
+_ROW = re.compile("[0-9]{1,18}")
+_MARK = re.compile("[0-9]+ [0-9]+ .+ [0-9]{1,18}", re.DOTALL)
+"""Size and time of the file, name of the column, row."""
 
 
 def kind_of_columns(head: bytes) -> Format | None:
@@ -124,11 +131,7 @@ class ColumnTable:
                 raise not_columns(file)
             opened = _opened(file, kind)
             image_column = image_column or _only_column_of_bytes(file, opened)
-            if image_column not in opened.bytes_columns:
-                raise DataError(
-                    f"{file}: column {image_column!r} is not a column of bytes; "
-                    f"there are {_listed(opened.bytes_columns)}"
-                )
+            part = _photo_column(file, kind, image_column, opened)
             columns = opened.value_columns
             if self._parts and set(columns) != set(self.columns):
                 raise DataError(
@@ -136,9 +139,6 @@ class ColumnTable:
                     f"({_listed(self.columns)})"
                 )
             self.columns = columns
-            mean = max(1, opened.mean_bytes(image_column))
-            rows = min(max(_BLOCK_BYTES // mean, _LEAST_ROWS), _MOST_ROWS)
-            part = PhotoColumn(file, kind, image_column, _stamp(file), rows)
             self._parts.append(part)
             opened.close()
         self.image_column = image_column or ""
@@ -308,3 +308,60 @@ def _listed(names: Sequence[str]) -> str:
 
 def _first_line(error: Exception) -> str:
     return re.split(r"[\r\n]", str(error) or type(error).__name__, maxsplit=1)[0]
+
+
+def mark_of(cell: Cell) -> str:
+    """Return what a cell is known by as long as its file is not changed (see `cell_at`)."""
+    return f"{cell.column.stamp} {cell.column.name} {cell.number}"
+
+
+def is_mark(text: str) -> bool:
+    """Whether a text can be one that `mark_of` returned for a file on disk."""
+    return _MARK.fullmatch(text) is not None
+
+
+def cell_at(files: Sequence[File], mark: str) -> Cell | None:
+    """Return the cell that `mark_of` returned a text for.
+
+    Args:
+        files: of the table.
+        mark: the text.
+
+    Returns:
+        The cell; None if no file has it any more, because it was changed.
+
+    Raises as `ColumnTable`.
+    """
+    for file in files:
+        start = f"{_stamp(file)} "
+        name, _, digits = mark.removeprefix(start).rpartition(" ")
+        if mark.startswith(start) and _ROW.fullmatch(digits):
+            column, groups = _groups(file, name, start[:-1])
+            number = int(digits)
+            if number < groups[-1]:
+                group = bisect_right(groups, number) - 1
+                return Cell(column, group, number - groups[group], number)
+    return None
+
+
+@lru_cache(maxsize=256)
+def _groups(file: File, name: str, stamp: str) -> tuple[PhotoColumn, tuple[int, ...]]:
+    """Return a column of a file, the first row of each group, and the number of all rows."""
+    kind = format_of(file)
+    if kind is None:
+        raise not_columns(file)
+    with closing(_opened(file, kind)) as opened:
+        column = _photo_column(file, kind, name, opened)
+        sizes = (opened.n_rows(group) for group in range(opened.n_groups))
+        return replace(column, stamp=stamp), tuple(accumulate(sizes, initial=0))
+
+
+def _photo_column(file: File, kind: Format, name: str, opened: OpenColumns) -> PhotoColumn:
+    if name not in opened.bytes_columns:
+        raise DataError(
+            f"{file}: column {name!r} is not a column of bytes; "
+            f"there are {_listed(opened.bytes_columns)}"
+        )
+    mean = max(1, opened.mean_bytes(name))
+    rows = min(max(_BLOCK_BYTES // mean, _LEAST_ROWS), _MOST_ROWS)
+    return PhotoColumn(file, kind, name, _stamp(file), rows)

@@ -26,6 +26,9 @@ class OpenColumns(Protocol):
     seekable: bool
     """Whether rows in the middle of a group are reached without reading those before."""
 
+    def n_rows(self, group: int) -> int:
+        """Return the number of rows of a group."""
+
     def mean_bytes(self, column: str) -> int:
         """Return about how many bytes a value of the column has."""
 
@@ -96,6 +99,9 @@ class _ParquetFile(_Columns):
         self._metadata = self._file.metadata
         self.n_groups = self._metadata.num_row_groups
 
+    def n_rows(self, group: int) -> int:
+        return int(self._metadata.row_group(group).num_rows)
+
     def mean_bytes(self, column: str) -> int:
         leaf = self.leaf(column)
         n_bytes = 0
@@ -111,7 +117,7 @@ class _ParquetFile(_Columns):
         leaf = self.name_leaf(image_column)
         wanted = [*columns, *([leaf] if leaf else [])]
         table = self._file.read_row_group(group, columns=wanted, use_threads=False)
-        n_rows = self._metadata.row_group(group).num_rows
+        n_rows = self.n_rows(group)
         names = _names(table[image_column]) if leaf else None
         return _rows(table, columns, n_rows), names
 
@@ -143,6 +149,11 @@ class _ArrowFile(_Columns):
         super().__init__(opened.schema)
         self.n_groups = opened.num_record_batches
         self._batches: tuple[int, str, Any] | None = None
+
+    def n_rows(self, group: int) -> int:
+        # Values are smaller than photos, where batches are compressed.
+        columns = (*self.value_columns, *self.bytes_columns)
+        return int(self._batch(group, columns[:1]).num_rows)
 
     def mean_bytes(self, column: str) -> int:
         if not self.n_groups:
@@ -182,8 +193,11 @@ class _LanceDataset(_Columns):
     def __init__(self, file: File) -> None:
         self._dataset = lance().dataset(str(file.path))
         super().__init__(self._dataset.schema)
-        self._n_rows = self._dataset.count_rows()
+        self._n_rows = int(self._dataset.count_rows())
         self.n_groups = 1
+
+    def n_rows(self, group: int) -> int:
+        return self._n_rows
 
     def mean_bytes(self, column: str) -> int:
         n_rows = min(self._n_rows, 8)

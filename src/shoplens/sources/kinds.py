@@ -17,6 +17,7 @@ from shoplens.sources.remote import RemoteFile, RemoteFolder, check_url, is_url,
 
 _FILE_SUFFIXES = {".csv", ".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", *SUFFIXES}
 """URLs that end otherwise mean folders."""
+_LANCE_SUFFIX = ".lance"
 _LANCE_VERSIONS = "_versions"
 """The folder that every Lance dataset has."""
 
@@ -58,18 +59,34 @@ def _open_url(url: str, table_names: Collection[str]) -> tuple[Folder, File | No
         check_url(url)
     except ValueError as error:
         raise DataError(f"{url} {error}") from None
+    suffix = _suffix_of(url)
+    if suffix == _LANCE_SUFFIX:
+        raise DataError(f"{url}: Lance datasets are read from disk only; copy it")
+    if (folder := folder_of_url(url)) is not None:
+        # A CSV table is read whole: its server need not give parts of files.
+        return folder, RemoteFile(url) if suffix == ".csv" else None
+    return _open_file(RemoteFile(url), parent_folder(url), table_names)
+
+
+def folder_of_url(url: str) -> RemoteFolder | None:
+    """Return the folder that a URL means, or that of the CSV table that it means; nothing is asked.
+
+    None if it means an archive or a table of columns, which holds the photos itself.
+    """
+    suffix = _suffix_of(url)
+    if suffix == ".csv":
+        return parent_folder(url)
+    if suffix in _FILE_SUFFIXES or suffix == _LANCE_SUFFIX:
+        return None
+    if url.startswith("http"):
+        url = re.split("[?#]", url, maxsplit=1)[0]
+    return RemoteFolder(url.rstrip("/"))
+
+
+def _suffix_of(url: str) -> str:
     # What follows // is a host on the web, elsewhere the first part of the path.
     scheme, _, rest = url.partition("://")
-    suffix = Path(urlsplit(url).path if scheme.startswith("http") else rest).suffix.lower()
-    if suffix == ".lance":
-        raise DataError(f"{url}: Lance datasets are read from disk only; copy it")
-    if suffix not in _FILE_SUFFIXES:
-        if scheme.startswith("http"):
-            url = re.split("[?#]", url, maxsplit=1)[0]
-        return RemoteFolder(url.rstrip("/")), None
-    if suffix == ".csv":  # It is read whole: its server need not give parts of files.
-        return parent_folder(url), RemoteFile(url)
-    return _open_file(RemoteFile(url), parent_folder(url), table_names)
+    return Path(urlsplit(url).path if scheme.startswith("http") else rest).suffix.lower()
 
 
 def _open_file(

@@ -24,6 +24,7 @@ from shoplens.vectors.lance import SUFFIX as LANCE
 from shoplens.vectors.lance import read_lance
 from shoplens.vectors.matching import find_rows, has_changed
 from shoplens.vectors.part_folder import PartFolder
+from shoplens.vectors.regions import RegionVectors
 from shoplens.vectors.writing import METADATA_KEY, VectorFileInfo, writing_vectors
 
 _UNIT_TOLERANCE = 1e-6
@@ -56,11 +57,23 @@ class Embeddings:
     """Wall-clock seconds in total (`embed`), and core seconds of each stage."""
     photos: PhotoSet | None = None
     """The photos that the vectors belong to; None if only their ids are known."""
+    regions: RegionVectors | None = None
+    """Vectors of regions of the photos; None if there are none. Files of vectors do not hold
+    them."""
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):
             raise RankingError(
                 f"{len(self.ids)} ids need vectors of shape (n, d); got {self.vectors.shape}"
+            )
+        if self.regions is not None and (
+            len(self.regions.starts) != len(self.ids) + 1
+            or self.regions.vectors.shape[1:] != self.vectors.shape[1:]
+        ):
+            raise RankingError(
+                f"the regions are of {len(self.regions.starts) - 1} photos with vectors of "
+                f"{self.regions.vectors.shape[1:]}; there are {len(self.ids)} photos, and their "
+                f"vectors are {self.vectors.shape[1:]}"
             )
 
     def __len__(self) -> int:

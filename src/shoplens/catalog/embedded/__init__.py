@@ -1,9 +1,10 @@
 """The embedded engine: the truth in one SQLite file, and what is derived from it beside it.
 
-`store` is the truth. `segments` are derived from it: vectors and `columns` in the form in which
-they are searched, some with an approximate index (`graphs`). `snapshot` is all of it at one moment,
-`scan` and `nearest` search that. `compaction` says which segments are joined, `verification` checks
-everything, `engine` puts it together.
+`store` is the truth: `rows`, which are read (`reading`) and changed (`writing`) in transactions.
+`segments` are derived from it: vectors and `columns` in the form in which they are searched, some
+with an approximate index (`graphs`). `snapshot` is all of it at one moment, `scan` and `nearest`
+search that. `compaction` says which segments are joined, `verification` checks everything, `engine`
+puts it together.
 """
 
 from __future__ import annotations

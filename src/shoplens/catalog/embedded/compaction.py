@@ -9,7 +9,7 @@ from shoplens.catalog.embedded.graphs import graph_available
 from shoplens.catalog.embedded.snapshot import Layer, Snapshot
 
 INDEX_ROWS = 50_000
-"""So many rows are searched exactly in a few milliseconds: fewer need no index."""
+"""So many vectors are searched exactly in a few milliseconds: fewer need no index."""
 MOST_SMALL = 16
 """So many small segments there may be before they are joined."""
 _SMALL_ROWS = 131_072
@@ -36,8 +36,8 @@ def small_segments(snapshot: Snapshot) -> list[Layer]:
 
 
 def lacks_index(snapshot: Snapshot) -> bool:
-    """Whether there are enough photos for an index, and the extra for it is not installed."""
-    return snapshot.n_photos > INDEX_ROWS and not graph_available()
+    """Whether there are enough vectors for an index, and the extra for it is not installed."""
+    return sum(layer.n_vectors for layer in snapshot.layers) > INDEX_ROWS and not graph_available()
 
 
 def plan_compaction(snapshot: Snapshot) -> list[Job]:
@@ -49,7 +49,7 @@ def plan_compaction(snapshot: Snapshot) -> list[Job]:
     """
     stored = snapshot.stored
     n_alive = sum(layer.n_alive for layer in stored)
-    wanted = n_alive > INDEX_ROWS and graph_available()
+    wanted = sum(layer.n_vectors for layer in stored) > INDEX_ROWS and graph_available()
     indexed = [
         layer
         for layer in stored
@@ -62,8 +62,7 @@ def plan_compaction(snapshot: Snapshot) -> list[Job]:
     # What came after the last index stays beside it, and is indexed when it is large.
     last = max(position for position, layer in enumerate(stored) if layer in indexed)
     later = stored[last + 1 :]
-    n_later = sum(layer.n_alive for layer in later)
-    with_graph = n_later > INDEX_ROWS
+    with_graph = sum(layer.n_vectors for layer in later) > INDEX_ROWS
     return [] if not later or _is_tidy(later, with_graph, snapshot) else [Job(later, with_graph)]
 
 

@@ -31,6 +31,7 @@ from shoplens.catalog.embedded.compaction import (
     small_segments,
 )
 from shoplens.catalog.embedded.nearest import nearest_rows, require_rows
+from shoplens.catalog.embedded.reading import Reading, SegmentRange
 from shoplens.catalog.embedded.repair import repair_store
 from shoplens.catalog.embedded.segments import (
     FOLDER,
@@ -39,9 +40,10 @@ from shoplens.catalog.embedded.segments import (
     write_segment,
 )
 from shoplens.catalog.embedded.snapshot import Layer, Snapshot, SnapshotKeeper
-from shoplens.catalog.embedded.store import FILE, Reading, SegmentRange, Store, Writing
+from shoplens.catalog.embedded.store import FILE, Store
 from shoplens.catalog.embedded.verification import Found, verify_catalog, verify_store
 from shoplens.catalog.embedded.writer_lock import WriterLock
+from shoplens.catalog.embedded.writing import Writing
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId
 from shoplens.catalog.filters import Filter
 from shoplens.errors import (
@@ -57,6 +59,7 @@ from shoplens.folders import writing_folder
 from shoplens.parts import is_part, part_beside, remove_abandoned_parts
 from shoplens.progress import Progress, silent
 from shoplens.records import Vectors
+from shoplens.regions.choosing import require_number
 
 SEAL_ROWS = 8192
 """Rows in memory that become a segment on disk: each process would have to read them again."""
@@ -101,6 +104,12 @@ class EmbeddedCatalog(Catalog):
         with self._store.reading() as reading:
             return reading.model()
 
+    @property
+    def regions(self) -> int:
+        """How many regions of each photo `index` gives vectors (see `Catalog`)."""
+        with self._store.reading() as reading:
+            return reading.n_regions()
+
     def close(self) -> None:
         """Close all files, and give back the right to write."""
         with self._changing:
@@ -121,6 +130,14 @@ class EmbeddedCatalog(Catalog):
                     f"{model.dimension})"
                 )
             writing.set_model(model)
+
+    def set_regions(self, n: int) -> None:
+        """State how many regions of each photo `index` gives vectors (see `Catalog`)."""
+        require_number(n)
+        with self._change() as writing:
+            if writing.model() is None:
+                raise ModelError(f"{self.uri} has no model yet: state it with set_model first")
+            writing.set_regions(n)
 
     def _write(self, entries: Sequence[Entry]) -> Upserted:
         photo_ids = [entry.photo_id for entry in entries]
@@ -282,10 +299,15 @@ class EmbeddedCatalog(Catalog):
 
         return self._read(counted)
 
+    def revision(self) -> object:
+        """Return the store and its version: other ones after each change (see `Catalog`)."""
+        with self._store.reading() as reading:
+            return reading.identity, reading.version()
+
     def stats(self) -> CatalogStats:
         """Return what the catalogue holds (see `Catalog`)."""
 
-        def stats(_reading: Reading, snapshot: Snapshot) -> CatalogStats:
+        def stats(reading: Reading, snapshot: Snapshot) -> CatalogStats:
             kinds: dict[str, set[str]] = {}
             for layer in snapshot.layers:
                 columns = layer.segment.columns
@@ -303,6 +325,8 @@ class EmbeddedCatalog(Catalog):
                 n_failed=snapshot.n_failed,
                 attributes={name: ", ".join(sorted(types)) for name, types in kinds.items()},
                 details={
+                    "regions": reading.n_regions(),
+                    "n_vectors": sum(layer.n_vectors for layer in snapshot.layers),
                     "n_indexed": indexed,
                     "n_segments": len(snapshot.stored),
                     "bytes": _size(self._folder),

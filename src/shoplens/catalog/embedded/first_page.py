@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from shoplens.catalog.embedded.store import FILE, PAGE, Reading, Store
+from shoplens.catalog.embedded.reading import Reading
+from shoplens.catalog.embedded.store import FILE, PAGE, Store
 from shoplens.errors import CatalogError
 from shoplens.parts import part_beside
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from shoplens.catalog.base import CatalogFault, ModelStamp
 from shoplens.catalog.embedded.first_page import with_sound_first_page
+from shoplens.catalog.embedded.rows import Row
 from shoplens.catalog.embedded.segments import FOLDER, segments_of_store
-from shoplens.catalog.embedded.store import FILE, Row, Store
+from shoplens.catalog.embedded.store import FILE, Store
 from shoplens.catalog.embedded.version_mark import SUFFIX
 from shoplens.catalog.entry import FailedPhoto
 from shoplens.errors import CatalogError
@@ -163,6 +164,8 @@ def _rewrite(folder: Path, rows: dict[int, Row], rest: _Rest) -> None:
             with store.writing() as writing:
                 if rest.model is not None:
                     writing.set_model(rest.model)
+                    if rest.n_regions:
+                        writing.set_regions(rest.n_regions)
                 writing.add_failures(rest.failed)
                 for number in sorted(rows):
                     writing.restore(number, rows[number].entry)
@@ -192,6 +195,7 @@ class _Rest:
     model: ModelStamp | None
     failed: list[FailedPhoto]
     last_row: int
+    n_regions: int
     lost_failures: bool = False
 
 
@@ -199,9 +203,10 @@ def _rest(file: Path) -> _Rest | None:
     try:
         with closing(Store(file, read_only=True)) as store, store.reading() as reading:
             model, last_row = reading.model(), reading.version().last_row
+            n_regions = reading.n_regions()
             try:
-                return _Rest(model, reading.failed(), last_row)
+                return _Rest(model, reading.failed(), last_row, n_regions)
             except CatalogError:
-                return _Rest(model, [], last_row, lost_failures=True)
+                return _Rest(model, [], last_row, n_regions, lost_failures=True)
     except CatalogError:
         return None

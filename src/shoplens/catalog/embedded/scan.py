@@ -20,8 +20,10 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 
+from shoplens.catalog.embedded.vector_places import vector_places
 from shoplens.cores import usable_cores
 from shoplens.records import Vector, Vectors
+from shoplens.vectors.regions import fused
 
 try:
     import simsimd
@@ -65,12 +67,18 @@ class Block:
     """Rows to search."""
 
     matrix: npt.NDArray[np.float16]
-    """(n, d) float16, C-contiguous; in memory or in a mapped file. Rows have a length of at most
+    """(v, d) float16, C-contiguous; in memory or in a mapped file. Vectors have a length of at most
     `LONGEST`."""
     allowed: npt.NDArray[np.bool_] | None
     """(n,) bool, the rows that may be found; None for all."""
     error: float
-    """The largest L2 distance of a row from the float32 vector that it stands for."""
+    """The largest L2 distance of a vector from the float32 vector that it stands for."""
+    starts: npt.NDArray[np.int64] | None = None
+    """(n + 1,) The vectors of row i are those from `starts[i]` up to `starts[i + 1]`, the whole
+    photo's first; its score is what `fused` makes of theirs. None where each row has one."""
+
+    def __len__(self) -> int:
+        return len(self.matrix) if self.starts is None else len(self.starts) - 1
 
 
 def candidates(query: Vector, blocks: Sequence[Block], k: int) -> Candidates:
@@ -89,7 +97,7 @@ def candidates(query: Vector, blocks: Sequence[Block], k: int) -> Candidates:
     if not _SIMD:
         return _by_products(query[None], blocks, k)[0]
     rounded = query.astype(np.float16)
-    slacks = [_slack(query, rounded.astype(np.float32), block.error) for block in blocks]
+    slacks = [_slack(query, rounded.astype(np.float32), block) for block in blocks]
     best = _Best(k)
     chunks = deque(
         (number, place) for number, block in enumerate(blocks) for place in _places(block)
@@ -101,9 +109,9 @@ def candidates(query: Vector, blocks: Sequence[Block], k: int) -> Candidates:
                 # Its argument `out` is not used: simsimd 6.5 gives back a reference to None that
                 # it does not own.
                 scores = np.asarray(
-                    simsimd.cdist(rounded[None], chunk.rows, "dot", out_dtype="float32")
+                    simsimd.cdist(rounded[None], chunk.vectors, "dot", out_dtype="float32")
                 )[0]
-                best.add(chunk, scores, slacks[number])
+                best.add(chunk, chunk.scores(scores), slacks[number])
 
     n_bytes = sum(block.matrix.nbytes for block in blocks)
     helpers = min(_n_threads() - 1, len(chunks) - 1, n_bytes // _HELPER_BYTES)
@@ -139,26 +147,27 @@ def _by_products(queries: Vectors, blocks: Sequence[Block], k: int) -> list[Cand
     """Scan by matrix products in float32, which use all cores by themselves."""
     best = [_Best(k) for _ in queries]
     for number, block in enumerate(blocks):
-        slacks = [_slack(query, query, block.error) for query in queries]
+        slacks = [_slack(query, query, block) for query in queries]
         for place in _places(block):
             if (chunk := _chunk(number, block, place)) is None:
                 continue
-            wide = chunk.rows.astype(np.float32)
+            wide = chunk.vectors.astype(np.float32)
             for first in range(0, len(queries), _GROUP):
                 products = queries[first : first + _GROUP] @ wide.T
                 for query, scores in enumerate(products, start=first):
-                    best[query].add(chunk, scores, slacks[query])
+                    best[query].add(chunk, chunk.scores(scores), slacks[query])
     return [one.candidates() for one in best]
 
 
-def _slack(query: Vector, used: Vector, error: float) -> float:
+def _slack(query: Vector, used: Vector, block: Block) -> float:
     """Return how far an approximate score can be from the exact one.
 
     Args:
         query: (d,) float32.
         used: (d,) float32, the query as it is compared with rows.
-        error: the block's.
+        block: what it is compared with.
     """
+    error = block.error
     length = float(np.linalg.norm(query.astype(np.float64)))
     missed = float(np.linalg.norm(query.astype(np.float64) - used))
     longest = LONGEST + error
@@ -173,6 +182,10 @@ def _slack(query: Vector, used: Vector, error: float) -> float:
     # `exact_scores` rounds components to 2^-26, which moves each vector by 2^-27 sqrt(n) at most,
     # and its result to float32.
     grid = 2.0**-27 * math.sqrt(n) * (length + longest + 1e-3) + 2.0**-24
+    if block.starts is not None:
+        # What holds for each of a row's scores holds for the best of them and for a mean of the
+        # two. The mean is rounded to float32 in both.
+        grid += 2.0**-23
     # The bounds themselves are computed in float64.
     return (rounding + summing + grid) * (1 + 1e-6)
 
@@ -185,12 +198,21 @@ class _Chunk:
     """The block's."""
     start: int
     """Where the chunk begins in the block; 0 where its rows are from all over it."""
-    rows: npt.NDArray[np.float16]
-    """Those to be compared."""
+    vectors: npt.NDArray[np.float16]
+    """Those of the rows."""
+    firsts: npt.NDArray[np.int64] | None = None
+    """(m,) where the vectors of each row begin; None where each has one."""
     picked: npt.NDArray[np.int64] | None = None
     """Where they are, counted from `start`; None where they are all that follow."""
     allowed: npt.NDArray[np.bool_] | None = None
     """Which of them may be found; None for all."""
+
+    def scores(self, of_vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the scores of the rows from those of their vectors."""
+        if self.firsts is None:
+            return of_vectors
+        best = np.maximum.reduceat(of_vectors, self.firsts)
+        return fused(of_vectors[self.firsts], best)
 
 
 class _Best:
@@ -252,7 +274,7 @@ class _Best:
 
 def _places(block: Block) -> list[_Place]:
     """Return where the rows of a block are that are compared at a time."""
-    n = len(block.matrix)
+    n = len(block)
     if block.allowed is not None and np.count_nonzero(block.allowed) < _SPARSE * n:
         # One by one for the whole block: most chunks would hold a few of them only.
         picked = np.flatnonzero(block.allowed).astype(np.int64, copy=False)
@@ -262,23 +284,35 @@ def _places(block: Block) -> list[_Place]:
 
 def _chunk(number: int, block: Block, place: _Place) -> _Chunk | None:
     """Return a chunk of a block; None if nothing in it is allowed."""
-    # Slices of a memory map are slow to make.
-    rows = np.asarray(block.matrix)[place]
     if not isinstance(place, slice):
-        return _Chunk(number, 0, rows, picked=place)
+        return _picked(number, block, 0, place)
     start = int(place.start)
-    if block.allowed is None:
-        return _Chunk(number, start, rows)
-    allowed = block.allowed[place]
-    n_allowed = np.count_nonzero(allowed)
+    stop = min(int(place.stop), len(block))
+    allowed = None if block.allowed is None else block.allowed[start:stop]
+    n_allowed = stop - start if allowed is None else np.count_nonzero(allowed)
     if n_allowed == 0:
         return None
-    if n_allowed == len(rows):
-        return _Chunk(number, start, rows)
-    if n_allowed < _SPARSE * len(rows):
-        picked = np.flatnonzero(allowed).astype(np.int64, copy=False)
-        return _Chunk(number, start, rows[picked], picked=picked)
-    return _Chunk(number, start, rows, allowed=allowed)
+    if allowed is not None and n_allowed < _SPARSE * len(allowed):
+        return _picked(number, block, start, np.flatnonzero(allowed).astype(np.int64, copy=False))
+    if n_allowed == stop - start:
+        allowed = None
+    # Slices of a memory map are slow to make.
+    matrix = np.asarray(block.matrix)
+    if block.starts is None:
+        return _Chunk(number, start, matrix[start:stop], allowed=allowed)
+    starts = block.starts[start : stop + 1]
+    vectors = matrix[starts[0] : starts[-1]]
+    return _Chunk(number, start, vectors, starts[:-1] - starts[0], allowed=allowed)
+
+
+def _picked(number: int, block: Block, start: int, picked: npt.NDArray[np.int64]) -> _Chunk:
+    """Return a chunk of some rows of a block, at positions counted from `start`."""
+    matrix = np.asarray(block.matrix)
+    rows = picked + start
+    if block.starts is None:
+        return _Chunk(number, start, matrix[rows], picked=picked)
+    places, firsts = vector_places(block.starts, rows)
+    return _Chunk(number, start, matrix[places], firsts, picked=picked)
 
 
 def _taken(chunks: deque[tuple[int, _Place]]) -> Iterator[tuple[int, _Place]]:

@@ -26,17 +26,23 @@ from shoplens.attributes import Value
 from shoplens.catalog.embedded.columns import Columns
 from shoplens.catalog.embedded.graphs import Calibration, Graph, build_graph, calibrate
 from shoplens.catalog.embedded.photo_ids import PhotoIds, hashed
-from shoplens.catalog.embedded.store import Reading, RowBlock, SegmentRange
+from shoplens.catalog.embedded.reading import Reading, SegmentRange
+from shoplens.catalog.embedded.rows import RowBlock
+from shoplens.catalog.embedded.vector_places import vector_places
 from shoplens.cores import usable_cores
 from shoplens.errors import CatalogError, ShoplensError, reason_of
 from shoplens.folders import writing_folder
 from shoplens.json_text import parse_json
 from shoplens.progress import Progress, silent
+from shoplens.records import Vector
+from shoplens.vectors.regions import fused
 
 FOLDER = "segments"
 _MANIFEST = "segment.json"
 _ROWS = "rows.npy"
 _VECTORS = "vectors.npy"
+_STARTS = "starts.npy"
+"""Only where rows have several vectors."""
 _COLUMNS = "columns"
 _GRAPH = "graph"
 _HASH_BYTES = 2**22
@@ -69,10 +75,12 @@ class Segment:
     rows: npt.NDArray[np.int64]
     """(n,) the numbers of the rows."""
     matrix: npt.NDArray[np.float16]
-    """(n, d) the vectors, rounded to float16."""
+    """(v, d) the vectors, rounded to float16."""
     error: float
     """The largest distance of a vector from its rounded form."""
     ids: PhotoIds
+    starts: npt.NDArray[np.int64] | None = None
+    """(n + 1,) as in `RowBlock`; None where each row has one vector."""
     name: str | None = None
     """Of the folder; None for a segment in memory."""
     graph: Graph | None = None
@@ -94,6 +102,34 @@ class Segment:
             return self.stored_columns
         return Columns.build(self.product_ids, self.attributes)
 
+    @cached_property
+    def owners(self) -> npt.NDArray[np.int64]:
+        """(v,) the position of the row that each vector is of."""
+        return np.repeat(np.arange(len(self)), self.counts)
+
+    @cached_property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """(n,) how many vectors each row has."""
+        return np.ones(len(self), np.int64) if self.starts is None else np.diff(self.starts)
+
+    def scores(self, positions: npt.NDArray[np.int64], query: Vector) -> npt.NDArray[np.float32]:
+        """Return the approximate scores of some rows with a query."""
+        if self.starts is None:
+            return np.asarray(self.matrix[positions].astype(np.float32) @ query)
+        places, firsts = vector_places(self.starts, positions)
+        scores = np.asarray(self.matrix[places].astype(np.float32) @ query)
+        return fused(scores[firsts], np.maximum.reduceat(scores, firsts))
+
+    def places(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+        """Return where the vectors of some rows are, row by row."""
+        if self.starts is None:
+            return np.asarray(positions, dtype=np.int64)
+        return vector_places(self.starts, positions)[0]
+
+    def of_vectors(self, keep: Mask | None) -> Mask | None:
+        """Return a mask of rows as one of their vectors."""
+        return keep if keep is None or self.starts is None else np.repeat(keep, self.counts)
+
     def positions(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
         """Return where those of `rows` are that the segment holds."""
         if not len(self.rows) or not len(rows):
@@ -106,12 +142,14 @@ class Segment:
 def segment_of(block: RowBlock) -> Segment:
     """Return a segment in memory."""
     matrix = block.vectors.astype(np.float16)
+    single = len(block.vectors) == len(block)
     distances = np.linalg.norm(block.vectors - matrix, axis=1)
     return Segment(
         block.rows,
         matrix,
         float(distances.max(initial=0)),
         PhotoIds.of_hashes(hashed(block.photo_ids)),
+        None if single else block.starts,
         product_ids=block.product_ids,
         attributes=block.attributes,
     )
@@ -121,9 +159,12 @@ def joined_in_memory(parts: Sequence[tuple[Segment, Mask | None]]) -> Segment:
     """Return one segment in memory of the kept rows of several that are in memory."""
     return Segment(
         np.concatenate([_kept(segment.rows, keep) for segment, keep in parts]),
-        np.concatenate([_kept(segment.matrix, keep) for segment, keep in parts]),
+        np.concatenate(
+            [_kept(segment.matrix, segment.of_vectors(keep)) for segment, keep in parts]
+        ),
         max(segment.error for segment, _ in parts),
         _joined_ids(parts),
+        _joined_starts(parts),
         product_ids=_joined([(segment.product_ids, keep) for segment, keep in parts]),
         attributes=_joined([(segment.attributes, keep) for segment, keep in parts]),
     )
@@ -155,7 +196,11 @@ def write_segment(
     folder.mkdir(exist_ok=True)
     with writing_folder(folder / name) as made:
         np.save(made / _ROWS, rows)
-        _write_matrix(made / _VECTORS, parts, (len(rows), dimension))
+        starts = _joined_starts(parts)
+        if starts is not None:
+            np.save(made / _STARTS, starts)
+        n_vectors = len(rows) if starts is None else int(starts[-1])
+        _write_matrix(made / _VECTORS, parts, (n_vectors, dimension))
         _joined_ids(parts).save(made)
         Columns.concatenate([(segment.columns, keep) for segment, keep in parts]).save(
             made / _COLUMNS
@@ -164,7 +209,7 @@ def write_segment(
         if with_graph:
             matrix = np.load(made / _VECTORS, mmap_mode="r")
             build_graph(matrix, made / _GRAPH, progress)
-            graph = Graph.open(made / _GRAPH, len(rows), dimension)
+            graph = Graph.open(made / _GRAPH, n_vectors, dimension)
             try:
                 calibration = calibrate(graph, matrix)
             finally:
@@ -218,6 +263,7 @@ def open_segment(folder: Path) -> Segment:
         rows = np.load(folder / _ROWS)
         matrix = np.load(folder / _VECTORS, mmap_mode="r")
         ids = PhotoIds.load(folder)
+        starts = np.load(folder / _STARTS) if _STARTS in manifest.files else None
     except (OSError, ValueError) as error:
         raise CatalogError(f"{folder}: {reason_of(error)}") from error
     # At once: a writer may remove the folder while it is searched.
@@ -225,7 +271,7 @@ def open_segment(folder: Path) -> Segment:
     graph = None
     if manifest.calibration is not None:
         try:
-            graph = Graph.open(folder / _GRAPH, manifest.n_rows, manifest.dimension)
+            graph = Graph.open(folder / _GRAPH, len(matrix), manifest.dimension)
         except ShoplensError:
             # Without the extra, or where it does not open, the segment is searched exactly.
             graph = None
@@ -234,6 +280,7 @@ def open_segment(folder: Path) -> Segment:
         matrix,
         manifest.error,
         ids,
+        starts,
         name=folder.name,
         graph=graph,
         calibration=manifest.calibration,
@@ -300,10 +347,22 @@ def _write_matrix(
 
 
 def _blocks(parts: Sequence[tuple[Segment, Mask | None]]) -> Iterator[npt.NDArray[np.float16]]:
-    for segment, keep in parts:
-        for start in range(0, len(segment), _COPY_ROWS):
+    for segment, rows in parts:
+        keep = segment.of_vectors(rows)
+        for start in range(0, len(segment.matrix), _COPY_ROWS):
             block = slice(start, start + _COPY_ROWS)
             yield _kept(segment.matrix[block], None if keep is None else keep[block])
+
+
+def _joined_starts(
+    parts: Sequence[tuple[Segment, Mask | None]],
+) -> npt.NDArray[np.int64] | None:
+    if all(segment.starts is None for segment, _ in parts):
+        return None
+    counts = np.concatenate([_kept(segment.counts, keep) for segment, keep in parts])
+    if (counts == 1).all():
+        return None
+    return np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
 
 
 def _joined_ids(parts: Sequence[tuple[Segment, Mask | None]]) -> PhotoIds:

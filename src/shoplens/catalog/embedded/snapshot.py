@@ -14,6 +14,7 @@ import numpy.typing as npt
 from shoplens.attributes import Value
 from shoplens.catalog.base import ModelStamp
 from shoplens.catalog.embedded.photo_ids import hashed
+from shoplens.catalog.embedded.reading import Reading, SegmentRange, Version
 from shoplens.catalog.embedded.segments import (
     FOLDER,
     Mask,
@@ -22,7 +23,6 @@ from shoplens.catalog.embedded.segments import (
     open_segment,
     segment_of,
 )
-from shoplens.catalog.embedded.store import Reading, SegmentRange, Version
 from shoplens.catalog.entry import PhotoId
 from shoplens.catalog.filters import Filter
 from shoplens.errors import CatalogError, ShoplensWarning
@@ -36,6 +36,12 @@ class Layer:
     alive: Mask | None = None
     """(n,) None where all are."""
     n_alive: int = 0
+
+    @property
+    def n_vectors(self) -> int:
+        """How many vectors of rows that are there, about: their regions are like those of all."""
+        n_rows = len(self.segment)
+        return self.n_alive * len(self.segment.matrix) // n_rows if n_rows else 0
 
     def allowed(self, where: Filter | None) -> Mask | None:
         """Return which rows are there and pass a filter; None for all."""

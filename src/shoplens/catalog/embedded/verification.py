@@ -12,8 +12,10 @@ import numpy as np
 from shoplens.catalog.base import CatalogFault, ModelStamp, Verification
 from shoplens.catalog.embedded.first_page import schema_faults
 from shoplens.catalog.embedded.photo_ids import hashed
+from shoplens.catalog.embedded.reading import Reading, SegmentRange
+from shoplens.catalog.embedded.rows import Row
 from shoplens.catalog.embedded.segments import FOLDER, Segment, open_segment
-from shoplens.catalog.embedded.store import FILE, Reading, Row, SegmentRange, Store
+from shoplens.catalog.embedded.store import FILE, Store
 from shoplens.errors import CatalogError
 from shoplens.progress import Progress
 
@@ -91,6 +93,7 @@ def verify_store(store: Store, progress: Progress) -> tuple[list[str], int]:
 def _row_problems(reading: Reading, progress: Progress) -> Iterator[str]:
     """Yield what is wrong with each row; an empty text where nothing is."""
     model = reading.model()
+    reading.n_regions()
     n_photos, n_checked, after = reading.n_photos(), 0, -1
     while rows := reading.raw_rows(after, _ROWS):
         for stored in rows:
@@ -105,11 +108,12 @@ def _row_problems(reading: Reading, progress: Progress) -> Iterator[str]:
 
 
 def _row_problem(row: Row, model: ModelStamp | None) -> str:
-    vector = row.entry.vector
-    if model is None or len(vector) != model.dimension:
-        return f"has a vector of {len(vector)} dimensions"
-    length = float(np.linalg.norm(vector.astype(np.float64)))
-    return "" if abs(length - 1) <= _UNIT_TOLERANCE else f"has a vector of length {length:g}"
+    vectors = row.entry.vectors
+    if model is None or vectors.shape[1] != model.dimension:
+        return f"has a vector of {vectors.shape[1]} dimensions"
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    wrong = lengths[np.abs(lengths - 1) > _UNIT_TOLERANCE]
+    return f"has a vector of length {wrong[0]:g}" if len(wrong) else ""
 
 
 def _segment_faults(one: SegmentRange, segment: Segment, reading: Reading) -> list[str]:
@@ -124,11 +128,18 @@ def _segment_faults(one: SegmentRange, segment: Segment, reading: Reading) -> li
                 lost = numbers[~np.isin(numbers, segment.rows)]
                 return [f"row {lost[0]} is missing"]
             held[positions] = True
-            wide = np.stack([row.entry.vector for row in batch]).astype(np.float16)
+            vectors = [row.entry.vectors for row in batch]
             ids = hashed([row.entry.photo_id for row in batch])
             if (segment.ids.hashes[positions] != ids).any():
                 return ["it has another photo id for a row"]
-            other = (segment.matrix[positions] != wide).any(axis=1)
+            counts = segment.counts[positions]
+            other = counts != [len(own) for own in vectors]
+            if not other.any():
+                same = segment.matrix[segment.places(positions)] == np.concatenate(vectors).astype(
+                    np.float16
+                )
+                firsts = np.cumsum(counts) - counts
+                other = ~np.logical_and.reduceat(same.all(axis=1), firsts)
             if other.any():
                 return [f"row {numbers[other][0]} has another vector"]
     except CatalogError:
@@ -143,9 +154,8 @@ def _segment_faults(one: SegmentRange, segment: Segment, reading: Reading) -> li
 def _graph_faults(segment: Segment) -> list[str]:
     if segment.graph is None or segment.calibration is None:
         return []
-    probes = np.random.default_rng(0).choice(
-        len(segment), min(_PROBES, len(segment)), replace=False
-    )
+    n_vectors = len(segment.matrix)
+    probes = np.random.default_rng(0).choice(n_vectors, min(_PROBES, n_vectors), replace=False)
     n_found = 0
     for probe in probes.tolist():
         vector = segment.matrix[probe].astype(np.float32)
@@ -155,5 +165,5 @@ def _graph_faults(segment: Segment) -> list[str]:
             (segment.matrix[found] == segment.matrix[probe]).all(1).any()
         )
     if n_found < _FOUND_SHARE * len(probes):
-        return [f"its index finds {n_found} of {len(probes)} photos when they are searched for"]
+        return [f"its index finds {n_found} of {len(probes)} vectors when they are searched for"]
     return []

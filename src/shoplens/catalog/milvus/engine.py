@@ -300,6 +300,8 @@ class MilvusCatalog(Catalog):
     # What `Catalog` needs.
 
     def _write(self, entries: Sequence[Entry]) -> Upserted:
+        if any(entry.regions is not None for entry in entries):
+            self._refuse_regions()
         with self._changing:
             return self._changed(entries)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from shoplens.answers.answer import check_answer, read_answer
+from shoplens.answers.ranking_files import says_batch_side
 from shoplens.challenge.registry.copies import store_copy
 from shoplens.challenge.registry.ground_truth import require_unchanged
 from shoplens.challenge.registry.instants import day_of, for_people, to_text
@@ -28,6 +29,8 @@ ANSWER = "answer.npy"
 """The name of an answer array in its copy."""
 ANSWER_TAG = "answer array"
 """The tag of submissions that are not run, so that everybody sees it."""
+BATCH_TAG = "batch-side re-ranking"
+"""The tag of answers that say that they used other queries; the rules name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ def submit_answer(
         team: who submits it.
         now: the time it counts as submitted at.
         label: what the team calls it; None takes the file's name.
-        tags: what it uses; `answer array` is added.
+        tags: what it uses; `answer array` is added, and `batch-side re-ranking` to a saved ranking
+            that says so.
         who: for the trail; None takes the user's name.
 
     Raises:
@@ -121,7 +125,8 @@ def submit_answer(
             np.save(Path(folder) / ANSWER, array, allow_pickle=False)
             return store_copy(Path(folder), registry.submissions)
 
-    return _take_in(registry, "answer", copied, team, label, (*tags, ANSWER_TAG), now, who)
+    known = (ANSWER_TAG, BATCH_TAG) if says_batch_side(file) else (ANSWER_TAG,)
+    return _take_in(registry, "answer", copied, team, label, (*tags, *known), now, who)
 
 
 def require_admitted(registry: Registry, team: str, *, now: datetime) -> None:

@@ -12,6 +12,7 @@ _COMMANDS = {
     "get": (f"{_HERE}.contents", "Show photos with their attributes."),
     "failures": (f"{_HERE}.contents", "List photos that could not be embedded."),
     "delete": (f"{_HERE}.contents", "Remove photos or products."),
+    "sweep": (f"{_HERE}.sweep", "Remove uploads that nothing needs."),
     "verify": (f"{_HERE}.upkeep", "Check everything that is stored."),
     "compact": (f"{_HERE}.upkeep", "Build indexes and give back space."),
     "recall": (f"{_HERE}.upkeep", "Compare the usual search with the exact one."),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import click
 
-from shoplens.catalog import Entry, FailedPhoto, open_catalog
+from shoplens.catalog import Entry, open_catalog
+from shoplens.catalog.entry import failures_json
 from shoplens.cli.console import Results, message, write_json
 from shoplens.cli.options import json_option
 from shoplens.errors import MissingError
@@ -95,17 +95,10 @@ def failures(uri: str, json_file: str | None) -> None:
         ((photo.photo_id, photo.reason, photo.path, photo.detail) for photo in failed),
         empty="no photo failed",
     )
-    by_reason = dict(Counter(photo.reason for photo in failed).most_common())
-    for reason, count in by_reason.items():
+    told = failures_json(failed)
+    for reason, count in told["failures"].items():
         results.note(f"{count:,} {reason}: {REASONS.get(reason, reason)}")
-    write_json(
-        json_file,
-        {
-            "n_failed": len(failed),
-            "failures": by_reason,
-            "failed_photos": [_failed_json(photo) for photo in failed],
-        },
-    )
+    write_json(json_file, told)
 
 
 @click.command()
@@ -133,7 +126,8 @@ def delete(
 ) -> None:
     """Remove photos from a catalogue: by their ids, their products, or a filter.
 
-    The next search does not find them any more. The photos' files stay where they are.
+    The next search does not find them any more. The photos' files stay where they are; those of
+    photos that were uploaded to a service are removed by `shoplens catalog sweep`.
 
     \b
     Example:
@@ -169,16 +163,4 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
         "sha256": entry.sha256,
         "box": None if box is None else [box.x0, box.y0, box.width, box.y1 - box.y0],
         "attributes": dict(entry.attributes),
-    }
-
-
-def _failed_json(photo: FailedPhoto) -> dict[str, Any]:
-    return {
-        "photo_id": photo.photo_id,
-        "product_id": photo.product_id,
-        "path": photo.path,
-        "source": photo.source,
-        "reason": photo.reason,
-        "detail": photo.detail,
-        "attributes": dict(photo.attributes),
     }

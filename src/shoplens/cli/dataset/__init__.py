@@ -9,6 +9,8 @@ from shoplens.cli.lazy import LazyGroup
 _HERE = "shoplens.cli.dataset"
 _COMMANDS = {
     "make": (f"{_HERE}.make", "Make a test set of photos that are tagged user or seller."),
+    "convert": (f"{_HERE}.convert", "Write a published dataset as a test set."),
+    "clean": (f"{_HERE}.clean", "Write a dataset without what should not be in it."),
     "statistics": (f"{_HERE}.statistics", "Show counts, sizes, boxes, light and more."),
     "leaks": (f"{_HERE}.leaks", "Find what a training set and a test set share."),
     "anonymise": (f"{_HERE}.anonymise", "Write a test set without labels, for participants."),
@@ -21,12 +23,14 @@ _COMMANDS = {
 
 @click.group(cls=LazyGroup, subcommands=_COMMANDS)
 def dataset() -> None:
-    """Make, inspect and anonymise test sets, and find leaks.
+    """Make, convert, clean, inspect and anonymise test sets, and find leaks.
 
     \b
     Example:
       shoplens dataset make photos/ testset/
+      shoplens dataset convert auto Stanford_Online_Products/ -o products/
       shoplens dataset statistics testset/ -o statistics.html
+      shoplens dataset clean copies testset/ cleaned/
       shoplens dataset leaks train.csv testset/
       shoplens dataset anonymise testset/ handout/ --key key.json
     """

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import click
 
 from shoplens.cli.console import Results, message, progress_display, write_json
+from shoplens.cli.dataset.telling import told
 from shoplens.cli.options import boxes_option, column_pairs, json_option, workers_option
-from shoplens.curation.making import How, Made, make_dataset
+from shoplens.curation.making import How, make_dataset
 from shoplens.datasets.tagged_table import COLUMNS
 from shoplens.records import BoxFrame
 from shoplens.report.counts import counted
@@ -99,45 +99,8 @@ def make(
         f"{made.folder}: {counted(made.n_gallery, 'gallery photo')}, "
         f"{counted(made.n_queries, 'query')}, {counted(made.n_products, 'product')}"
     )
-    for told in _told(made, keep_user_only):
-        message(told)
+    message(f"read as {made.layout}")
+    kept = "kept, but no metric counts them"
+    for sentence in told(made, kept if keep_user_only else "left out (--keep-user-only)"):
+        message(sentence)
     write_json(json_file, made.to_json())
-
-
-def _told(made: Made, keep_user_only: bool) -> list[str]:
-    """Return what there is to say besides, in sentences."""
-    sentences = [f"read as {made.layout}"]
-    if made.n_distractor_products:
-        sentences.append(
-            f"{counted(made.n_distractor_products, 'product')} without a user photo; their seller "
-            "photos are distractors"
-        )
-    if made.n_user_only_products:
-        fate = (
-            "kept, but no metric counts them" if keep_user_only else "left out (--keep-user-only)"
-        )
-        sentences.append(
-            f"{counted(made.n_user_only_products, 'product')} without a seller photo: "
-            f"{counted(made.n_user_only_photos, 'user photo')} {fate}"
-        )
-    if made.n_over_limit:
-        sentences.append(f"{counted(made.n_over_limit, 'user photo')} over the limit of a product")
-    if made.n_whole:
-        whole = counted(made.n_whole, "query")
-        sentences.append(f"{whole} without a box, searched with the whole photo")
-    if made.n_repeated:
-        sentences.append(f"{counted(made.n_repeated, 'row')} left out that repeat another row")
-    if made.strays:
-        sentences.append(
-            f"{counted(len(made.strays), 'image')} of no product left out, such as {made.strays[0]}"
-        )
-    if made.failures:
-        reasons = Counter(failure.reason for failure in made.failures).most_common()
-        by_reason = ", ".join(f"{count:,} {reason}" for reason, count in reasons)
-        first = made.failures[0]
-        place = "" if first.row is None else f" (row {first.row})"
-        sentences.append(
-            f"{counted(len(made.failures), 'photo')} left out that cannot be used ({by_reason}), "
-            f"such as {first.name}{place}: {first.detail}"
-        )
-    return sentences

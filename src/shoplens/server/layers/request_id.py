@@ -18,6 +18,7 @@ from shoplens.server.problems import problem_of
 HEADER = b"x-request-id"
 CLIENT_LEFT = 499
 """What stands for a status in the log and the metrics if nobody waited for the answer."""
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _GIVEN = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 """An id that a proxy gave is kept if it looks like one."""
 
@@ -68,7 +69,9 @@ class RequestIds:
         problem = scope["state"].get("problem")
         if problem is not None:
             self._metrics.problem(problem)
-        self._metrics.request(route, scope["method"], status, seconds)
+        # Each label is kept as long as the server runs, and a client may send any method.
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.request(route, method, status, seconds)
         facts = {"method": scope["method"], "path": scope["path"], "status": status}
         if "key" in scope["state"]:
             facts["key"] = scope["state"]["key"]

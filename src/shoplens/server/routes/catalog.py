@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from fastapi import APIRouter, Path, Query, Request
 
-from shoplens.catalog.entry import Entry, FailedPhoto
+from shoplens.catalog.entry import Entry, failures_json
 from shoplens.server.access import ACCESS_PROBLEMS, require
 from shoplens.server.catalog_schemas import (
+    CatalogAnswer,
     FacetsAnswer,
     FailuresAnswer,
     JobAnswer,
@@ -17,15 +17,14 @@ from shoplens.server.catalog_schemas import (
     StoredPhotoAnswer,
 )
 from shoplens.server.problems import Problem, problem_answers
+from shoplens.server.query_schemas import MOST_FACETS
 from shoplens.server.requests import MOST_ID_CHARACTERS, stored_id
 from shoplens.server.routes.answers import JsonAnswer, service_of, while_connected
-from shoplens.server.schemas import CatalogAnswer
 from shoplens.server.service import photo_links
 
 router = APIRouter(prefix="/v1/catalog", tags=["catalog"])
 
 _SEARCH, _ADMIN = [require("search")], [require("admin")]
-_MOST_FACETS = 50
 _MOST_VALUES = 1000
 _MOST_PHOTOS = 500
 _LAST_PLACE = 2**63 - 1
@@ -46,7 +45,7 @@ _UPKEEP = problem_answers("read_only", "overloaded", *ACCESS_PROBLEMS)
 async def catalog_stats(request: Request) -> JsonAnswer:
     """Say how many photos and products there are, of which model, and their attributes."""
     service = service_of(request)
-    held = (await service.in_thread(service.catalog.stats)).to_json()
+    held = (await service.stats.now()).to_json()
     del held["uri"]  # A place on this machine.
     return JsonAnswer(held)
 
@@ -65,8 +64,8 @@ async def facets(
     """Count how many photos that pass a filter have which value of some attributes."""
     service = service_of(request)
     wanted = list(dict.fromkeys(filter(None, map(str.strip, names.split(",")))))
-    if not 1 <= len(wanted) <= _MOST_FACETS:
-        raise Problem("bad_request", f"names: give 1 to {_MOST_FACETS} attributes")
+    if not 1 <= len(wanted) <= MOST_FACETS:
+        raise Problem("bad_request", f"names: give 1 to {MOST_FACETS} attributes")
     counting = service.in_thread(lambda: service.catalog.facets(*wanted, where=where))
     counted = await while_connected(request, counting)
     return JsonAnswer(
@@ -132,13 +131,7 @@ async def failures(request: Request) -> JsonAnswer:
     """List the photos that could not be embedded, as `shoplens catalog failures --json` does."""
     service = service_of(request)
     failed = await service.in_thread(lambda: list(service.catalog.failures()))
-    return JsonAnswer(
-        {
-            "n_failed": len(failed),
-            "failures": dict(Counter(one.reason for one in failed).most_common()),
-            "failed_photos": [_failed(one) for one in failed],
-        }
-    )
+    return JsonAnswer(failures_json(failed))
 
 
 @router.post(
@@ -181,16 +174,4 @@ def _shown(entry: Entry) -> dict[str, Any]:
         "path": entry.path,
         "attributes": dict(entry.attributes),
         **photo_links(entry.photo_id),
-    }
-
-
-def _failed(photo: FailedPhoto) -> dict[str, Any]:
-    return {
-        "photo_id": photo.photo_id,
-        "product_id": photo.product_id,
-        "path": photo.path,
-        "source": photo.source,
-        "reason": photo.reason,
-        "detail": photo.detail,
-        "attributes": dict(photo.attributes),
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
+from shoplens.server.about_schemas import StatusAnswer
+from shoplens.server.access import ACCESS_PROBLEMS, reading_metrics
 from shoplens.server.metrics import Metrics
 from shoplens.server.problems import problem_answers
 from shoplens.server.routes.answers import JsonAnswer, service_of
-from shoplens.server.schemas import StatusAnswer
 
 router = APIRouter(tags=["operations"])
 
@@ -35,8 +36,9 @@ async def readyz(request: Request) -> JsonAnswer:
     response_class=Response,
     responses={
         200: {"content": {Metrics.media_type: {"schema": {"type": "string"}}}},
-        **problem_answers(),
+        **problem_answers(*ACCESS_PROBLEMS),
     },
+    dependencies=[Depends(reading_metrics)],
 )
 async def metrics(request: Request) -> Response:
     """Return counters, gauges and histograms in Prometheus' text format."""

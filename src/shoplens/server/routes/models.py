@@ -5,14 +5,20 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 
 from shoplens._version import __version__
+from shoplens.server.about_schemas import ModelsAnswer, PageSettingsAnswer
+from shoplens.server.access import ACCESS_PROBLEMS, may, require
 from shoplens.server.problems import problem_answers
 from shoplens.server.routes.answers import JsonAnswer, service_of
-from shoplens.server.schemas import ModelsAnswer, PageSettingsAnswer
 
 router = APIRouter(prefix="/v1", tags=["about"])
 
 
-@router.get("/models", response_model=ModelsAnswer, responses=problem_answers())
+@router.get(
+    "/models",
+    response_model=ModelsAnswer,
+    responses=problem_answers(*ACCESS_PROBLEMS),
+    dependencies=[require("search")],
+)
 async def models(request: Request) -> JsonAnswer:
     """Describe the model that embeds photos."""
     encoder = service_of(request).encoder
@@ -29,10 +35,15 @@ async def models(request: Request) -> JsonAnswer:
 
 @router.get("/page-settings", response_model=PageSettingsAnswer, responses=problem_answers())
 async def page_settings(request: Request) -> JsonAnswer:
-    """Say what the page needs to know."""
+    """Say what the page needs to know.
+
+    Where keys are needed, attributes are told to who has one.
+    """
     service = service_of(request)
     settings = service.settings
-    stats = await service.in_thread(service.catalog.stats)
+    attributes = {}
+    if await may(request, "search"):
+        attributes = dict((await service.stats.recent()).attributes)
     return JsonAnswer(
         {
             "title": settings.title,
@@ -42,6 +53,6 @@ async def page_settings(request: Request) -> JsonAnswer:
             "keys_required": settings.keys is not None,
             "read_only": settings.read_only,
             "urls": settings.urls,
-            "attributes": dict(stats.attributes),
+            "attributes": attributes,
         }
     )

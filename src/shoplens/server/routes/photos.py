@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from typing import Any, BinaryIO
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
 
 from shoplens.catalog.entry import Entry
 from shoplens.errors import PhotoError
@@ -28,7 +31,8 @@ def _answers(media_type: str) -> dict[int | str, dict[str, Any]]:
     picture = {media_type: {"schema": {"type": "string", "format": "binary"}}}
     return {
         **problem_answers(
-            "bad_request", "not_found", "timeout", "catalog_unavailable", *ACCESS_PROBLEMS
+            *("bad_request", "not_found", "url_refused", "fetch_failed"),
+            *("overloaded", "timeout", "catalog_unavailable", *ACCESS_PROBLEMS),
         ),
         200: {"description": "The picture.", "content": picture},
         304: {"description": "The picture with the tag of If-None-Match is still right."},
@@ -40,14 +44,19 @@ async def photo(request: Request, photo_id: str = Path(max_length=MOST_ID_CHARAC
     """Return the file of a photo as it is."""
     service = service_of(request)
     entry = await _entry(service, photo_id)
-    finding = service.in_thread(lambda: service.photos.find(entry))
-    found = await while_connected(request, finding)
-    headers = {"ETag": found.etag, "Cache-Control": _CACHING, "Content-Disposition": "inline"}
-    if _has(request, found.etag):
-        return Response(status_code=304, headers=headers)
-    stream, n_bytes = await service.in_thread(found.opened)
-    headers["Content-Length"] = str(n_bytes)
-    return _Sending(stream, media_type=found.media_type, headers=headers)
+    async with AsyncExitStack() as held:
+        await while_connected(request, held.enter_async_context(service.shown_from_memory))
+        found = await while_connected(request, service.stored_photo(entry))
+        headers = {"ETag": found.etag, "Cache-Control": _CACHING, "Content-Disposition": "inline"}
+        if _has(request, found.etag):
+            return Response(status_code=304, headers=headers)
+        if not found.in_memory:
+            # However many of these are sent, and to clients however slow, they need no memory.
+            await held.aclose()
+        stream, n_bytes = await service.in_thread(found.opened)
+        held.callback(stream.close)
+        headers["Content-Length"] = str(n_bytes)
+        return _Sending(stream, held.pop_all(), service.settings.timeout, found.media_type, headers)
 
 
 @router.get(
@@ -75,16 +84,39 @@ async def thumbnail(
 
 
 class _Sending(StreamingResponse):
-    """Sends a file piece by piece: however slow clients are, photos on disk are not in memory."""
+    """Sends a file piece by piece: however slow clients are, photos on disk are not in memory.
 
-    def __init__(self, stream: BinaryIO, *, media_type: str, headers: dict[str, str]) -> None:
+    Args:
+        stream: the file.
+        held: what is given back at the end, even if the client leaves.
+        seconds: that a client may take for each piece.
+        media_type: of the file.
+        headers: further ones.
+    """
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        held: AsyncExitStack,
+        seconds: float,
+        media_type: str,
+        headers: dict[str, str],
+    ) -> None:
         super().__init__(_pieces(stream), media_type=media_type, headers=headers)
-        self._stream = stream
+        self._held = held
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it, and close the file even if the client leaves."""
-        with self._stream:
-            await super().__call__(scope, receive, send)
+        """Send it."""
+
+        async def sending(message: Message) -> None:
+            try:
+                await asyncio.wait_for(send(message), self._seconds)
+            except asyncio.TimeoutError:
+                raise ClientDisconnect from None
+
+        async with self._held:
+            await super().__call__(scope, receive, sending)
 
 
 def _pieces(stream: BinaryIO) -> Iterator[bytes]:
@@ -101,11 +133,13 @@ async def _entry(service: Service, photo_id: str) -> Entry:
 
 
 async def _shrunk(service: Service, entry: Entry, size: int) -> bytes:
-    data = await service.in_thread(lambda: service.photos.read(entry))
-    try:
-        return await service.thumbnail(data, size)
-    except PhotoError:
-        raise Problem("not_found", "The photo cannot be decoded any more.") from None
+    async with service.shown_from_memory:
+        found = await service.stored_photo(entry)
+        data = await service.in_thread(found.read)
+        try:
+            return await service.thumbnail(data, size)
+        except PhotoError:
+            raise Problem("not_found", "The photo cannot be decoded any more.") from None
 
 
 def _has(request: Request, etag: str) -> bool:

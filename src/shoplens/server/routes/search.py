@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 
 from shoplens.errors import ShoplensError
-from shoplens.server.access import ACCESS_PROBLEMS, require
+from shoplens.server.access import ACCESS_PROBLEMS, key_of, require
 from shoplens.server.openapi import request_body
 from shoplens.server.problems import Problem, problem_answers, problem_of
+from shoplens.server.query_schemas import BatchQuery, BatchRequest, QueryFields, SearchRequest
 from shoplens.server.requests import read_json, read_search
+from shoplens.server.result_schemas import BatchAnswer, SearchAnswer
 from shoplens.server.routes.answers import (
     JsonAnswer,
     deadline_of,
@@ -19,18 +21,14 @@ from shoplens.server.routes.answers import (
     service_of,
     while_connected,
 )
-from shoplens.server.schemas import (
-    BatchAnswer,
-    BatchQuery,
-    BatchRequest,
-    SearchAnswer,
-    SearchRequest,
-)
+
+_Query = TypeVar("_Query", bound=QueryFields)
 
 router = APIRouter(prefix="/v1", tags=["search"], dependencies=[require("search")])
 
 _PROBLEMS = problem_answers(
-    *("bad_request", "bad_box", "bad_filter", "not_found", "slow_request", "model_mismatch"),
+    *("bad_request", "bad_box", "bad_filter", "not_found", "photo_forgotten", "slow_request"),
+    *("model_mismatch",),
     *("body_too_large", "photo_too_large", "unsupported_media_type", "unsupported_photo"),
     *("urls_disabled", "overloaded", "timeout", "catalog_unavailable", *ACCESS_PROBLEMS),
 )
@@ -63,7 +61,8 @@ async def search(request: Request) -> JsonAnswer:
     service = service_of(request)
     with service.metrics.stage("read"):
         asked = await read_search(request)
-    answer = await while_connected(request, service.search(asked, asked, deadline_of(request)))
+    query = with_photo(request, asked)
+    answer = await while_connected(request, service.search(query, asked, deadline_of(request)))
     return JsonAnswer({**answer, "request_id": request_id_of(request)})
 
 
@@ -86,10 +85,23 @@ async def search_batch(request: Request) -> JsonAnswer:
     async def answered(query: BatchQuery) -> dict[str, Any]:
         try:
             async with places:
-                found = await service.search(query, asked, deadline)
+                found = await service.search(with_photo(request, query), asked, deadline)
         except (Problem, ShoplensError) as error:
             found = {"problem": problem_of(error).to_json(request_id)}
         return {"id": query.id, **found}
 
     results = await while_connected(request, asyncio.gather(*map(answered, asked.queries)))
     return JsonAnswer({"results": results, "request_id": request_id})
+
+
+def with_photo(request: Request, query: _Query) -> _Query:
+    """Return a query with the photo that it names by a token.
+
+    Raises `Problem` (`photo_forgotten`).
+    """
+    if query.photo_token is None:
+        return query
+    photo = service_of(request).kept_photos.find(query.photo_token, key_of(request))
+    if photo is None:
+        raise Problem("photo_forgotten", "photo_token: send the photo itself.")
+    return query.model_copy(update={"photo": photo, "photo_token": None})

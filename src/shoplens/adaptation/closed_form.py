@@ -1,0 +1,141 @@
+"""A head in closed form: a linear map of a frozen network's features, fitted to a shop's photos.
+
+What varies between photos of one product is scaled down (within-class covariance normalisation:
+Hatch, Kajarekar and Stolcke, Interspeech 2006). With C the covariance within products, of mean
+variance m, features x become::
+
+    (C / (s m) + I)^-1 x
+
+The shrinkage s says from which variance on a direction counts less. A small covariance is a matter
+of chance where there are few photos, so s is large there. Of what comes out, the principal
+components are kept. Shoppers' and sellers' photos are centred apart, and weigh the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from shoplens.models.unit_length import unit
+from shoplens.records import Domain, Vectors
+
+_LEAST_VARIANCE = 1e-6
+"""Of the first component's: what varies less is rounding."""
+
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a head is fitted."""
+
+    shrinkage: float
+    """How many times the mean variance within products a direction must vary to count half."""
+    dimension: int | None = None
+    """Length of the vectors, at most; None keeps as many numbers as there are features."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """Photos as the network sees them."""
+
+    features: Vectors
+    """(n, f) float32, rows of unit length."""
+    is_user: npt.NDArray[np.bool_]
+    """(n,) whether a shopper took the photo."""
+    products: Labels
+    """(n,) a number for each product; -1 where it is not known."""
+
+    def of(self, domain: Domain) -> Vectors:
+        """Return the features of a domain's photos."""
+        rows: Vectors = self.features[self.is_user == (domain == "user")]
+        return rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearHead:
+    """From features to vectors."""
+
+    weight: Vectors
+    """(d, f) float32."""
+    bias: npt.NDArray[np.float32]
+    """(d,)"""
+    centres: Mapping[Domain, npt.NDArray[np.float32]]
+    """(d,) for each domain, taken off at unit length."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors."""
+        return len(self.bias)
+
+    def uncentred(self, features: Vectors) -> Vectors:
+        """Map (n, f) features of unit length to (n, d) vectors of unit length."""
+        return unit(features @ self.weight.T + self.bias)
+
+    def vectors(self, features: Vectors, domain: Domain) -> Vectors:
+        """Map features of a domain's photos to their vectors, as the model does."""
+        return unit(self.uncentred(features) - self.centres[domain])
+
+
+class ClosedForm:
+    """What heads of different settings share when they are fitted to the same photos.
+
+    There must be photos of both domains.
+    """
+
+    def __init__(self, examples: Examples) -> None:
+        self._examples = examples
+        means = {domain: examples.of(domain).mean(axis=0) for domain in get_args(Domain)}
+        self._centre = (means["user"] + means["seller"]) / 2
+        self._rows = examples.features - np.where(
+            examples.is_user[:, None], means["user"], means["seller"]
+        )
+        domains = (self._rows[examples.is_user == flag] for flag in (False, True))
+        self._total = sum(_covariance(rows) for rows in domains)
+        variances, self._basis = np.linalg.eigh(_covariance(self._apart()))
+        self._within = np.maximum(variances, 0)
+
+    def head(self, settings: Settings) -> LinearHead:
+        """Fit a head. Without a dimension this takes next to no time."""
+        mean = self._within.mean() or 1.0  # Without two photos of a product nothing varies.
+        weight = (self._basis / (self._within / (settings.shrinkage * mean) + 1)).T
+        if settings.dimension is not None:
+            weight = self._components(weight)[: settings.dimension]
+        bias = -weight @ self._centre
+        head = LinearHead(weight, bias, {})
+        centres = {
+            domain: head.uncentred(self._examples.of(domain)).mean(axis=0)
+            for domain in get_args(Domain)
+        }
+        return LinearHead(weight, bias, centres)
+
+    def _components(self, weight: Vectors) -> Vectors:
+        """Turn what a map gives to its principal components, descending; what never varies goes."""
+        variances, components = np.linalg.eigh(weight @ self._total @ weight.T)
+        lasting = int((variances > _LEAST_VARIANCE * variances[-1]).sum())
+        # Signs of eigenvectors are arbitrary: fix them so that runs agree.
+        largest = np.abs(components).argmax(axis=0)
+        components *= np.sign(np.take_along_axis(components, largest[None], axis=0))
+        turned: Vectors = components[:, ::-1].T[:lasting] @ weight
+        return turned
+
+    def _apart(self) -> Vectors:
+        """Return how photos differ from the mean of their product's."""
+        known = self._examples.products >= 0
+        rows = self._rows[known]
+        _, places, counts = np.unique(
+            self._examples.products[known], return_inverse=True, return_counts=True
+        )
+        sums = np.zeros((len(counts), rows.shape[1]), dtype=np.float32)
+        np.add.at(sums, places, rows)
+        apart: Vectors = (rows - (sums / counts[:, None])[places])[counts[places] > 1]
+        return apart
+
+
+def _covariance(rows: Vectors) -> Vectors:
+    covariance: Vectors = rows.T @ rows / max(len(rows), 1)
+    return covariance

@@ -1,0 +1,74 @@
+"""Re-ranking of what a catalogue found for a query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from shoplens.catalog.entry import Entry
+from shoplens.catalog.originals import Originals
+from shoplens.ranking import DEPTH, Ranking
+from shoplens.records import Photo, PhotoSet, Vector
+from shoplens.reranking import Chain, Ranked
+from shoplens.vectors.embeddings import Embeddings
+from shoplens.vectors.regions import RegionVectors
+
+CANDIDATES = DEPTH
+"""How many entries are re-ranked. To a chain, they are the gallery."""
+
+
+def reranked(
+    found: Sequence[tuple[Entry, float]], vector: Vector, query: Photo | None, chain: Chain
+) -> tuple[tuple[Entry, float], ...]:
+    """Return entries in a better order, with the scores of the chain's last step.
+
+    Args:
+        found: entries with their scores, best first.
+        vector: (d,) that of the query.
+        query: its photo; None where it is not known.
+        chain: gallery-side steps.
+
+    Raises `RankingError` if a step cannot be taken.
+    """
+    if not found or not chain.steps:
+        return tuple(found)
+    entries = [entry for entry, _ in found]
+    rows = np.arange(len(entries), dtype=np.int32)
+    gallery = Embeddings(
+        rows,
+        np.stack([entry.vector for entry in entries]),
+        photos=PhotoSet(_photos(entries, located=chain.reads_photos)),
+        regions=_regions(entries, len(vector)),
+    )
+    queries = Embeddings(
+        np.zeros(1, np.int32),
+        vector[None],
+        photos=None if query is None else PhotoSet([replace(query, id=0)]),
+    )
+    scores = np.array([[score for _, score in found]], dtype=np.float32)
+    ranking = Ranking(queries.ids, rows[None], scores)
+    result = chain.rerank(Ranked(ranking, queries, gallery))
+    places = zip(result.positions()[0].tolist(), result.scores[0].tolist(), strict=True)
+    return tuple((entries[row], score) for row, score in places)
+
+
+def _regions(entries: Sequence[Entry], dimension: int) -> RegionVectors | None:
+    limit = max(entry.n_regions for entry in entries)
+    if limit == 0:
+        return None
+    return RegionVectors.of(limit, dimension, [entry.regions for entry in entries])
+
+
+def _photos(entries: Sequence[Entry], *, located: bool) -> list[Photo]:
+    """Return the photos of entries; `located` looks for their files."""
+    if located:
+        originals = Originals()
+        return [replace(originals.photo(entry), id=row) for row, entry in enumerate(entries)]
+    nowhere = Path()
+    return [
+        Photo(row, entry.path, nowhere, "seller", product_id=entry.product_id)
+        for row, entry in enumerate(entries)
+    ]

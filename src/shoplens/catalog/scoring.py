@@ -1,0 +1,40 @@
+"""The scores of entries: of the whole photo and, where it has them, of its regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from shoplens.catalog.entry import Entry
+from shoplens.ranking import exact_scores
+from shoplens.records import Box, Vector
+from shoplens.vectors.regions import fused
+
+
+def score_entries(query: Vector, entries: Sequence[Entry]) -> npt.NDArray[np.float32]:
+    """Return the score of each entry, as `shoplens.rank` computes it.
+
+    Args:
+        query: (d,) float32 of unit length.
+        entries: n of them, at least one; a few thousand at most.
+
+    Returns:
+        (n,) float32.
+    """
+    if all(entry.regions is None for entry in entries):
+        [scores] = exact_scores(query[None], np.stack([entry.vector for entry in entries]))
+        return np.asarray(scores)
+    vectors = [entry.vectors for entry in entries]
+    first = np.cumsum([0, *(len(own) for own in vectors[:-1])])
+    [scores] = exact_scores(query[None], np.concatenate(vectors))
+    return fused(scores[first], np.maximum.reduceat(scores, first))
+
+
+def matched_region(query: Vector, entry: Entry) -> Box | None:
+    """Return the region of an entry that matches a query best; None if the whole photo does."""
+    if entry.regions is None:
+        return None
+    best = int(exact_scores(query[None], entry.vectors)[0].argmax())
+    return entry.regions.boxes[best - 1] if best else None

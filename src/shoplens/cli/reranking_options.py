@@ -1,0 +1,188 @@
+"""The options that re-rank, and what commands say of it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shoplens.cli.console import message, progress_display
+from shoplens.datasets.dataset import read_dataset
+from shoplens.embedding.settings import EmbeddingSettings
+from shoplens.models import Encoder
+from shoplens.pipeline import RankedDataset
+from shoplens.reranking import NO_STEPS, NONE, Chain, Ranked, parse_chain
+from shoplens.vectors.embeddings import Embeddings, check_same_model
+
+AUTO = "auto"
+_SECONDS = 60.0
+"""How long `auto` tries chains, unless it is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reranking:
+    """What is asked for."""
+
+    chain: Chain | None
+    """None for the one that is chosen."""
+    data: str | None
+    """A labelled test set to choose it on; None for queries made of the gallery."""
+    seconds: float
+    batch_side: bool
+    """Whether a chain is chosen among batch-side methods too."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether there is anything to do."""
+        return self.chain is None or bool(self.chain.steps)
+
+
+def _chain(_context: click.Context, _parameter: click.Parameter, text: str) -> Chain | None:
+    return None if text.strip() == AUTO else parse_chain(text)
+
+
+_RERANK = click.option(
+    "--rerank",
+    "chain",
+    default=NONE,
+    metavar="none|auto|CHAIN",
+    show_default=True,
+    callback=_chain,
+    help="Put the results in a better order, by one method or several in a row, as in "
+    "alpha-qe:k=4 or dba+aqe:k=2 (docs/reranking.md lists the methods). auto chooses the chain.",
+)
+_AUTOMATIC = (
+    click.option(
+        "--rerank-data",
+        metavar="DATASET",
+        help="With --rerank auto: a test set of yours with product_id to choose the chain on. By "
+        "default it is chosen on queries made of gallery photos.",
+    ),
+    click.option(
+        "--rerank-seconds",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="S",
+        help="With --rerank auto: how long chains are tried, 60 by default.",
+    ),
+)
+_BATCH_SIDE = click.option(
+    "--batch-side",
+    is_flag=True,
+    help="With --rerank auto: also try methods that use the other queries of the run, which only "
+    "challenges allow.",
+)
+
+
+def rerank_options(command: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Add the options of commands that rank many queries; they reach them as `reranking`."""
+    return _BATCH_SIDE(online_rerank_options(command))
+
+
+def online_rerank_options(command: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Add the options of searches, where batch-side methods cannot be used."""
+
+    @functools.wraps(command)
+    def collected(
+        chain: Chain | None,
+        rerank_data: str | None,
+        rerank_seconds: float | None,
+        batch_side: bool = False,
+        **others: Any,
+    ) -> int | None:
+        if chain is not None and (
+            batch_side or rerank_data is not None or rerank_seconds is not None
+        ):
+            raise click.UsageError(
+                "--rerank-data, --rerank-seconds and --batch-side need --rerank auto"
+            )
+        seconds = _SECONDS if rerank_seconds is None else rerank_seconds
+        return command(reranking=Reranking(chain, rerank_data, seconds, batch_side), **others)
+
+    for option in reversed((_RERANK, *_AUTOMATIC)):
+        collected = option(collected)
+    return collected
+
+
+def rerank_dataset(
+    result: RankedDataset, reranking: Reranking, settings: EmbeddingSettings, *, own_vectors: bool
+) -> tuple[RankedDataset, dict[str, Any]]:
+    """Re-rank a dataset's ranking, and say before what it takes.
+
+    Args:
+        result: the ranking with its vectors.
+        reranking: what is asked for.
+        settings: how photos are embedded.
+        own_vectors: whether the vectors came from files.
+
+    Returns:
+        The result, and what the choice of a chain adds to the command's JSON.
+    """
+    chain, told = chosen_chain(
+        reranking, result.gallery, None if own_vectors else settings.load_encoder, settings
+    )
+    if not chain.steps:
+        return result, told
+    ranked = Ranked(result.ranking, result.queries, result.gallery)
+    for step, cost in zip(chain.steps, chain.costs(ranked), strict=True):
+        side = "batch-side: uses the other queries" if step.batch_side else "gallery-side"
+        message(f"re-ranking by {step} ({side}): {cost}")
+    with progress_display() as progress:
+        return replace(result, ranking=chain.rerank(ranked, progress=progress).ranking), told
+
+
+def chosen_chain(
+    reranking: Reranking,
+    gallery: Embeddings,
+    load: Callable[[], Encoder] | None,
+    settings: EmbeddingSettings,
+) -> tuple[Chain, dict[str, Any]]:
+    """Return the chain that is asked for, or choose one and say by what.
+
+    Args:
+        reranking: what is asked for.
+        gallery: the vectors that are searched.
+        load: loads their model; None for vectors of unknown origin.
+        settings: how photos are embedded.
+
+    Returns:
+        The chain, and what the choice adds to the command's JSON.
+    """
+    if not reranking.asked:
+        return NO_STEPS, {}
+    if reranking.chain is not None:
+        return reranking.chain, {}
+    from shoplens.choosing import chains, choose, pairs_of  # noqa: PLC0415  Only `auto` needs it.
+
+    with progress_display() as progress:
+        if reranking.data is not None:
+            data = read_dataset(reranking.data)
+            encoder = settings.load_encoder()
+            queries = settings.embed(data.queries, encoder, progress)
+            searched = settings.embed(data.gallery, encoder, progress)
+            check_same_model(queries, gallery)
+            of = f"the {len(queries):,} queries of {Path(reranking.data).name}"
+        else:
+            queries, searched = pairs_of(gallery, load and load(), progress=progress)
+            of = f"{len(queries):,} queries made of gallery photos"
+        with_products = gallery.photos is not None and any(
+            photo.product_id is not None for photo in gallery.photos
+        )
+        choice = choose(
+            queries,
+            searched,
+            chains(with_products=with_products, batch_side=reranking.batch_side),
+            seconds=reranking.seconds,
+            progress=progress,
+        )
+    gain = choice.gain
+    message(
+        f"--rerank {choice.chain}: chosen on {of}, gain {gain.value:+.3f} ({gain.low:+.3f} .. "
+        f"{gain.high:+.3f}) mAP@1000 on products kept out of the choice; {len(choice.trials)} "
+        f"chains tried in {choice.seconds:.0f} s"
+        + (f", {choice.n_left_out} left out for lack of time" if choice.n_left_out else "")
+    )
+    return choice.chain, {"rerank": choice.to_json()}
