@@ -205,7 +205,8 @@ def only_ours(
     )
     Reading.rows_at = read  # type: ignore[method-assign]
     values["entries_ms"] = 1e3 * float(np.median(spent))
-    values["stats"] = engine.catalog.stats().to_json()
+    # Where the folder was says nothing to others.
+    values["stats"] = {**engine.catalog.stats().to_json(), "uri": None}
     values["read_matrix_ms"] = 1e3 * reading_seconds(len(engine.rows), engine.rows.dimension)
     return values
 

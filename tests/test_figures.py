@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,11 @@ def test_a_result_that_does_not_hold_is_not_published(
     page = benchmarks.benchmarks_page()
     assert f"Not shown: {reason}" in page
     assert "OpenVINO bfloat16" not in page
+
+
+def test_results_name_no_folder_of_the_machine() -> None:
+    for file in (ROOT / "bench" / "results").glob("*.json"):
+        assert re.findall(r': "(/[^" ]*)"', file.read_text("utf-8")) == [], file.name
 
 
 def test_a_run_on_a_busy_machine_is_not_written(

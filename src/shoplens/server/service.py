@@ -84,8 +84,9 @@ class Service:
         """Where uploaded photos are kept; None where the server keeps none."""
         self.photos = StoredPhotos()
         self.shown_from_memory = asyncio.Semaphore(settings.max_waiting)
-        self._fetching = asyncio.Semaphore(settings.max_waiting)
         """Held while the file of a photo that is shown is in memory."""
+        self._fetching = asyncio.Semaphore(settings.max_waiting)
+        """Held while a photo that was fetched for a search is in memory."""
         self.thumbnails = ThumbnailCache()
         self.kept_photos = KeptPhotos(settings.keep_seconds)
         self.stats = KeptStats(lambda: self.catalog, self._threads)
