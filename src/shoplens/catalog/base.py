@@ -839,9 +839,9 @@ class Catalog(ABC):
         found = self._neighbours(vectors, asked, terms, left_out, photos)
         for vector, neighbours in zip(vectors, found, strict=True):
             hits = _photos(neighbours, left_out)
-            kept = [hit for hit in hits if terms.accept(hit.score)][: terms.listing.k]
-            ranked = tuple(replace(hit, rank=rank) for rank, hit in enumerate(kept, start=1))
-            ranked = _located(ranked, vector, neighbours)
+            # Their ranks stand: those that are not accepted come after all that are.
+            kept = tuple(hit for hit in hits if terms.accept(hit.score))[: terms.listing.k]
+            ranked = _located(kept, vector, neighbours)
             yield _Found(ranked, neighbours.exact, terms.judge(hits))
 
     def _found_by_product(
@@ -1066,24 +1066,26 @@ def _listing(
 
 
 def _photos(neighbours: Neighbours, left_out: PhotoId | None) -> list[Hit]:
-    """Return the photos that were found as hits, without ranks."""
+    """Return the photos that were found as hits."""
+    found = [one for one in neighbours.found if one[0].photo_id != left_out]
     return [
         Hit(
-            rank=0,
+            rank=rank,
             photo_id=entry.photo_id,
             product_id=entry.product_id,
             score=score,
             path=entry.path,
             attributes=entry.attributes,
         )
-        for entry, score in neighbours.found
-        if entry.photo_id != left_out
+        for rank, (entry, score) in enumerate(found, start=1)
     ]
 
 
 def _located(hits: tuple[Hit, ...], vector: Vector, neighbours: Neighbours) -> tuple[Hit, ...]:
     """Return hits with the regions that matched best."""
     entries = {entry.photo_id: entry for entry, _ in neighbours.found if entry.regions is not None}
+    if not entries:
+        return hits
     return tuple(
         replace(hit, region=matched_region(vector, entries[hit.photo_id]))
         if hit.photo_id in entries

@@ -279,7 +279,9 @@ def _places(block: Block) -> list[_Place]:
         # One by one for the whole block: most chunks would hold a few of them only.
         picked = np.flatnonzero(block.allowed).astype(np.int64, copy=False)
         return [picked[start : start + _PICKED] for start in range(0, len(picked), _PICKED)]
-    return [slice(start, start + _CHUNK) for start in range(0, n, _CHUNK)]
+    # Of one length, so that no thread is left with a whole chunk while the others are done.
+    length = max(1, -(-n // (-(-n // _CHUNK) or 1)))
+    return [slice(start, start + length) for start in range(0, n, length)]
 
 
 def _chunk(number: int, block: Block, place: _Place) -> _Chunk | None:

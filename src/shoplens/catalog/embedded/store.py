@@ -30,9 +30,7 @@ _WITHOUT_REGIONS = 1
 PAGE = 16_384
 """Bytes of a page: rows of a few kilobytes would waste much of a smaller one."""
 _BUSY_SECONDS = 10.0
-_CACHE_KIB = 131_072
-"""At most, for each connection: enough for 50,000 photos with vectors of 512 dimensions, so that
-exact searches read them from the file once."""
+_CACHE_KIB = 32_768
 _DAMAGE = re.compile("malformed|not a database|corrupt|no such|unsupported file format")
 """In what SQLite says of a file that is damaged."""
 
