@@ -4,7 +4,8 @@ A figure stands between two comments, which pages do not show:
 
     <!-- figure: development.map@1000 -->0.268<!-- /figure -->
 
-`FIGURES` says which result each name means, and how it is written. A test compares all of them.
+`FIGURES` says which result each name means, and how it is written; `TABLES` are made of several
+results. A test compares all of them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from measuring import RESULTS, ROOT, why_not_published
+from shop_steps import Read, shop_steps
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MARKED = re.compile(r"(<!-- figure: ([\w@.-]+) -->)(.*?)(<!-- /figure -->)", re.DOTALL)
@@ -187,6 +189,9 @@ FIGURES: dict[str, tuple[str, Callable[[Result], str]]] = {
 }
 """By name: the result, and how the figure is read from it."""
 
+TABLES: dict[str, Callable[[Read], str]] = {"shop.steps": shop_steps}
+"""By name: a table that is made of those results that can be shown."""
+
 
 def figure(name: str) -> str:
     """Return a figure as docs write it.
@@ -194,6 +199,8 @@ def figure(name: str) -> str:
     Raises:
         ValueError: there is no figure of that name, or its result must not be published.
     """
+    if name in TABLES:
+        return f"\n{TABLES[name](shown_result)}\n"
     if name not in FIGURES:
         raise ValueError(f"there is no figure {name!r}; bench/figures.py lists those there are")
     result, read = FIGURES[name]
@@ -201,6 +208,15 @@ def figure(name: str) -> str:
     if reason := why_not_published(values):
         raise ValueError(f"the figure {name!r} must not be shown: {reason}")
     return read(values)
+
+
+def shown_result(name: str) -> Result | None:
+    """Return a result; None where there is none, or where it must not be published."""
+    file = RESULTS / f"{name}.json"
+    if not file.is_file():
+        return None
+    values: Result = json.loads(file.read_text(encoding="utf-8"))
+    return None if why_not_published(values) else values
 
 
 def filled(text: str) -> str:

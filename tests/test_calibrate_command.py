@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ def test_what_it_says_and_writes(run: Run, dataset: Path, model: Path, tmp_path:
     tables = run("calibrate", dataset, "-o", path, "--model", model).out
     assert tables.splitlines()[0] == "measured\tvalue"
     assert "calibration error (ECE)" in tables
+    assert f"temperature of logsum\t{found.temperature:g}" in tables
 
 
 def test_it_is_that_of_python(file: Path, dataset: Path, model: Path, tmp_path: Path) -> None:
@@ -224,6 +226,31 @@ def test_evaluate_by_product(run: Run, dataset: Path, model: Path, tmp_path: Pat
     result = run("evaluate", dataset, "--ranks", tmp_path / "r.npz", "--product-score", "best")
     assert result.code == 2
     assert "--ranks is scored as it is" in result.err
+
+
+def test_rank_by_product(run: Run, dataset: Path, model: Path, tmp_path: Path) -> None:
+    file, words = tmp_path / "ranks.npz", ("--model", model, "--json", "-")
+    told = run("rank", dataset, "-o", file, "--product-score", "mean2", *words).json
+    assert told["chain"] == ["exact", "products:mean2"]
+    scored = run("evaluate", dataset, "--ranks", file, "--json", "-").json
+    expected = run("evaluate", dataset, "--product-score", "mean2", *words).json
+    assert scored["chain"] == expected["chain"]
+    assert scored["metrics"]["map@1000"] == expected["metrics"]["map@1000"]
+
+
+def test_what_has_no_products_is_not_ranked_by_product(
+    run: Run, dataset: Path, model: Path, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(dataset, bare)
+    lines = (bare / "gallery.csv").read_text().splitlines()
+    (bare / "gallery.csv").write_text("\n".join(",".join(x.split(",")[:2]) for x in lines) + "\n")
+    result = run(
+        "rank", bare, "-o", tmp_path / "r.npz", "--product-score", "best", "--model", model
+    )
+    assert result.code == 1
+    assert "no gallery photo has a product_id" in result.err
+    assert not (tmp_path / "r.npz").exists()
 
 
 def test_the_page_says_what_was_measured(file: Path, tmp_path: Path) -> None:

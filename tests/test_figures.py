@@ -33,7 +33,24 @@ def test_every_figure_is_shown_somewhere() -> None:
         for page in figures.PAGES
         for match in figures.MARKED.findall(page.read_text("utf-8"))
     }
-    assert shown == set(figures.FIGURES)
+    assert shown == {*figures.FIGURES, *figures.TABLES}
+
+
+def test_a_table_of_several_results_has_lines_for_those_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = figures.figure("shop.steps")
+    assert "| `--rerank product-score`, products known | 0." in whole
+    folder = ROOT / "bench" / "results"
+    (tmp_path / "reranking.json").write_bytes((folder / "reranking.json").read_bytes())
+    values = json.loads((folder / "confidence.json").read_text("utf-8"))
+    values["model"] = {"name": "lite0-products", "fingerprint": "0"}  # An earlier one.
+    (tmp_path / "confidence.json").write_text(json.dumps(values))
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    header, _, *lines = figures.figure("shop.steps").strip().splitlines()
+    assert header == "|  | Challenge, open development set | Sample furniture |"
+    assert len(lines) == 2
+    assert set(lines) < set(whole.splitlines())
 
 
 def test_pages_of_results_are_as_the_results_make_them() -> None:

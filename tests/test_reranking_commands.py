@@ -46,6 +46,10 @@ def test_rank_and_evaluate_rerank_and_say_so(
 
     assert main(["evaluate", *words]) == 0
     assert json.loads(told.read_text())["chain"] == record["chain"]
+    assert "18 gallery photos, gallery-side\n" in capsys.readouterr().err
+    assert main(["rank", str(dataset), "--model", model, "--rerank", "csls", "-o", str(ranks)]) == 0
+    assert main(["evaluate", str(dataset), "--ranks", str(ranks)]) == 0
+    assert "18 gallery photos, batch-side (uses other queries)\n" in capsys.readouterr().err
 
 
 def test_the_default_changes_nothing(

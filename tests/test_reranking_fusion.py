@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Run
 from hypothesis import given
 from hypothesis import strategies as st
 from made_rankings import mean_precision, shop
@@ -106,3 +108,45 @@ def test_rankings_that_do_not_fit_together_are_refused(
 ) -> None:
     with pytest.raises(RankingError, match=problem):
         shoplens.fuse([ranking([[1, 2]], [[1, 0]]), *others], **options)
+
+
+def test_the_command_combines_files(run: Run, tmp_path: Path) -> None:
+    first = ranking([[1, 2, 3]], [[0.9, 0.8, 0.5]])
+    second = replace(ranking([[2, 3, 1]], [[0.6, 0.4, 0.2]]), batch_side=True)
+    for name, one in (("a", first), ("b", second)):
+        one.save(tmp_path / f"{name}.npz")
+    files = (tmp_path / "a.npz", tmp_path / "b.npz")
+    output = tmp_path / "both.npz"
+    for words, options in (
+        ((), {}),
+        (("--by", "ranks"), {"by": "ranks"}),
+        (("--weight", "10", "--weight", "1"), {"weights": [10, 1]}),
+    ):
+        result = run("fuse", *files, "-o", output, *words, "--json", "-")
+        assert result.code == 0
+        assert "1 x 3 ids, batch-side" in result.err
+        expected = shoplens.fuse([first, second], **options)
+        found = Ranking.load(output)
+        np.testing.assert_array_equal(found.ids, expected.ids)
+        np.testing.assert_array_equal(found.query_ids, first.query_ids)
+        assert result.json == {
+            "output": str(output),
+            "shape": [1, 3],
+            "model": {"name": "toy", "fingerprint": "f00d"},
+            "chain": list(expected.chain),
+            "batch_side": True,
+        }
+
+
+def test_what_the_command_cannot_combine(run: Run, tmp_path: Path) -> None:
+    for name in ("a.npz", "a.npy"):
+        ranking([[1, 2]], [[1, 0]]).save(tmp_path / name)
+    file, output = tmp_path / "a.npz", tmp_path / "both.npz"
+    assert run("fuse", file, "-o", output).code == 2
+    assert run("fuse", file, file, "-o", output, "--weight", "1").code == 2
+    assert run("fuse", file, file, "-o", tmp_path / "both.csv").code == 2
+    assert run("fuse", file, tmp_path / "none.npz", "-o", output).code == 3
+    result = run("fuse", file, tmp_path / "a.npy", "-o", output)
+    assert result.code == 1
+    assert "a.npy does not say which queries it ranks" in result.err
+    assert not output.exists()

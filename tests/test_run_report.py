@@ -617,9 +617,15 @@ def test_matches_are_shown_of_a_built_in_model(tmp_path: Path, data: Dataset) ->
     assert Page(tmp_path / "page.html").count("matches") == 0
 
 
-def test_matches_of_another_model_are_not_shown(tmp_path: Path, data: Dataset) -> None:
-    write_run_page(tmp_path / "page.html", report_run(run_of(data), look=False))
+def test_matches_of_another_model_are_shown_if_they_are_asked_for(
+    tmp_path: Path, data: Dataset
+) -> None:
+    made = report_run(run_of(data), look=False)
+    write_run_page(tmp_path / "page.html", made)
     assert Page(tmp_path / "page.html").count("matches") == 0
+    # Unless they are asked for: then they are those of the built-in network.
+    write_run_page(tmp_path / "page.html", made, explained=True)
+    assert Page(tmp_path / "page.html").count("matches") > 0
 
 
 def test_a_lost_photo_has_no_match(tmp_path: Path, data: Dataset) -> None:

@@ -260,9 +260,15 @@ def test_the_page_shows_the_photos(
     assert page.read_text().count("data:image/jpeg") == 4
     assert search("--photo-id", "3", "--html", page, "-k", "3").code == 0
     assert page.read_text().count("data:image/jpeg") == 4
+    assert "why hit" not in page.read_text()
+    # With heat maps over the photo and over each hit.
+    assert search(snapshot, "--html", page, "-k", "3", "--matches").code == 0
+    assert page.read_text().count("data:image/jpeg") == 4 + 3 * 2
+    assert page.read_text().count("why hit") == 3
+    assert search(snapshot, "--matches").code == 2
     for file in photos.glob("*.png"):
         file.unlink()
-    assert search(snapshot, "--html", page, "-k", "3").code == 0
+    assert search(snapshot, "--html", page, "-k", "3", "--matches").code == 0
     assert page.read_text().count("data:image/jpeg") == 1
     assert f"1.png is not in {photos}" in page.read_text()
 

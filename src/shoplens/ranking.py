@@ -102,13 +102,14 @@ class Ranking:
         return len(self.query_ids)
 
     @classmethod
-    def load(cls, path: str | Path, query_ids: npt.NDArray[np.int32]) -> Ranking:
+    def load(cls, path: str | Path, query_ids: npt.NDArray[np.int32] | None = None) -> Ranking:
         """Read a saved ranking or an answer array.
 
         Args:
             path: `.npz` as `save` writes it, or `.npy` with (q, k) integers, or floats that hold
                 integers, with row r for query r. Columns after the 1000th are dropped.
-            query_ids: (q,) int32, the queries that the rows must be for, in order.
+            query_ids: (q,) int32, the queries that the rows must be for, in order. None takes
+                those that an `.npz` names.
 
         Returns:
             A `Ranking`. A `.npy` file only gives the ids.
@@ -124,6 +125,10 @@ class Ranking:
             with path.open("rb") as stream:
                 loaded = np.load(stream, allow_pickle=False)
                 if isinstance(loaded, np.ndarray):
+                    if query_ids is None:
+                        raise RankingError(
+                            f"{path} does not say which queries it ranks: save rankings as .npz"
+                        )
                     return cls(query_ids, _integer_ids(loaded, len(query_ids), path), None)
                 arrays = {name: loaded[name] for name in ("ids", "scores", "query_ids", "meta")}
                 blank = loaded["blank"][:, :DEPTH] if "blank" in loaded else None
@@ -144,7 +149,9 @@ class Ranking:
             raise RankingError(
                 f"{path} is not a ranking in .npy or .npz: {reason_of(error)}"
             ) from error
-        if not np.array_equal(arrays["query_ids"], query_ids):
+        if query_ids is None:
+            query_ids = _query_ids(arrays["query_ids"], path)
+        elif not np.array_equal(arrays["query_ids"], query_ids):
             raise RankingError(f"{path} ranks other queries, or the same in another order")
         scores = arrays["scores"]
         if scores.size and scores.dtype.kind != "f":
@@ -396,6 +403,13 @@ def _merged(known: _Best, later: _Best, k: int) -> _Best:
     numbers = np.concatenate((known[2], later[2][new]))
     order = np.argsort(-scores, kind="stable")[:k]
     return positions[order], scores[order], numbers[order]
+
+
+def _query_ids(array: npt.NDArray[Any], path: Path) -> npt.NDArray[np.int32]:
+    """Return the ids of queries as a file has them; refuse an array that holds none."""
+    if array.ndim != 1:
+        raise RankingError(f"{path}: the ids of queries have shape {array.shape}, not (q,)")
+    return _integer_ids(array[:, None], len(array), path)[:, 0]
 
 
 def _integer_ids(array: npt.NDArray[Any], n_queries: int, path: Path) -> npt.NDArray[np.int32]:

@@ -140,6 +140,7 @@ def _print(results: Results, found: Calibration) -> None:
             ("no match below", f"{found.no_match_below:.3f}"),
             ("false accepts", f"{measured.false_accepts:.3f}"),
             ("true matches kept", f"{measured.true_matches_kept:.3f}"),
+            ("temperature of logsum", f"{found.temperature:g}"),
         ),
         numbers=("value",),
         title=f"{measured.n_queries:,} queries of {measured.n_products:,} products, "

@@ -14,6 +14,7 @@ _COMMANDS = {
     "index": ("shoplens.cli.index", "Bring photos into a catalogue, and keep it up to date."),
     "embed": ("shoplens.cli.embed", "Compute the vectors of photos, and save them in a file."),
     "rank": ("shoplens.cli.rank", "Rank a dataset's gallery for each of its queries."),
+    "fuse": ("shoplens.cli.fuse", "Combine rankings of several models into one."),
     "evaluate": ("shoplens.cli.evaluate", "Score a ranking with mAP@1000 and other metrics."),
     "calibrate": ("shoplens.cli.calibrate", "Learn how likely a score means the same product."),
     "report": ("shoplens.cli.report", "Write a page about a run."),

@@ -160,6 +160,10 @@ def print_scores(results: Results, scores: Scores, asked: Sequence[str] = ()) ->
     Metrics that say nothing of so small a gallery are left out, unless they were asked for.
     """
     title = f"{scores.n_queries:,} queries, {scores.n_gallery:,} gallery photos"
+    if scores.ranking.batch_side:
+        title += ", batch-side (uses other queries)"
+    elif len(scores.ranking.chain) > 1:
+        title += ", gallery-side"
     if scores.n_failed:
         title += f", {scores.n_failed:,} photos failed"
     if scores.n_without_positive:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from shoplens.cli.console import message, progress_display, write_json
+from shoplens.cli.listing_options import product_score_option
 from shoplens.cli.options import (
     boxes_option,
     columns_option,
@@ -24,6 +25,8 @@ from shoplens.cli.telling import tell_ranked
 from shoplens.datasets.dataset import read_dataset
 from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.pipeline import VectorFiles, rank_dataset
+from shoplens.products.ranking import rank_products, require_products
+from shoplens.products.scores import ProductScore
 from shoplens.records import BoxFrame
 
 
@@ -38,6 +41,7 @@ from shoplens.records import BoxFrame
     callback=writable,
     help="ranks.npy for the ids alone, or ranks.npz with scores and the model's fingerprint.",
 )
+@product_score_option
 @rerank_options
 @gallery_vectors_option
 @query_vectors_option
@@ -56,6 +60,7 @@ from shoplens.records import BoxFrame
 def rank(
     dataset: str,
     output: Path,
+    product_score: str | None,
     reranking: Reranking,
     embedding: EmbeddingSettings,
     gallery_vectors: Path | None,
@@ -73,6 +78,9 @@ def rank(
     the order of queries.csv. If a query photo cannot be read, its row is the gallery in its order.
     Gallery photos that cannot be read come last. Both are counted.
 
+    With --product-score, each row is ordered by product: all photos of the best product, then those
+    of the next. This uses the product ids of the gallery, which a challenge does not tell.
+
     \b
     Example:
       shoplens rank examples/furniture -o ranks.npy
@@ -81,6 +89,8 @@ def rank(
     data = read_dataset(dataset, columns=columns, box_frame=box_frame, remote=remote)
     if output.suffix not in (".npy", ".npz"):
         raise click.BadParameter(f"{output} must end in .npy or .npz", param_hint="--output")
+    if product_score is not None:
+        require_products(data.gallery)
     files = VectorFiles(gallery_vectors, query_vectors, save_vectors)
     with progress_display() as progress:
         result = rank_dataset(data, embedding, files, regions=regions, progress=progress)
@@ -88,6 +98,8 @@ def rank(
     result, chosen = rerank_dataset(result, reranking, embedding, own_vectors=own)
     tell_ranked(result)
     ranking = result.ranking
+    if product_score is not None:
+        ranking = rank_products(ranking, data.gallery, ProductScore.parse(product_score))
     ranking.save(output)
     message(f"wrote {output}: {ranking.ids.shape[0]:,} x {ranking.ids.shape[1]:,} ids")
     write_json(

@@ -67,10 +67,10 @@ from shoplens.report import SamePicture, read_categories, report_run, write_run_
 @click.option(
     "--matches/--no-matches",
     "explained",
-    default=True,
-    show_default=True,
-    help="Show which parts of the worst and best queries match their first results. Only "
-    "known of rankings by a built-in model; it takes as long as embedding these photos.",
+    default=None,
+    help="Show which parts of the worst and best queries match their first results, as the "
+    "built-in network sees it; it takes as long as embedding these photos. By default only of "
+    "rankings by a built-in model.",
 )
 @boxes_option
 @columns_option
@@ -84,7 +84,7 @@ def report(
     n_shown: int,
     depth: int,
     duplicates: bool,
-    explained: bool,
+    explained: bool | None,
     box_frame: BoxFrame,
     columns: dict[str, str],
     remote: bool,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from shoplens.catalog.filters import parse_filter
 from shoplens.catalog.opening import open_catalog
 from shoplens.catalog.originals import Originals
 from shoplens.cli.console import Results, message, progress_display, write_json
+from shoplens.cli.hit_page import matches_option, write_hit_page
 from shoplens.cli.hit_table import print_hits
 from shoplens.cli.listing_options import ListingOptions, listing_options
 from shoplens.cli.options import (
@@ -39,7 +40,7 @@ from shoplens.datasets.dataset import read_gallery, read_queries
 from shoplens.embedding.sets import embed
 from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.errors import MissingError, PhotoError, RankingError
-from shoplens.hits import Hit, SearchResult
+from shoplens.hits import SearchResult
 from shoplens.models import Encoder
 from shoplens.pipeline import failures_json, load_vectors, require_same_model
 from shoplens.pixels.decoding import read_size
@@ -119,6 +120,7 @@ from shoplens.sources import read_photo
     callback=writable,
     help="Also write the hits as a page with pictures.",
 )
+@matches_option
 @listing_options
 @online_rerank_options
 @gallery_vectors_option
@@ -141,6 +143,7 @@ def search(
     facets: tuple[str, ...],
     exact: bool,
     html_file: Path | None,
+    matches: bool,
     listing: ListingOptions,
     reranking: Reranking,
     embedding: EmbeddingSettings,
@@ -159,6 +162,8 @@ def search(
       shoplens search snapshot.jpg --catalog shop --where 'price < 50' --group-by product
     """
     distinct(html_file, json_file)
+    if matches and html_file is None:
+        raise click.UsageError("--matches is shown on the page: name it with --html")
     if reranking.chain is not None:
         try:
             online_chain(reranking.chain)
@@ -220,7 +225,7 @@ def search(
     if facets and found.results:
         _print_facets(shown, found.results[0])
     if html_file is not None:
-        _write_page(html_file, found)
+        write_hit_page(html_file, found.results, found.pictures, with_matches=matches)
         message(f"wrote {html_file}")
     write_json(json_file, found.to_json())
     return 1 if any(result.failure for result in found.results) else 0
@@ -456,29 +461,3 @@ def _print_facets(shown: Results, result: SearchResult) -> None:
         ),
         numbers=("photos",),
     )
-
-
-def _write_page(file: Path, found: _Found) -> None:
-    from shoplens.report import Result, Shown, write_page  # noqa: PLC0415  Jinja takes its time.
-
-    shown = [
-        Shown(
-            # The page may be sent to others, whom this machine's folders do not concern.
-            replace(query, name=query.path.name),
-            f"{query.path.name} · no match" if result.no_match else query.path.name,
-            [
-                Result(photo, _caption(hit), region=hit.region)
-                for hit, photo in zip(result, photos, strict=True)
-            ],
-        )
-        for result, (query, photos) in zip(found.results, found.pictures, strict=True)
-    ]
-    results = found.results
-    title = f"Search in {results[0].n_gallery:,} photos" if results else "Search"
-    model = (results[0].model_name if results else None) or ""
-    write_page(file, title, [("model", model)], shown)
-
-
-def _caption(hit: Hit) -> str:
-    sure = () if hit.confidence is None else (f"confidence {hit.confidence:.2f}",)
-    return " · ".join((str(hit.rank), f"{hit.score:.3f}", *sure, hit.path))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.errors import RankingError
+from shoplens.errors import DataError, RankingError
 from shoplens.lookup import find_ids
 from shoplens.products.scores import ProductScore
 from shoplens.ranking import Ranking
@@ -51,6 +51,18 @@ def rank_products(ranking: Ranking, gallery: PhotoSet, score: ProductScore) -> R
         ids[row, :n] = ranking.ids[row, :n][order]
         scores[row, :n] = by_product
     return replace(ranking, ids=ids, scores=scores, chain=(*ranking.chain, f"products:{score}"))
+
+
+def require_products(gallery: PhotoSet) -> None:
+    """Check that photos can be ordered by product, before they are embedded.
+
+    Raises `DataError` if no product is known.
+    """
+    if all(product is None for product in gallery.product_ids):
+        raise DataError(
+            "no gallery photo has a product_id, so nothing can be ordered by product. If the "
+            "column has another name, give it with --column or columns=."
+        )
 
 
 def product_codes(gallery: PhotoSet) -> npt.NDArray[np.int64]:

@@ -96,5 +96,6 @@ def _details(calibration: Calibration) -> list[tuple[str, str]]:
         ("false accepts allowed", f"{calibration.false_accepts:g}"),
         ("regions of each photo", str(calibration.regions)),
         ("assumed absent", f"{calibration.absent:g}"),
+        ("temperature of the product score logsum", f"{calibration.temperature:g}"),
         ("categories with a line of their own", categories or "none"),
     ]

@@ -45,21 +45,30 @@ def matches_of(study: Study, rows: Sequence[int]) -> Mapping[int, Sequence[Match
 
     def made(one: tuple[int, str, Photo]) -> Match | None:
         row, title, result = one
-        query = study.dataset.queries[row]
-        try:
-            explanation = explain(query, result)
-            return Match(
-                title,
-                heated(query, explanation.query.heat),
-                heated(result, explanation.result.heat),
-            )
-        except PhotoError:
-            return None
+        return match_of(study.dataset.queries[row], result, title)
 
     for (row, _, _), match in zip(wanted, parallel_map(made, wanted), strict=True):
         if match is not None:
             found[row].append(match)
     return found
+
+
+def matches_beside(query: Photo, results: Sequence[tuple[str, Photo]]) -> list[Match]:
+    """Explain a query and each of some photos, which have titles.
+
+    Photos that cannot be used have no match.
+    """
+    made = parallel_map(lambda one: match_of(query, one[1], one[0]), results)
+    return [match for match in made if match is not None]
+
+
+def match_of(query: Photo, result: Photo, title: str) -> Match | None:
+    """Explain a query and a photo that was found; None if one of them cannot be used."""
+    try:
+        found = explain(query, result)
+        return Match(title, heated(query, found.query.heat), heated(result, found.result.heat))
+    except PhotoError:
+        return None
 
 
 def heated(photo: Photo, heat: Heat) -> Thumbnail:

@@ -13,7 +13,7 @@ from shoplens.evaluation.scores import Scores
 from shoplens.files import write_text
 from shoplens.records import Box, Photo
 from shoplens.report.page import render
-from shoplens.report.strips import matched_region
+from shoplens.report.strips import Match, matched_region
 from shoplens.report.thumbnails import boxed_key, photo_key, query_thumbnails, result_thumbnails
 
 
@@ -36,6 +36,8 @@ class Shown:
     photo: Photo
     caption: str
     results: Sequence[Result]
+    matches: Sequence[Match] = ()
+    """Pairs of heat maps that say which parts match."""
 
 
 def show_ranking(scores: Scores, dataset: Dataset, depth: int) -> list[Shown]:
@@ -83,6 +85,7 @@ def write_page(
         number={key: number for number, key in enumerate(pictures)},
         key=photo_key,
         regions=any(r.region is not None for shown in queries for r in shown.results),
+        explained=any(shown.matches for shown in queries),
         marked=any(r.is_hit is not None for shown in queries for r in shown.results),
     )
     write_text(path, text)

@@ -31,16 +31,18 @@ class Gallery:
     """How strips are laid out: one below the other, or in columns as `cards` or `pairs`."""
 
 
-def run_galleries(report: RunReport, depth: int, *, explained: bool = True) -> list[Gallery]:
+def run_galleries(report: RunReport, depth: int, *, explained: bool | None = None) -> list[Gallery]:
     """Return the galleries of a run's page that have something to show.
 
     Args:
         report: the run, studied.
         depth: results shown of a query.
-        explained: whether to show what matches in the worst and best queries, where that is known.
+        explained: whether to show what matches in the worst and best queries; None only of rankings
+            by a built-in model.
     """
     shown = [*report.worst, *report.best]
-    explained = explained and can_explain(report.study)
+    if explained is None:
+        explained = can_explain(report.study)
     matches = matches_of(report.study, shown) if explained else {}
     galleries = [
         Gallery(

@@ -43,7 +43,7 @@ class Figure:
 
 
 def write_run_page(
-    path: str | Path, report: RunReport, *, depth: int = 8, explained: bool = True
+    path: str | Path, report: RunReport, *, depth: int = 8, explained: bool | None = None
 ) -> None:
     """Write the page of a run. It is self-contained: pictures are embedded, and there is no script.
 
@@ -51,8 +51,8 @@ def write_run_page(
         path: the HTML file.
         report: the run, studied.
         depth: results shown of a query.
-        explained: whether to show which regions match in the worst and best queries. It is only
-            known of rankings by a built-in model.
+        explained: whether to show which regions match in the worst and best queries, as the
+            built-in network sees it; None only of rankings by a built-in model.
 
     Raises:
         MissingError: the page's folder is not there.
