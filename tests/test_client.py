@@ -15,7 +15,7 @@ from server_process import ServerProcess, serving
 pytest.importorskip("fastapi", reason="needs the extra serve")
 pytest.importorskip("httpx2", reason="needs the extra client")
 
-from shoplens import Catalog, index, open_catalog
+from shoplens import Catalog, explain, index, open_catalog
 from shoplens.client import AsyncClient, Client, Query, SearchResponse
 from shoplens.errors import ServiceError
 from shoplens.records import Box
@@ -72,6 +72,8 @@ SEARCHES: list[dict[str, Any]] = [
     {"group_by": "product", "k": 4, "facets": ["category"]},
     {"min_score": 0.5, "exact": True},
     {"where": "price > 1000"},
+    {"rerank": "alpha-qe:k=4", "k": 5},
+    {"rerank": "product-score", "group_by": "product", "k": 4},
 ]
 
 
@@ -86,7 +88,7 @@ def test_a_photo_finds_what_it_finds_in_python(
     assert asked.hits == expected.hits
     assert [dict(hit.attributes) for hit in asked] == [dict(hit.attributes) for hit in expected]
     assert asked.facets == expected.facets
-    for name in ("n_gallery", "n_failed", "exact", "model_name", "fingerprint"):
+    for name in ("n_gallery", "n_failed", "exact", "model_name", "fingerprint", "chain"):
         assert getattr(asked, name) == getattr(expected, name)
     assert asked.query is not None
     assert (asked.query.width, asked.query.height) == (80, 60)
@@ -119,8 +121,8 @@ def test_several_queries_have_results_or_errors(
         Query(vector=vector),
         Query(folder / "query.png", box="0,0,0,0"),
     ]
-    first, bad, second, *worse = client.search_batch(queries, k=3, where="price < 20")
-    terms: dict[str, Any] = {"k": 3, "where": "price < 20"}
+    terms: dict[str, Any] = {"k": 3, "where": "price < 20", "rerank": "aqe"}
+    first, bad, second, *worse = client.search_batch(queries, **terms)
     assert isinstance(first, SearchResponse)
     assert first.hits == catalog.search(folder / "query.png", box=BOX, **terms).hits
     assert isinstance(second, SearchResponse)
@@ -135,6 +137,37 @@ def test_a_faulty_filter_says_where(client: Client) -> None:
         client.search(photo_id=1, where="price <")
     assert caught.value.code == "bad_filter"
     assert caught.value.members["position"] == 7
+
+
+def test_a_chain_that_is_refused_says_why(client: Client) -> None:
+    with pytest.raises(ServiceError, match="csls is batch-side") as caught:
+        client.search(photo_id=1, rerank="csls")
+    assert caught.value.code == "bad_rerank"
+
+
+def test_matches_are_explained_as_in_python(client: Client, folder: Path) -> None:
+    query, result = folder / "query.png", folder / "photos" / "3.png"
+    found = client.explain(query, result_id=3, box=Box(10, 5, 50, 35))
+    expected = explain(query, result, box=Box(10, 5, 50, 35))
+    assert (found.query.box, found.query.width, found.query.height) == (BOX, 80, 60)
+    assert found.result.box == str(expected.result.box)
+    for side, known in ((found.query, expected.query), (found.result, expected.result)):
+        np.testing.assert_allclose(side.heat, known.heat, atol=2e-3)
+    assert client.explain(photo_id=4, result_id=3).result.box == found.result.box
+    with pytest.raises(ServiceError, match="not_found"):
+        client.explain(query, result_id="none")
+
+
+def test_regions_that_match_are_those_of_python(folder: Path, tmp_path: Path) -> None:
+    index(folder / "products.csv", tmp_path / "regions", regions=2)
+    with (
+        open_catalog(tmp_path / "regions", read_only=True) as catalog,
+        serving("--catalog", tmp_path / "regions") as server,
+        Client(server.url) as client,
+    ):
+        found, expected = (each.search(folder / "query.png", box=BOX) for each in (client, catalog))
+    assert found.hits == expected.hits
+    assert any(hit.region is not None for hit in found)
 
 
 def test_the_catalogue_is_told(client: Client, catalog: Catalog) -> None:

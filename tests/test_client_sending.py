@@ -109,6 +109,24 @@ def test_the_key_is_sent_and_never_shown(call: Call, monkeypatch: pytest.MonkeyP
     assert KEY not in repr(caught.value)
 
 
+def test_an_explanation_is_sent_and_read(call: Call) -> None:
+    side = b'{"width": 8, "height": 6, "box": "0,0,8,6", "heat": [[0, 0.5], [1.0, 0]]}'
+    answer = Answer(200, b'{"query": %b, "result": %b, "request_id": "r"}' % (side, side))
+    with scripted(answer) as server:
+        found = call(server.url, "explain", photo_id=5, result_id="a")
+        call(server.url, "explain", b"photo", result_id=7, box="rel:0,0,1,1")
+    assert server.received[0].body == b'{"photo_id":5,"result_id":"a"}'
+    assert b'name="result_id"\r\n\r\n7\r\n' in server.received[1].body
+    assert found.query == found.result
+    assert (found.query.box, found.query.heat) == ("0,0,8,6", ((0, 0.5), (1.0, 0)))
+
+
+def test_a_region_that_is_no_box_is_no_answer(call: Call) -> None:
+    body = FOUND.body.replace(b'"path": "a.jpg"', b'"path": "a.jpg", "region": "here"')
+    with scripted(Answer(200, body)) as server, pytest.raises(ServiceError, match="not_a_service"):
+        call(server.url, "search", photo_id=1)
+
+
 def test_a_problem_document_becomes_an_error(call: Call) -> None:
     answer = problem(422, "bad_filter", detail="what is ==?", request_id="r2", position=6)
     with scripted(answer) as server, pytest.raises(ServiceError) as caught:

@@ -15,10 +15,9 @@ from shoplens.datasets.dataset import read_dataset
 from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.models import Encoder
 from shoplens.pipeline import RankedDataset
-from shoplens.reranking import NO_STEPS, NONE, Chain, Ranked, parse_chain
+from shoplens.reranking import AUTO, NO_STEPS, NONE, Chain, Ranked, parse_chain
 from shoplens.vectors.embeddings import Embeddings, check_same_model
 
-AUTO = "auto"
 _SECONDS = 60.0
 """How long `auto` tries chains, unless it is said."""
 

@@ -208,7 +208,9 @@ def search(
             )
         if reranking.chain is None:
             raise click.UsageError(
-                "--rerank auto needs --gallery: choose a chain there, and name it for the catalogue"
+                "--rerank auto needs --gallery. For a catalogue, choose a chain once, with "
+                "`shoplens evaluate DATASET --rerank auto --rerank-data DATASET`, and name the one "
+                "that it prints"
             )
         arguments = {
             "k": depth,

@@ -62,6 +62,12 @@ if TYPE_CHECKING:
     help="What `shoplens calibrate` wrote for the catalogue's model: answers then say how likely "
     "each hit is the same product, and whether any is.",
 )
+@click.option(
+    "--rerank",
+    metavar="CHAIN",
+    help="Put the results of searches in a better order, as `shoplens search --rerank` does, where "
+    "a search names no chain of its own (docs/reranking.md lists the methods).",
+)
 @click.option("--read-only", is_flag=True, default=None, help="Refuse changes of the catalogue.")
 @click.option(
     "--urls", is_flag=True, default=None, help="Let searches name the URL of a photo to fetch."

@@ -126,6 +126,7 @@ class Client(_Service):
 
     search = _waits(requests.search)
     search_batch = _waits(requests.search_batch)
+    explain = _waits(requests.explain)
     propose_boxes = _waits(requests.propose_boxes)
     put_photo = _waits(requests.put_photo)
     get_photo = _waits(requests.get_photo)
@@ -194,6 +195,7 @@ class AsyncClient(_Service):
 
     search = _awaits(requests.search)
     search_batch = _awaits(requests.search_batch)
+    explain = _awaits(requests.explain)
     propose_boxes = _awaits(requests.propose_boxes)
     put_photo = _awaits(requests.put_photo)
     get_photo = _awaits(requests.get_photo)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -11,6 +11,9 @@ from shoplens.attributes import Attributes, Value
 from shoplens.client.responses import FailedPhoto, QueryPhoto, SearchResponse
 from shoplens.errors import ServiceError
 from shoplens.hits import Duplicate, Hit, View
+
+if TYPE_CHECKING:
+    from shoplens.records import Box
 
 _T = TypeVar("_T")
 
@@ -27,6 +30,7 @@ class _Hit(msgspec.Struct):
     product_score: float | None = None
     variants: tuple[str, ...] | None = None
     duplicates: tuple[Duplicate, ...] | None = None
+    region: str | None = None
 
     def hit(self) -> Hit:
         places = {name: place for place, name in enumerate(self.attributes)}
@@ -38,6 +42,7 @@ class _Hit(msgspec.Struct):
             self.path,
             attributes=Attributes(places, tuple(self.attributes.values())),
             photos=self.photos,
+            region=None if self.region is None else _box(self.region),
             confidence=self.confidence,
             product_score=self.product_score,
             variants=self.variants,
@@ -62,6 +67,7 @@ class _Search(msgspec.Struct):
     exact: bool
     model: _Model
     seconds: dict[str, float] = {}
+    chain: tuple[str, ...] = ()
     confidence: float | None = None
     no_match: bool | None = None
     facets: dict[str, list[_Count]] | None = None
@@ -106,6 +112,7 @@ def search_response(body: bytes) -> SearchResponse:
         exact=found.exact,
         model_name=found.model.name,
         fingerprint=found.model.fingerprint,
+        chain=found.chain,
         facets=None if found.facets is None else _counted(found.facets),
         confidence=found.confidence,
         no_match=found.no_match,
@@ -159,3 +166,10 @@ def problem(
 
 def _counted(facets: Mapping[str, list[_Count]]) -> dict[str, dict[Value, int]]:
     return {name: {each.value: each.count for each in counts} for name, counts in facets.items()}
+
+
+def _box(text: str) -> Box:
+    from shoplens.records import Box  # noqa: PLC0415  It loads NumPy, which few answers need.
+
+    x, y, width, height = (float(number) for number in text.split(","))
+    return Box.from_xywh(x, y, width, height)

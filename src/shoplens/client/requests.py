@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
-from urllib.parse import quote
 
 from shoplens.attributes import Value
 from shoplens.client import parsing
+from shoplens.client.encoding import (
+    Picture,
+    box_text,
+    form,
+    given,
+    photo_bytes,
+    query_json,
+    segment,
+    terms_json,
+)
 from shoplens.client.responses import (
     CatalogStats,
     Changes,
+    Explanation,
     FailedPhoto,
     Health,
     PhotoPage,
@@ -23,15 +31,12 @@ from shoplens.client.responses import (
     SearchResponse,
     StoredPhoto,
 )
-from shoplens.errors import PhotoError, ServiceError
+from shoplens.errors import ServiceError
 
 if TYPE_CHECKING:
     from shoplens.records import Box
 
 T = TypeVar("T")
-
-Picture = str | os.PathLike[str] | bytes
-"""A photo: the path of a file, or the bytes of one."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ def search(
     product_score: str | None = None,
     variants: str | None = None,
     collapse: bool = False,
+    rerank: str | None = None,
 ) -> Request[SearchResponse]:
     """Find the photos or the products that are most similar to a query.
 
@@ -108,6 +114,9 @@ def search(
             value of an attribute, by its name, or `id:-` for those whose ids are the same before
             the last `-`.
         collapse: show photos of the same picture as one hit.
+        rerank: a chain of re-ranking methods, such as `alpha-qe:k=4` (docs/reranking.md); `none`
+            for no re-ranking. None takes the service's own, which is none unless it is set up
+            otherwise. The result's `chain` says what was done.
 
     Returns:
         The hits, best first.
@@ -116,16 +125,18 @@ def search(
         PhotoError: the file of the photo cannot be read.
         ServiceError: the service refuses the query, or does not answer.
     """
-    terms = _terms(k, where, group_by, min_score, facets, exact, product_score, variants, collapse)
-    query = _query(photo_id, url, vector, box)
+    terms = terms_json(
+        k, where, group_by, min_score, facets, exact, product_score, variants, collapse, rerank
+    )
+    query = query_json(photo_id, url, vector, box)
     if photo is None:
         return Request("POST", "/v1/search", parsing.search_response, json={**query, **terms})
     return Request(
         "POST",
         "/v1/search",
         parsing.search_response,
-        fields=_form({**query, **terms}),
-        photo=_bytes(photo),
+        fields=form({**query, **terms}),
+        photo=photo_bytes(photo),
     )
 
 
@@ -141,6 +152,7 @@ def search_batch(
     product_score: str | None = None,
     variants: str | None = None,
     collapse: bool = False,
+    rerank: str | None = None,
 ) -> Request[list[SearchResponse | ServiceError]]:
     """Search for several queries in one request (see `search`).
 
@@ -156,13 +168,55 @@ def search_batch(
     """
     shown = []
     for number, query in enumerate(queries):
-        given = _query(query.photo_id, query.url, query.vector, query.box)
+        asked = query_json(query.photo_id, query.url, query.vector, query.box)
         if query.photo is not None:
-            given["photo"] = base64.b64encode(_bytes(query.photo)).decode("ascii")
-        shown.append({"id": number, **given})
-    terms = _terms(k, where, group_by, min_score, facets, exact, product_score, variants, collapse)
+            asked["photo"] = base64.b64encode(photo_bytes(query.photo)).decode("ascii")
+        shown.append({"id": number, **asked})
+    terms = terms_json(
+        k, where, group_by, min_score, facets, exact, product_score, variants, collapse, rerank
+    )
     return Request(
         "POST", "/v1/search/batch", parsing.batch_responses, json={"queries": shown, **terms}
+    )
+
+
+def explain(
+    photo: Picture | None = None,
+    *,
+    result_id: int | str,
+    box: Box | str | None = None,
+    photo_id: int | str | None = None,
+    url: str | None = None,
+) -> Request[Explanation]:
+    """Show why a photo of the catalogue matches: which parts of it and of the query do.
+
+    The query is that of a search (see `search`): a photo with a box, a photo of the catalogue by
+    its id, or the URL of a photo. It takes about as long as searching for two photos.
+
+    Args:
+        photo: the path of a file, or the bytes of one.
+        result_id: the `photo_id` of a hit.
+        box: where the product is in the photo, as in `search`.
+        photo_id: of a photo in the catalogue.
+        url: of a photo that the service fetches, where it allows that.
+
+    Returns:
+        A heat map over the query and one over the result (docs/explaining.md).
+
+    Raises:
+        PhotoError: the file of the photo cannot be read.
+        ServiceError: with the code `unexplained`, the catalogue is of a model whose matches cannot
+            be explained; with `not_found`, there is no such photo; or another.
+    """
+    query = {**query_json(photo_id, url, None, box), "result_id": result_id}
+    if photo is None:
+        return Request("POST", "/v1/explain", parsing.reads(Explanation), json=query)
+    return Request(
+        "POST",
+        "/v1/explain",
+        parsing.reads(Explanation),
+        fields=form(query),
+        photo=photo_bytes(photo),
     )
 
 
@@ -173,7 +227,7 @@ def propose_boxes(photo: Picture) -> Request[ProposedBoxes]:
         PhotoError: the file of the photo cannot be read.
         ServiceError: the photo cannot be used, or the service does not answer.
     """
-    return Request("POST", "/v1/boxes", parsing.reads(ProposedBoxes), photo=_bytes(photo))
+    return Request("POST", "/v1/boxes", parsing.reads(ProposedBoxes), photo=photo_bytes(photo))
 
 
 def put_photo(
@@ -200,17 +254,17 @@ def put_photo(
         ServiceError: the photo cannot be used, the key does not allow it, or the service does not
             answer. If no answer came, the photo may be there; put it again.
     """
-    given = {
+    values = {
         "product_id": product_id,
-        "box": None if box is None else _box(box),
+        "box": None if box is None else box_text(box),
         "attributes": None if attributes is None else json.dumps(dict(attributes)),
     }
     return Request(
         "PUT",
         _photo_path(photo_id),
         parsing.reads(Changes),
-        fields=_form(given),
-        photo=_bytes(photo),
+        fields=form(values),
+        photo=photo_bytes(photo),
         changes=True,
     )
 
@@ -239,13 +293,13 @@ def delete_photos(
         ServiceError: the arguments do not fit together, the key does not allow it, or the service
             does not answer.
     """
-    given = {
+    wanted = {
         "photo_ids": None if photo_ids is None else list(photo_ids),
         "product_ids": None if product_ids is None else list(product_ids),
         "where": where,
     }
     return Request(
-        "POST", "/v1/catalog/delete", parsing.n_removed, json=_given(given), changes=True
+        "POST", "/v1/catalog/delete", parsing.n_removed, json=given(wanted), changes=True
     )
 
 
@@ -256,7 +310,7 @@ def download_photo(photo_id: int | str) -> Request[bytes]:
         ServiceError: with the code `not_found`, there is no such photo or its file is gone; or
             another.
     """
-    return Request("GET", f"/v1/photos/{_quoted(photo_id)}", bytes)
+    return Request("GET", f"/v1/photos/{segment(photo_id)}", bytes)
 
 
 def download_thumbnail(photo_id: int | str, *, size: int = 256) -> Request[bytes]:
@@ -269,14 +323,14 @@ def download_thumbnail(photo_id: int | str, *, size: int = 256) -> Request[bytes
     Raises:
         ServiceError: as for `download_photo`.
     """
-    return Request("GET", f"/v1/thumbnails/{_quoted(photo_id)}", bytes, params={"size": size})
+    return Request("GET", f"/v1/thumbnails/{segment(photo_id)}", bytes, params={"size": size})
 
 
 def photo_page(
     where: str | None = None, *, limit: int = 50, after: str | None = None
 ) -> Request[PhotoPage]:
     """Return some photos of the catalogue, in the order in which they were put in."""
-    params = _given({"where": where, "limit": limit, "after": after})
+    params = given({"where": where, "limit": limit, "after": after})
     return Request("GET", "/v1/catalog/photos", parsing.reads(PhotoPage), params=params)
 
 
@@ -301,7 +355,7 @@ def facets(
     Raises:
         ServiceError: the filter cannot be understood, or the service does not answer.
     """
-    params = _given({"names": ",".join(names), "where": where, "limit": limit})
+    params = given({"names": ",".join(names), "where": where, "limit": limit})
     return Request("GET", "/v1/catalog/facets", parsing.facet_counts, params=params)
 
 
@@ -320,82 +374,5 @@ def health() -> Request[Health]:
     )
 
 
-def _terms(
-    k: int,
-    where: str | None,
-    group_by: str | None,
-    min_score: float | None,
-    facets: Sequence[str],
-    exact: bool,
-    product_score: str | None,
-    variants: str | None,
-    collapse: bool,
-) -> dict[str, Any]:
-    return _given(
-        {
-            "k": k,
-            "where": where,
-            "group_by": group_by,
-            "min_score": min_score,
-            "facets": list(facets) or None,
-            "exact": exact or None,
-            "product_score": product_score,
-            "variants": variants,
-            "collapse": collapse or None,
-        }
-    )
-
-
-def _query(
-    photo_id: int | str | None,
-    url: str | None,
-    vector: Iterable[float] | None,
-    box: Box | str | None,
-) -> dict[str, Any]:
-    return _given(
-        {
-            "photo_id": photo_id,
-            "url": url,
-            "vector": None if vector is None else [float(number) for number in vector],
-            "box": None if box is None else _box(box),
-        }
-    )
-
-
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what was not given: the service has its own defaults."""
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _form(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as the fields of a form."""
-    return {name: "true" if value is True else value for name, value in _given(values).items()}
-
-
-def _box(box: Box | str) -> str:
-    if isinstance(box, str):
-        return box
-    # All digits, which `str(box)` does not show.
-    return f"{box.x0!r},{box.y0!r},{box.x1 - box.x0!r},{box.y1 - box.y0!r}"
-
-
-def _bytes(photo: Picture) -> bytes:
-    if isinstance(photo, bytes):
-        return photo
-    try:
-        return Path(photo).read_bytes()
-    except FileNotFoundError:
-        raise PhotoError("missing", f"there is no file {photo}") from None
-    except OSError as error:
-        raise PhotoError("unreadable", f"{photo} cannot be read: {error.strerror}") from error
-
-
 def _photo_path(photo_id: int | str) -> str:
-    return f"/v1/catalog/photos/{_quoted(photo_id)}"
-
-
-def _quoted(photo_id: int | str) -> str:
-    """Return a photo id as one segment of a path."""
-    text = str(photo_id)
-    # These two would be taken for steps in the path.
-    return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
+    return f"/v1/catalog/photos/{segment(photo_id)}"

@@ -37,6 +37,8 @@ class SearchResponse(Sequence[Hit]):
     """Whether every vector that passes the filter was compared."""
     model_name: str | None
     fingerprint: str | None
+    chain: tuple[str, ...] = ()
+    """The re-ranking steps that were taken, in order."""
     facets: Mapping[str, Mapping[Value, int]] | None = None
     """For each attribute that was asked for, how many photos that pass the filter have which
     value."""
@@ -64,6 +66,28 @@ class SearchResponse(Sequence[Hit]):
 
     def __len__(self) -> int:
         return len(self.hits)
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedRegion:
+    """How much each place of a photo has to do with the match."""
+
+    width: int
+    """Of the upright photo, in pixels."""
+    height: int
+    box: str
+    """What the map covers: `x,y,w,h` in pixels of the upright photo."""
+    heat: tuple[tuple[float, ...], ...]
+    """24 rows of 24 places, 0..1, from the top left corner of the box, whatever its shape. The
+    hottest place has 1; all are 0 if nothing matches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Which regions of a query and of a result match."""
+
+    query: MatchedRegion
+    result: MatchedRegion
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def read_response(request: Request[T], response: httpx2.Response) -> T:
         raise error
     try:
         return request.read(response.content)
-    except (msgspec.MsgspecError, KeyError, TypeError) as error:
+    except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
         raise ServiceError(
             response.status_code,
             "not_a_service",

@@ -13,12 +13,13 @@ import numpy as np
 from shoplens.progress import Progress, silent
 from shoplens.ranking import Ranking
 from shoplens.records import Vector, Vectors
-from shoplens.reranking.chain import NO_STEPS, NONE, Chain, online_chain, parse_chain
+from shoplens.reranking.chain import AUTO, NO_STEPS, NONE, Chain, online_chain, parse_chain
 from shoplens.reranking.methods import METHODS
 from shoplens.reranking.reranker import Cost, Ranked, Reranker, parameter
 from shoplens.vectors.embeddings import Embeddings
 
 __all__ = [
+    "AUTO",
     "METHODS",
     "NONE",
     "NO_STEPS",

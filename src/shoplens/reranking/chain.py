@@ -23,6 +23,8 @@ from shoplens.reranking.reranker import Cost, Ranked, Reranker
 
 NONE = "none"
 """The chain without a step."""
+AUTO = "auto"
+"""What commands that have labelled photos take for a chain that is chosen on them."""
 
 _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -115,6 +117,13 @@ class _Parser:
 
     def chain(self) -> Chain:
         start = self._skip()
+        if self._word(start) == AUTO:
+            raise ChainError(
+                self._text,
+                start,
+                "auto chooses a chain on labelled photos. Choose it once, with `shoplens evaluate "
+                "DATASET --rerank auto --rerank-data DATASET`, and name the chain that is printed",
+            )
         if self._word(start) == NONE:
             self._position = start + len(NONE)
             self._end("a chain of steps stands alone, without none")

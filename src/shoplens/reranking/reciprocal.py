@@ -14,10 +14,11 @@ from shoplens.reranking.reranker import Cost, Ranked, Reranker, parameter
 _PAPER = "Zhong et al., Re-ranking Person Re-identification with k-reciprocal Encoding, CVPR 2017"
 _STEP = 100
 """Queries between two reports of progress."""
+_NEIGHBOURS = 20
 _BYTES_OF_SETS = 3_000
-"""Memory for each photo's neighbours and encoding, k1 = 20."""
+"""Memory for each photo's neighbours and encoding, where k1 and k2 are 20 at most."""
 _SECONDS_OF_SETS = 2e-4
-"""Time for each photo's encoding, k1 = 20."""
+"""Time for each photo's encoding, likewise."""
 _SECONDS_OF_QUERY = 5e-4
 """Time to compare a query's encoding with those of the gallery."""
 _FASTER = 0.5
@@ -60,7 +61,8 @@ class BatchReciprocal(Reranker):
     def cost(self, ranked: Ranked) -> Cost:
         """Return the cost of comparing all photos with all, and of their encodings."""
         n_queries, n = len(ranked.queries), len(ranked.queries) + len(ranked.gallery)
-        return _cost(ranked, n, n_queries, n * ranked.gallery.vectors.shape[1] * 4)
+        copied = n * ranked.gallery.vectors.shape[1] * 4
+        return _cost(ranked, self.k1, self.k2, n, n_queries, copied)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class GalleryReciprocal(Reranker):
 
     def cost(self, ranked: Ranked) -> Cost:
         """Return the cost of comparing the gallery with itself, and of the encodings."""
-        return _cost(ranked, len(ranked.gallery), len(ranked.queries), 0)
+        return _cost(ranked, self.k1, self.k2, len(ranked.gallery), len(ranked.queries), 0)
 
     def _averaged(
         self,
@@ -183,10 +185,12 @@ def _by_column(encodings: Encodings) -> Encodings:
     return Encodings(starts, rows[order], encodings.values[order])
 
 
-def _cost(ranked: Ranked, n_encoded: int, n_queries: int, copied: int) -> Cost:
+def _cost(ranked: Ranked, k1: int, k2: int, n_encoded: int, n_queries: int, copied: int) -> Cost:
+    # A set has up to k1 * k1 / 2 members, and k2 of them are averaged.
+    sets = n_encoded * max(1, k1 / _NEIGHBOURS) ** 2 * max(1, k2 / _NEIGHBOURS)
     return Cost(
         ranked.seconds_for(n_encoded * n_encoded) * _FASTER
-        + n_encoded * _SECONDS_OF_SETS
+        + sets * _SECONDS_OF_SETS
         + n_queries * _SECONDS_OF_QUERY,
-        (n_encoded * _BYTES_OF_SETS + copied) / 1e6 + 200,
+        (sets * _BYTES_OF_SETS + copied) / 1e6 + 200,
     )

@@ -44,6 +44,7 @@ KINDS: Mapping[str, Kind] = {
     "bad_request": Kind(400, "The request cannot be understood"),
     "bad_box": Kind(400, "The box cannot be used"),
     "bad_filter": Kind(400, "The filter cannot be understood"),
+    "bad_rerank": Kind(400, "The search cannot be re-ranked so"),
     "unsupported_photo": Kind(422, "The photo cannot be used"),
     "photo_too_large": Kind(413, "The photo has too many pixels"),
     "body_too_large": Kind(413, "The body of the request is too large"),
@@ -253,6 +254,7 @@ def problem_answers(*codes: str) -> dict[int | str, dict[str, Any]]:
 def _example(code: str) -> dict[str, Any]:
     members: dict[str, dict[str, Any]] = {
         "bad_filter": {"detail": "expected a value", "position": 8},
+        "bad_rerank": {"detail": "k must be between 1 and 1000", "position": 11},
         "bad_box": {"detail": "box 0,0,0,4 is empty: width and height must be > 0"},
         "unsupported_photo": {"detail": "not an image in a known format"},
     }

@@ -124,19 +124,27 @@ class Terms(BaseModel):
     the last `-`. They are one hit together. It needs `group_by`."""
     collapse: bool = False
     """Whether photos that show the same picture are one hit."""
+    rerank: str | None = Field(None, max_length=200, examples=["alpha-qe:k=4"])
+    """A chain of gallery-side re-ranking methods, which put the photos that were found in a better
+    order; `none` for no re-ranking. Without it, the server's own is used, if it has one."""
 
     @model_validator(mode="after")
     def _readable(self) -> Terms:
         try:
-            Listing.of(
-                self.k,
-                group_by=self.group_by,
-                product_score=self.product_score,
-                variants=self.variants,
-            )
+            self.listing()
         except RankingError as error:
             raise ValueError(str(error)) from None
         return self
+
+    def listing(self) -> Listing:
+        """Return how many hits are listed, and what is one."""
+        return Listing.of(
+            self.k,
+            group_by=self.group_by,
+            product_score=self.product_score,
+            variants=self.variants,
+            collapse=self.collapse,
+        )
 
 
 class SearchRequest(QueryFields, Terms):

@@ -84,6 +84,8 @@ class ResultAnswer(BaseModel):
     no_match: bool | None = None
     """Whether no product is sure enough to be a match, where the server has a calibration."""
     seconds: dict[str, float]
+    chain: list[str] | None = None
+    """The re-ranking steps that were taken, in order, where the search was re-ranked."""
     facets: dict[str, list[FacetAnswer]] | None = None
     query: QueryAnswer | None = None
     """Where the query was a photo."""

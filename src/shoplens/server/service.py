@@ -29,8 +29,10 @@ from shoplens.models import Encoder
 from shoplens.patches.patch_map import PreparedRegion
 from shoplens.progress import Progress
 from shoplens.records import Box, Domain
+from shoplens.reranking import Chain
 from shoplens.server.calibrations import fitting, load_calibration
 from shoplens.server.catalog_writer import CatalogWriter
+from shoplens.server.chains import asked_chain
 from shoplens.server.current_model import CurrentModel, missing_model, stamp_of
 from shoplens.server.embedder import EmbeddedPhoto, Embedder
 from shoplens.server.jobs import Job
@@ -175,16 +177,17 @@ class Service:
         """
         if terms.k > self.settings.max_k:
             raise Problem("bad_request", f"k: at most {self.settings.max_k:,} hits are given")
+        chain = self._chain_of(terms)
         if query.url is not None:
             # Of all requests together: each photo is in memory until it was searched for.
             async with self._fetching:
                 photo = await self.fetched(query.url)
-                return await self._search_photo(photo, query.box, terms, deadline)
+                return await self._search_photo(photo, query.box, terms, chain, deadline)
         if query.photo is not None:
-            return await self._search_photo(query.photo, query.box, terms, deadline)
+            return await self._search_photo(query.photo, query.box, terms, chain, deadline)
         if query.photo_id is not None:
-            return await self._search_id(query.photo_id, terms)
-        return await self._search_vector(query.vector or [], terms)
+            return await self._search_id(query.photo_id, terms, chain)
+        return await self._search_vector(query.vector or [], terms, chain)
 
     async def embed(
         self, data: bytes, box: str | None, deadline: float | None = None
@@ -272,7 +275,7 @@ class Service:
         return found.to_json()
 
     async def _search_photo(
-        self, data: bytes, box: str | None, terms: Terms, deadline: float | None
+        self, data: bytes, box: str | None, terms: Terms, chain: Chain, deadline: float | None
     ) -> dict[str, Any]:
         started = time.perf_counter()
         if box == AUTO:
@@ -282,7 +285,7 @@ class Service:
             photo = await embedder.embed(data, box, "user", deadline)
             spent = time.perf_counter() - started
             try:
-                answer = await self._searched(terms, vector=photo.vector)
+                answer = await self._searched(terms, chain, vector=photo.vector)
             except ModelError:  # The vectors are of another dimension.
                 answer = None
             if answer and answer["model"]["fingerprint"] in (None, embedder.encoder.fingerprint):
@@ -308,19 +311,21 @@ class Service:
         except FetchError as error:
             raise Problem("fetch_failed", str(error)) from None
 
-    async def _search_id(self, photo_id: int | str, terms: Terms) -> dict[str, Any]:
+    async def _search_id(self, photo_id: int | str, terms: Terms, chain: Chain) -> dict[str, Any]:
         try:
-            return await self._searched(terms, photo_id=photo_id)
+            return await self._searched(terms, chain, photo_id=photo_id)
         except MissingError:
             raise Problem("not_found", f"There is no photo {photo_id}.") from None
 
-    async def _search_vector(self, values: Sequence[float], terms: Terms) -> dict[str, Any]:
+    async def _search_vector(
+        self, values: Sequence[float], terms: Terms, chain: Chain
+    ) -> dict[str, Any]:
         vector = np.asarray(values, dtype=np.float32)
         length = float(np.linalg.norm(vector.astype(np.float64)))
         if not abs(length - 1) <= UNIT_TOLERANCE:
             raise Problem("bad_request", f"vector: its length is {length:g}; it must be 1")
         try:
-            return await self._searched(terms, vector=vector)
+            return await self._searched(terms, chain, vector=vector)
         except ModelError:
             raise Problem(
                 "model_mismatch",
@@ -328,7 +333,7 @@ class Service:
                 "number (see /v1/models).",
             ) from None
 
-    async def _searched(self, terms: Terms, **query: Any) -> dict[str, Any]:
+    async def _searched(self, terms: Terms, chain: Chain, **query: Any) -> dict[str, Any]:
         def searched() -> dict[str, Any]:
             confidence = fitting(self._confidence, self.catalog)
             return _answer(
@@ -343,12 +348,22 @@ class Service:
                     variants=terms.variants,
                     collapse=terms.collapse,
                     confidence=confidence,
+                    rerank=chain,
                     **query,
                 )
             )
 
         with self.metrics.stage("search"):
             return await self.in_thread(searched)
+
+    def _chain_of(self, terms: Terms) -> Chain:
+        return asked_chain(
+            terms.rerank,
+            self.settings.chain,
+            self.settings.max_rerank_seconds,
+            terms.listing().n_photos,
+            self._model.embedder.encoder.dimension,
+        )
 
     def _at_work(self) -> Embedder:
         if self._model.is_missing:

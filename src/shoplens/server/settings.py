@@ -14,9 +14,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shoplens.catalog.uploads import uploads_beside
 from shoplens.cores import usable_cores
-from shoplens.errors import MissingError, ShoplensError
+from shoplens.errors import ChainError, MissingError, RankingError, ShoplensError
 from shoplens.models.devices import CPU
 from shoplens.pixels.opening import MAX_PIXELS
+from shoplens.reranking import NONE, Chain
+from shoplens.server.chains import server_chain
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -56,6 +58,9 @@ class ServerSettings(BaseSettings):
     confidence: Path | None = None
     """A calibration of the catalogue's model (see `shoplens calibrate`). Answers then say how
     likely each hit is the same product, and whether any is."""
+    rerank: str = NONE
+    """The chain of re-ranking methods for searches that name none of their own, such as
+    product-score (see docs/reranking.md)."""
     read_only: bool = False
     """Refuse every change of the catalogue."""
     uploads: Path | None = None
@@ -72,6 +77,9 @@ class ServerSettings(BaseSettings):
     """Most bytes in the body of a request."""
     max_pixels: int = Field(MAX_PIXELS, ge=1, le=MAX_PIXELS)
     """Most pixels in a photo."""
+    max_rerank_seconds: float = Field(0.5, ge=0)
+    """Most seconds that re-ranking may be expected to take by a chain that a search names. 0 allows
+    searches none, and the server's own."""
 
     max_waiting: int = Field(default_factory=lambda: 16 * usable_cores(), ge=1)
     """Most requests that are worked on or wait for it. Further ones are answered with 429. By
@@ -139,6 +147,22 @@ class ServerSettings(BaseSettings):
             if scheme not in ("http", "https") or not found or not host or "/" in host:
                 raise ValueError(f"{value!r} is no origin, such as https://shop.example")
         return values
+
+    @field_validator("rerank")
+    @classmethod
+    def _chain(cls, value: str) -> str:
+        try:
+            server_chain(value)
+        except ChainError as error:
+            raise ValueError(error.problem) from None
+        except RankingError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @property
+    def chain(self) -> Chain:
+        """The chain that `rerank` names."""
+        return server_chain(self.rerank)
 
     @property
     def uploads_folder(self) -> Path | None:
@@ -213,4 +237,6 @@ def _told(error: Mapping[str, Any]) -> str:
             f"{name} is not set: give --{name.replace('_', '-')}, {ENVIRONMENT}{name.upper()}, or "
             f"{name} in the file"
         )
-    return f"{name}: {error['msg'].removeprefix('Value error, ')}, not {error['input']!r}"
+    if error["type"] == "value_error":  # Ours, which say what was given.
+        return f"{name}: {error['msg'].removeprefix('Value error, ')}"
+    return f"{name}: {error['msg']}, not {error['input']!r}"

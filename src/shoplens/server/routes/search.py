@@ -27,8 +27,8 @@ _Query = TypeVar("_Query", bound=QueryFields)
 router = APIRouter(prefix="/v1", tags=["search"], dependencies=[require("search")])
 
 _PROBLEMS = problem_answers(
-    *("bad_request", "bad_box", "bad_filter", "not_found", "photo_forgotten", "slow_request"),
-    *("model_mismatch",),
+    *("bad_request", "bad_box", "bad_filter", "bad_rerank", "not_found", "photo_forgotten"),
+    *("slow_request", "model_mismatch"),
     *("body_too_large", "photo_too_large", "unsupported_media_type", "unsupported_photo"),
     *("urls_disabled", "overloaded", "timeout", "catalog_unavailable", *ACCESS_PROBLEMS),
 )
@@ -39,6 +39,7 @@ _SEARCH_BODY = request_body(
     {
         "by a photo in base64": {"photo": "/9j/4AAQSkZJRgABAQAA...", "box": "rel:0.2,0.1,0.5,0.6"},
         "more like a photo of the catalogue": {"photo_id": 1126804948, "k": 5},
+        "re-ranked": {"photo_id": 1126804948, "rerank": "alpha-qe:k=4"},
     },
     form={"box": "120,40,300,200", "k": 5, "where": "price < 50", "group_by": "product"},
 )
