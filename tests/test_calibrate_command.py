@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from PIL import Image
 
 import shoplens
 from shoplens import Calibration, index, open_catalog
+from shoplens.confidence.measuring import CategoryMeasured
 
 N_PRODUCTS = 24
 
@@ -258,9 +260,14 @@ def test_the_page_says_what_was_measured(file: Path, tmp_path: Path) -> None:
 
     calibration = Calibration.load(file)
     write_calibration_page(tmp_path / "page.html", calibration)
+    assert "By category" not in (tmp_path / "page.html").read_text()  # There are too few.
+    few = replace(calibration.measured, categories=(CategoryMeasured("hats", 30, 0.5, 0.625),))
+    write_calibration_page(tmp_path / "page.html", replace(calibration, measured=few))
     text = (tmp_path / "page.html").read_text()
     assert f"{calibration.measured.calibration_error:.3f}" in text
     assert text.count("<svg") == 2
+    assert "hats</td>" in text
+    assert "0.625</td>" in text
     assert json.loads(file.read_text())["measured"]["n_gallery"] == 2 * N_PRODUCTS
 
 

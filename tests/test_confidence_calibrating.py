@@ -12,6 +12,7 @@ import pytest
 from shoplens import Calibration, Embeddings, Photo, PhotoSet, calibrate
 from shoplens.confidence.estimator import Estimator, Line
 from shoplens.confidence.fitting import fit_estimator, folds_by_product
+from shoplens.confidence.measuring import CategoryMeasured
 from shoplens.confidence.samples import searched_samples
 from shoplens.confidence.searched import search_labelled
 from shoplens.errors import DataError, MissingError, ModelError, RankingError
@@ -118,6 +119,11 @@ def test_categories_differ_where_there_are_enough_data() -> None:
     queries, gallery = made(200, categories=True)
     found = calibrate(queries, gallery, category="kind")
     assert set(found.estimator.categories) == {"easy", "hard"}
+    told = {one.name: one for one in found.measured.categories}
+    assert sum(one.n for one in told.values()) == found.measured.n_queries
+    assert told["easy"].right > told["hard"].right
+    for one in told.values():  # Of products that had no part in the fit.
+        assert abs(one.confidence - one.right) < 0.1
     features = np.array([[0.6, 0.1, 0.0, 0.3, 0.1]] * 3)
     easy, hard, unknown = found.estimator.logits(features, ["easy", "hard", None])
     assert easy > hard
@@ -165,6 +171,15 @@ def test_a_file_gives_the_same_calibration(calibration: Calibration, tmp_path: P
     )
     with_lines.save(tmp_path / "c.json")
     assert Calibration.load(tmp_path / "c.json") == with_lines
+    of_shoes = CategoryMeasured("shoes", 30, 0.5, 0.6)
+    told = replace(calibration, measured=replace(calibration.measured, categories=(of_shoes,)))
+    told.save(tmp_path / "c.json")
+    assert Calibration.load(tmp_path / "c.json") == told
+    # Files of versions that did not tell of categories are read.
+    values = json.loads((tmp_path / "c.json").read_text())
+    del values["measured"]["categories"]
+    (tmp_path / "c.json").write_text(json.dumps(values))
+    assert Calibration.load(tmp_path / "c.json") == calibration
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoplens.confidence.measuring import calibration_error, log_loss, reliability, threshold
+from shoplens.confidence.measuring import (
+    by_category,
+    calibration_error,
+    log_loss,
+    reliability,
+    threshold,
+)
 
 SAID = np.array([0.95, 0.95, 0.95, 0.95, 0.25, 0.25])
 RIGHT = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 1.0])
@@ -57,3 +63,16 @@ def test_a_threshold_lets_no_more_through_than_allowed(values: list[float], rate
 
 def test_all_may_pass() -> None:
     assert threshold(np.array([0.3, 0.5]), 1.0) == 0
+
+
+def test_categories_with_enough_searches_are_told() -> None:
+    names = ["shoes", "bags", "shoes", None, "hats", "shoes", "bags"]
+    said = np.array([0.8, 0.5, 0.6, 0.9, 0.3, 0.9, 0.5])
+    right = np.array([1.0, 0, 1, 1, 1, 0, 1])
+    weights = np.array([1.0, 1, 1, 1, 1, 0, 3])  # The last shoes do not count.
+    bags, shoes = by_category(names, said, right, weights, 2)
+    assert (bags.name, bags.n, shoes.name, shoes.n) == ("bags", 2, "shoes", 2)
+    assert (bags.confidence, bags.right) == pytest.approx((0.5, 0.75))
+    assert (shoes.confidence, shoes.right) == pytest.approx((0.7, 1.0))
+    assert by_category(names, said, right, weights, 3) == ()
+    assert by_category([None] * 7, said, right, weights, 1) == ()

@@ -100,13 +100,17 @@ def test_same_pictures_are_one_hit() -> None:
     towards = np.eye(4, dtype=np.float32)
     near = towards[0] * np.float32(0.99) + towards[3] * np.float32(np.sqrt(1 - 0.99**2))
     vectors = {1: towards[0], 2: towards[1], 3: near, 4: towards[2], 5: near, 6: towards[3]}
-    found = collapse(hits(), vectors)
+    found = collapse(hits(), vectors, 9)
     assert [hit.photo_id for hit in found] == [1, 2, 4, 6]
     assert [hit.photo_id for hit in found[0].duplicates or ()] == [3, 5]
     assert found[1].duplicates == ()
     assert found[0].to_json()["duplicates"][1] == {
         "photo_id": 5, "product_id": None, "score": 0.6, "path": "5.jpg",
     }  # fmt: skip
+    # The further ones are those of the hits that are listed.
+    assert collapse(hits(), vectors, 2) == found[:2]
+    assert len(collapse(hits(), vectors, 9, similarity=0.995)) == 5
+    assert collapse([], {}, 9) == []
 
 
 def test_a_picture_that_another_seller_uses(sample: Path, encoder: Encoder, tmp_path: Path) -> None:

@@ -154,3 +154,12 @@ def _print(results: Results, found: Calibration) -> None:
         ),
         numbers=("searches", "mean confidence", "right"),
     )
+    if measured.categories:
+        results.table(
+            ("category", "searches", "mean confidence", "right"),
+            (
+                (one.name, one.n, f"{one.confidence:.3f}", f"{one.right:.3f}")
+                for one in measured.categories
+            ),
+            numbers=("searches", "mean confidence", "right"),
+        )

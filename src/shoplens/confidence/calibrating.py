@@ -6,6 +6,7 @@ import numpy as np
 
 from shoplens.confidence.calibration import Calibration
 from shoplens.confidence.fitting import (
+    LEAST_OF_CATEGORY,
     Method,
     fit_estimator,
     folds_by_product,
@@ -14,6 +15,7 @@ from shoplens.confidence.fitting import (
 from shoplens.confidence.measuring import (
     Measured,
     Searches,
+    by_category,
     calibration_error,
     log_loss,
     reliability,
@@ -86,6 +88,7 @@ def calibrate(
         losses[method] = log_loss(said[method][first], samples.truth[first], counted)
     best = min(_METHODS, key=lambda method: losses[method])
     probabilities, truth = said[best][first], samples.truth[first]
+    named = samples.where(first).categories
     searches = Searches.of(samples, said[best], folds)
     accepted, kept = searches.decided(false_accepts)
     return Calibration(
@@ -108,6 +111,7 @@ def calibrate(
             false_accepts=accepted,
             true_matches_kept=kept,
             bins=reliability(probabilities, truth, counted),
+            categories=by_category(named, probabilities, truth, counted, LEAST_OF_CATEGORY),
         ),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,18 @@ class Bin:
 
     low: float
     high: float
+    n: int
+    confidence: float
+    """Mean of what was said."""
+    right: float
+    """Share whose first product is right."""
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryMeasured:
+    """Searches whose first product is of one category."""
+
+    name: str
     n: int
     confidence: float
     """Mean of what was said."""
@@ -46,6 +59,8 @@ class Measured:
     """Of the searches whose first product is right, the share that is no `no_match`."""
     bins: tuple[Bin, ...]
     """Those with searches in them."""
+    categories: tuple[CategoryMeasured, ...] = ()
+    """Those with enough searches, by name; empty where there are no categories."""
 
 
 def reliability(confidences: Floats, right: Floats, weights: Floats) -> tuple[Bin, ...]:
@@ -71,6 +86,34 @@ def reliability(confidences: Floats, right: Floats, weights: Floats) -> tuple[Bi
                 )
             )
     return tuple(bins)
+
+
+def by_category(
+    names: Sequence[str | None], confidences: Floats, right: Floats, weights: Floats, least: int
+) -> tuple[CategoryMeasured, ...]:
+    """Return what was said and what was right in each category, in order of their names.
+
+    Args:
+        names: n categories, None where not known.
+        confidences: (n,) in 0..1.
+        right: (n,) 0 or 1.
+        weights: (n,) how much each counts; those of weight 0 are not counted.
+        least: categories with fewer searches are left out.
+    """
+    known = np.array([name or "" for name in names])
+    found = []
+    for name in sorted({name for name in names if name}):
+        rows = (known == name) & (weights > 0)
+        if (n := int(rows.sum())) >= least:
+            found.append(
+                CategoryMeasured(
+                    name=name,
+                    n=n,
+                    confidence=float(np.average(confidences[rows], weights=weights[rows])),
+                    right=float(np.average(right[rows], weights=weights[rows])),
+                )
+            )
+    return tuple(found)
 
 
 def calibration_error(confidences: Floats, right: Floats, weights: Floats) -> float:

@@ -108,7 +108,7 @@ class Listing:
         """
         found = list(hits) if self.grouping is None else self.grouping.products(hits, views)
         if self.collapses:
-            found = collapse(found, vectors)
+            found = collapse(found, vectors, self.k)
         return found[: self.k]
 
     def is_settled(self, chosen: Sequence[Hit], last: float) -> bool:

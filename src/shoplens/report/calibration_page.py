@@ -54,6 +54,7 @@ def write_calibration_page(path: str | Path, calibration: Calibration) -> None:
                 _spread(measured),
             ),
         ],
+        categories=measured.categories,
         album=Album.of([]),
         version=__version__,
     )
