@@ -11,16 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from shoplens.attributes import Value
-from shoplens.catalog.base import (
-    Catalog,
-    CatalogStats,
-    ModelStamp,
-    Neighbours,
-    Upserted,
-    Verification,
-)
+from shoplens.catalog.base import Catalog
+from shoplens.catalog.checks import checked_entry, checked_failure
+from shoplens.catalog.engine import Upserted
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId
 from shoplens.catalog.filters import Filter, matches
+from shoplens.catalog.model_stamp import ModelStamp
+from shoplens.catalog.neighbours import Neighbours
+from shoplens.catalog.stats import CatalogStats
+from shoplens.catalog.verification import Verification
 from shoplens.errors import CatalogError, MissingError, ModelError
 from shoplens.progress import Progress, silent
 from shoplens.records import Vectors
@@ -87,7 +86,7 @@ class PlainCatalog(Catalog):
     def record_failures(self, failed: Iterable[FailedPhoto]) -> None:
         self._require_open()
         self._require_writable()
-        for photo in [self._checked_failure(one) for one in failed]:
+        for photo in [checked_failure(one, self.uri) for one in failed]:
             self.shelf.entries.pop(photo.photo_id, None)
             self.shelf.failures[photo.photo_id] = photo
 
@@ -96,7 +95,7 @@ class PlainCatalog(Catalog):
     ) -> None:
         self._require_open()
         self._require_writable()
-        replaced = [self._checked_for(model, entry) for entry in entries]
+        replaced = [checked_entry(entry, model, self.uri) for entry in entries]
         self.shelf.model = model
         self.shelf.entries.clear()
         self._write(replaced)

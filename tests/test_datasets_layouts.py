@@ -299,14 +299,12 @@ def test_convert_as_a_command(run: Run, tmp_path: Path) -> None:
     source = tmp_path / "source"
     made_layouts.products_10k(source)
     target = tmp_path / "set"
-    made = run(
-        "dataset", "convert", "auto", source, "-o", target, "--photos", "link", "--json", "-"
-    )
+    made = run("dataset", "convert", "auto", source, target, "--photos", "link", "--json", "-")
     assert made.code == 0
     assert made.json["layout"] == "products-10k"
     assert (made.json["split"], made.json["n_drawn"], made.json["notes"]) == ("test", 2, [])
     assert "read as Products-10K, split test" in made.err
     assert "2 queries drawn at random" in made.err
     assert run("check", target).code == 0
-    assert run("dataset", "convert", "auto", source, "-o", target).code == 1
-    assert run("dataset", "convert", "sop", source, "-o", tmp_path / "other").code == 2
+    assert run("dataset", "convert", "auto", source, target).code == 1
+    assert run("dataset", "convert", "sop", source, tmp_path / "other").code == 2

@@ -14,7 +14,7 @@ import pytest
 from made_shops import make_shop, png, serving
 
 from shoplens import Catalog, open_catalog
-from shoplens.catalog.base import CatalogStats
+from shoplens.catalog.stats import CatalogStats
 from shoplens.errors import CatalogError
 from shoplens.server.kept_stats import KeptStats
 

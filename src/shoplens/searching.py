@@ -32,7 +32,8 @@ from shoplens.progress import Progress, silent
 from shoplens.ranking import DEPTH, Ranking, photo_scores, rank
 from shoplens.records import Box, PhotoSet, Vector
 from shoplens.regions.embedding import with_regions
-from shoplens.reranking import NO_STEPS, NONE, Chain, Ranked, online_chain
+from shoplens.reranking import NONE, Chain, Ranked, online_chain
+from shoplens.search_options import SearchOptions
 from shoplens.vectors.embeddings import Embeddings
 
 Gallery = str | Path | Dataset | PhotoSet | Embeddings | Catalog
@@ -106,29 +107,13 @@ def search(
         ShoplensError: none of the gallery's photos could be embedded, or there cannot be so many
             regions.
     """
-    chain = online_chain(rerank)
+    options = SearchOptions(
+        k, group_by, product_score, variants, collapse, confidence, online_chain(rerank)
+    )
     if isinstance(gallery, Catalog):
         _refuse_regions(regions)
-        return gallery.search(
-            photo,
-            box=box,
-            k=k,
-            group_by=group_by,
-            product_score=product_score,
-            variants=variants,
-            collapse=collapse,
-            confidence=confidence,
-            rerank=chain,
-            encoder=encoder,
-        )
-    listing = Listing.of(
-        k,
-        group_by=group_by,
-        product_score=product_score,
-        variants=variants,
-        collapse=collapse,
-        temperature=None if confidence is None else confidence.temperature,
-    )
+        return gallery.search(photo, box=box, encoder=encoder, **options.arguments())
+    options.listing()  # What does not fit is told before photos are embedded.
     encoder = encoder or _encoder_for(gallery)
     query = boxed_photo(photo, box)
     # The query comes first: a faulty one is told before a large gallery is embedded.
@@ -141,9 +126,7 @@ def search(
     vectors = gallery_vectors(
         gallery, encoder, regions=regions, cache=cache, workers=workers, progress=progress
     )
-    return search_vectors(
-        PhotoSet([query]), embedded, vectors, listing, seconds, chain, confidence=confidence
-    )[0]
+    return search_vectors(PhotoSet([query]), embedded, vectors, options, seconds)[0]
 
 
 def search_each(
@@ -172,30 +155,15 @@ def search_each(
         A result for each query, in their order. A query that cannot be used has a `failure` and no
         hits.
     """
-    chain = online_chain(rerank)
+    options = SearchOptions(
+        k, group_by, product_score, variants, collapse, confidence, online_chain(rerank)
+    )
     if isinstance(gallery, Catalog):
         _refuse_regions(regions)
         return gallery.search_each(
-            queries,
-            k=k,
-            group_by=group_by,
-            product_score=product_score,
-            variants=variants,
-            collapse=collapse,
-            confidence=confidence,
-            rerank=chain,
-            encoder=encoder,
-            workers=workers,
-            progress=progress,
+            queries, encoder=encoder, workers=workers, progress=progress, **options.arguments()
         )
-    listing = Listing.of(
-        k,
-        group_by=group_by,
-        product_score=product_score,
-        variants=variants,
-        collapse=collapse,
-        temperature=None if confidence is None else confidence.temperature,
-    )
+    options.listing()  # What does not fit is told before photos are embedded.
     encoder = encoder or _encoder_for(gallery)
     started = time.perf_counter()
     embedded = embed(queries, encoder, cache=cache, workers=workers, progress=progress)
@@ -203,9 +171,7 @@ def search_each(
     vectors = gallery_vectors(
         gallery, encoder, regions=regions, cache=cache, workers=workers, progress=progress
     )
-    return search_vectors(
-        queries, embedded, vectors, listing, seconds, chain, confidence=confidence
-    )
+    return search_vectors(queries, embedded, vectors, options, seconds)
 
 
 def gallery_vectors(
@@ -240,11 +206,8 @@ def search_vectors(
     queries: PhotoSet,
     query_vectors: Embeddings,
     gallery: Embeddings,
-    listing: Listing,
+    options: SearchOptions,
     seconds: Mapping[str, float] | None = None,
-    chain: Chain = NO_STEPS,
-    *,
-    confidence: Calibration | None = None,
 ) -> list[SearchResult]:
     """Search with vectors that are at hand.
 
@@ -252,19 +215,19 @@ def search_vectors(
         queries: q photos.
         query_vectors: theirs.
         gallery: the vectors to search.
-        listing: how many hits to return, and what is one.
+        options: how many hits to return, what is one, and so on.
         seconds: what was spent before.
-        chain: gallery-side re-ranking of the first 1000 photos.
-        confidence: see `search`.
 
     Returns:
         A result for each query.
 
     Raises:
         ModelError: the calibration is for another model.
-        RankingError: the vectors are of different models, or the gallery is empty.
+        RankingError: the vectors are of different models, the gallery is empty, or an option does
+            not exist or does not fit.
         ShoplensError: no gallery photo has a vector.
     """
+    listing, chain, confidence = options.listing(), options.chain, options.confidence
     if confidence is not None:
         regions = 0 if gallery.regions is None else gallery.regions.limit
         confidence.require_fit(gallery.fingerprint, gallery.model_name, regions)

@@ -1,23 +1,22 @@
 """A catalogue that lasts: product photos with their vectors, searched exactly or by an index.
 
-`open_catalog` opens one by its URI. `base` has what all engines share, `embedded` the engine that
-needs nothing but a folder, `milvus` the one that needs a server. `filters` reads filters,
-`indexing` brings photos in, `transfer` takes everything out and in again, `migration` changes the
-model, and `recall` measures what an approximate search finds.
+`open_catalog` opens one by its URI. `base` is the catalogue as users see it: `engine` what each
+engine does, `entry_collection` what all do with entries, `finding` how hits are found. `embedded`
+is the engine that needs nothing but a folder, `milvus` the one that needs a server. `filters` reads
+filters, `checks` refuses what is faulty, `indexing` brings photos in, `transfer` takes everything
+out and in again, `migration` changes the model, and `recall` measures what an approximate search
+finds.
 """
 
 from __future__ import annotations
 
-from shoplens.catalog.base import (
-    Catalog,
-    CatalogFault,
-    CatalogStats,
-    ModelStamp,
-    Upserted,
-    Verification,
-)
+from shoplens.catalog.base import Catalog
+from shoplens.catalog.engine import Upserted
 from shoplens.catalog.entry import Entry, FailedPhoto
+from shoplens.catalog.model_stamp import ModelStamp
 from shoplens.catalog.opening import open_catalog
+from shoplens.catalog.stats import CatalogStats
+from shoplens.catalog.verification import CatalogFault, Verification
 from shoplens.vectors.regions import PhotoRegions
 
 TYPE_CHECKING = False

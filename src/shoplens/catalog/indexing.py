@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from shoplens.catalog.base import Catalog, ModelStamp
+from shoplens.catalog.base import Catalog
 from shoplens.catalog.changes import (
     Compared,
     compare,
@@ -26,6 +26,7 @@ from shoplens.catalog.changes import (
     vanished,
 )
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId
+from shoplens.catalog.model_stamp import ModelStamp
 from shoplens.catalog.opening import open_catalog
 from shoplens.datasets.dataset import read_gallery
 from shoplens.embedding.caching import Cache

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shoplens.cache import Computed, VectorCache
-from shoplens.catalog.base import Catalog, ModelStamp
+from shoplens.catalog.base import Catalog
 from shoplens.catalog.entry import Entry, FailedPhoto
+from shoplens.catalog.model_stamp import ModelStamp
 from shoplens.catalog.originals import Originals
 from shoplens.datasets.dataset import read_gallery
 from shoplens.embedding.caching import opened

@@ -13,7 +13,7 @@ import numpy as np
 
 from shoplens.arrow import arrow
 from shoplens.attributes import Value
-from shoplens.catalog.base import UNIT_TOLERANCE
+from shoplens.catalog.checks import UNIT_TOLERANCE
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId, photo_id_of
 from shoplens.catalog.filters import RESERVED
 from shoplens.catalog.parquet_columns import DOMAIN, REGION_COLUMNS, attribute_of

@@ -13,8 +13,9 @@ import numpy as np
 
 from shoplens.arrow import arrow
 from shoplens.attributes import Value
-from shoplens.catalog.base import Catalog, ModelStamp
+from shoplens.catalog.base import Catalog
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId, photo_id_of
+from shoplens.catalog.model_stamp import ModelStamp
 from shoplens.catalog.parquet_columns import (
     DOMAIN,
     AttributeColumn,

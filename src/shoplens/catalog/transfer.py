@@ -11,8 +11,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from shoplens.catalog.base import Catalog, ModelStamp, Upserted
+from shoplens.catalog.base import Catalog
+from shoplens.catalog.engine import Upserted
 from shoplens.catalog.entry import Entry, FailedPhoto
+from shoplens.catalog.model_stamp import ModelStamp
 from shoplens.catalog.opening import open_catalog
 from shoplens.catalog.parquet_reading import ParquetPhotos
 from shoplens.catalog.parquet_writing import write_parquet

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from shoplens.catalog.base import ModelStamp
 from shoplens.catalog.indexing import IndexReport
 from shoplens.catalog.indexing import index as index_photos
+from shoplens.catalog.model_stamp import ModelStamp
 from shoplens.catalog.opening import open_catalog
 from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.options import (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +11,9 @@ import click
 
 from shoplens.confidence import Calibration
 from shoplens.errors import RankingError
-from shoplens.products.listing import Listing
 from shoplens.products.scores import PRODUCT_SCORES, ProductScore
 from shoplens.products.variants import Variants
-
-
-@dataclass(frozen=True, slots=True)
-class ListingOptions:
-    """What the options of a search say."""
-
-    group_by: str | None
-    product_score: str | None
-    variants: str | None
-    collapse: bool
-    confidence: Calibration | None
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of `Catalog.search`."""
-        return {
-            "group_by": self.group_by,
-            "product_score": self.product_score,
-            "variants": self.variants,
-            "collapse": self.collapse,
-            "confidence": self.confidence,
-        }
-
-    def listing(self, k: int) -> Listing:
-        """Return how k hits are listed."""
-        return Listing.of(
-            k,
-            group_by=self.group_by,
-            product_score=self.product_score,
-            variants=self.variants,
-            collapse=self.collapse,
-            temperature=None if self.confidence is None else self.confidence.temperature,
-        )
+from shoplens.search_options import SearchOptions
 
 
 def _product_score(
@@ -109,7 +76,7 @@ _OPTIONS = (
 
 
 def listing_options(command: Callable[..., int | None]) -> Callable[..., int | None]:
-    """Add the options; they reach the command as `listing`."""
+    """Add the options; they reach the command as `options`."""
 
     @functools.wraps(command)
     def collected(
@@ -124,8 +91,14 @@ def listing_options(command: Callable[..., int | None]) -> Callable[..., int | N
             name = "--product-score" if product_score else "--variants"
             raise click.UsageError(f"{name} needs --group-by product")
         confidence = None if confidence_file is None else Calibration.load(confidence_file)
-        listing = ListingOptions(group_by, product_score, variants, collapse, confidence)
-        return command(listing=listing, **others)
+        options = SearchOptions(
+            group_by=group_by,
+            product_score=product_score,
+            variants=variants,
+            collapse=collapse,
+            confidence=confidence,
+        )
+        return command(options=options, **others)
 
     for option in reversed(_OPTIONS):
         collected = option(collected)

@@ -20,7 +20,7 @@ from shoplens.models import DEFAULT_MODEL
 from shoplens.models.devices import CPU
 
 if TYPE_CHECKING:
-    from shoplens.catalog.base import ModelStamp
+    from shoplens.catalog.model_stamp import ModelStamp
 
 
 def writable(

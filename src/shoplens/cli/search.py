@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from shoplens.catalog.originals import Originals
 from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.hit_page import matches_option, write_hit_page
 from shoplens.cli.hit_table import print_hits
-from shoplens.cli.listing_options import ListingOptions, listing_options
+from shoplens.cli.listing_options import listing_options
 from shoplens.cli.options import (
     CATALOG_HELP,
     boxes_option,
@@ -47,6 +47,7 @@ from shoplens.pixels.decoding import read_size
 from shoplens.records import BoxFrame, Photo, PhotoSet
 from shoplens.regions.embedding import with_regions
 from shoplens.reranking import online_chain
+from shoplens.search_options import SearchOptions
 from shoplens.searching import search_vectors
 from shoplens.sources import read_photo
 
@@ -144,7 +145,7 @@ def search(
     exact: bool,
     html_file: Path | None,
     matches: bool,
-    listing: ListingOptions,
+    options: SearchOptions,
     reranking: Reranking,
     embedding: EmbeddingSettings,
     gallery_vectors: Path | None,
@@ -162,6 +163,7 @@ def search(
       shoplens search snapshot.jpg --catalog shop --where 'price < 50' --group-by product
     """
     distinct(html_file, json_file)
+    options = replace(options, k=depth)
     if matches and html_file is None:
         raise click.UsageError("--matches is shown on the page: name it with --html")
     if reranking.chain is not None:
@@ -196,7 +198,7 @@ def search(
                 "name it with --catalog instead of --gallery"
             )
         found = _search_gallery(
-            asked, gallery, listing, depth, regions, gallery_vectors, embedding, reranking
+            asked, gallery, options, regions, gallery_vectors, embedding, reranking
         )
     else:
         assert catalog is not None
@@ -213,13 +215,11 @@ def search(
                 "that it prints"
             )
         arguments = {
-            "k": depth,
             "where": where,
             "min_score": min_score,
             "facets": facets,
             "exact": exact,
-            **listing.arguments(),
-            "rerank": reranking.chain,
+            **replace(options, chain=reranking.chain).arguments(),
         }
         found = _search_catalog(asked, catalog, arguments, embedding, html_file is not None)
     shown = Results(json_file)
@@ -307,8 +307,7 @@ class _Found:
 def _search_gallery(
     asked: _Query,
     gallery: str,
-    listing: ListingOptions,
-    depth: int,
+    options: SearchOptions,
     regions: int,
     gallery_vectors: Path | None,
     embedding: EmbeddingSettings,
@@ -350,15 +349,7 @@ def _search_gallery(
     own = gallery_vectors is not None
     chain, chosen = chosen_chain(reranking, loaded, None if own else lambda: encoder, embedding)
     seconds = {"query": vectors.seconds["embed"]}
-    results = search_vectors(
-        wanted,
-        vectors,
-        loaded,
-        listing.listing(depth),
-        seconds,
-        chain,
-        confidence=listing.confidence,
-    )
+    results = search_vectors(wanted, vectors, loaded, replace(options, chain=chain), seconds)
     return _Found(
         results,
         asked.is_single,

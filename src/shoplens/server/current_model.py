@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 
-from shoplens.catalog.base import ModelStamp
+from shoplens.catalog.model_stamp import ModelStamp
 from shoplens.errors import ModelError, ShoplensError
 from shoplens.models import DEFAULT_MODEL, Encoder, load_encoder
 from shoplens.server.embedder import Embedder

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import TypeVar
 
-from shoplens.catalog.base import Catalog, CatalogStats
+from shoplens.catalog.base import Catalog
+from shoplens.catalog.stats import CatalogStats
 from shoplens.errors import ShoplensError
 from shoplens.server.logs import log_event
 

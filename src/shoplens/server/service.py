@@ -17,8 +17,10 @@ from shoplens.boxes.network import load_network
 from shoplens.boxes.proposals import BoxProposals
 from shoplens.boxes.proposing import propose_in
 from shoplens.boxes.queries import AUTO
-from shoplens.catalog.base import UNIT_TOLERANCE, Catalog, ModelStamp
+from shoplens.catalog.base import Catalog
+from shoplens.catalog.checks import UNIT_TOLERANCE
 from shoplens.catalog.entry import Entry, PhotoId
+from shoplens.catalog.model_stamp import ModelStamp
 from shoplens.catalog.opening import open_catalog
 from shoplens.catalog.originals import urls_of
 from shoplens.confidence import Calibration

@@ -11,8 +11,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from shoplens.catalog.base import Catalog, Upserted
+from shoplens.catalog.base import Catalog
 from shoplens.catalog.changes import source_name
+from shoplens.catalog.engine import Upserted
 from shoplens.catalog.entry import Entry, PhotoId
 from shoplens.catalog.filters import OneOf, to_text
 from shoplens.catalog.uploads import keep_upload, upload_name

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeVar, cast
@@ -15,56 +13,46 @@ from typing import Literal, TypeVar, cast
 import numpy as np
 
 from shoplens.attributes import Value
-from shoplens.catalog.base import (
-    Catalog,
-    CatalogFault,
-    CatalogStats,
-    ModelStamp,
-    Neighbours,
-    Upserted,
-    Verification,
-)
+from shoplens.catalog.base import Catalog
+from shoplens.catalog.checks import checked_entry, checked_failure
+from shoplens.catalog.embedded.backup import write_backup
 from shoplens.catalog.embedded.compaction import (
     MOST_SMALL,
     lacks_index,
     plan_compaction,
     small_segments,
 )
+from shoplens.catalog.embedded.moments import Moments
 from shoplens.catalog.embedded.nearest import nearest_rows, require_rows
 from shoplens.catalog.embedded.reading import Reading, SegmentRange
 from shoplens.catalog.embedded.repair import repair_store
-from shoplens.catalog.embedded.segments import (
-    FOLDER,
-    rows_of_segment,
-    segments_of_store,
-    write_segment,
-)
-from shoplens.catalog.embedded.snapshot import Layer, Snapshot, SnapshotKeeper
-from shoplens.catalog.embedded.store import FILE, Store
-from shoplens.catalog.embedded.verification import Found, verify_catalog, verify_store
+from shoplens.catalog.embedded.segment_folder import SegmentFolder
+from shoplens.catalog.embedded.segments import FOLDER
+from shoplens.catalog.embedded.snapshot import Layer, Snapshot
+from shoplens.catalog.embedded.store import FILE, Store, require_free
+from shoplens.catalog.embedded.verification import Found, verify_catalog
 from shoplens.catalog.embedded.writer_lock import WriterLock
 from shoplens.catalog.embedded.writing import Writing
+from shoplens.catalog.engine import Upserted
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId
 from shoplens.catalog.filters import Filter
+from shoplens.catalog.model_stamp import ModelStamp
+from shoplens.catalog.neighbours import Neighbours
+from shoplens.catalog.stats import CatalogStats
+from shoplens.catalog.verification import CatalogFault, Verification
 from shoplens.errors import (
     CatalogError,
-    DataError,
     MissingError,
     ModelError,
     ShoplensError,
     ShoplensWarning,
 )
-from shoplens.files import require_folder
-from shoplens.folders import writing_folder
-from shoplens.parts import is_part, part_beside, remove_abandoned_parts
 from shoplens.progress import Progress, silent
 from shoplens.records import Vectors
 from shoplens.regions.choosing import require_number
 
 SEAL_ROWS = 8192
 """Rows in memory that become a segment on disk: each process would have to read them again."""
-_ATTEMPTS = 5
-"""Times to begin again because a segment was replaced just then."""
 
 _T = TypeVar("_T")
 
@@ -81,25 +69,23 @@ class EmbeddedCatalog(Catalog):
         self.uri = str(folder)
         self.read_only = read_only
         self._folder = folder
-        self._segments = folder / FOLDER
+        self._segments = SegmentFolder(folder / FOLDER)
         file = folder / FILE
         if not file.is_file():
             if not create or read_only:
                 raise MissingError(f"there is no catalogue at {folder}")
-            _require_free(folder)
+            require_free(folder)
             folder.mkdir(exist_ok=True)
         self._changing = threading.RLock()
         self._compacting = threading.Lock()
         self._writer = WriterLock(folder)
         self._store = Store(file, create=create and not read_only, read_only=read_only)
-        self._keeper = SnapshotKeeper(folder)
-        self._seen = threading.local()
+        self._moments = Moments(folder)
 
     @property
     def model(self) -> ModelStamp | None:
         """The model of the vectors; None as long as nothing was put in."""
-        seen: tuple[Reading, Snapshot] | None = getattr(self._seen, "moment", None)
-        if seen is not None:
+        if (seen := self._moments.current) is not None:
             return seen[1].model
         with self._store.reading() as reading:
             return reading.model()
@@ -113,7 +99,7 @@ class EmbeddedCatalog(Catalog):
     def close(self) -> None:
         """Close all files, and give back the right to write."""
         with self._changing:
-            self._keeper.close()
+            self._moments.close()
             self._store.close()
             self._writer.release()
 
@@ -168,7 +154,7 @@ class EmbeddedCatalog(Catalog):
     def record_failures(self, failed: Iterable[FailedPhoto]) -> None:
         """Keep photos that could not be embedded (see `Catalog`)."""
         self._require_writable()
-        failed = [self._checked_failure(one) for one in failed]
+        failed = [checked_failure(one, self.uri) for one in failed]
         with self._change() as writing:
             writing.remove(list(self._rows(writing, [one.photo_id for one in failed]).values()))
             writing.add_failures(failed)
@@ -184,13 +170,12 @@ class EmbeddedCatalog(Catalog):
             writing.set_model(model)
             writing.remove_all()
             for entry in entries:
-                writing.insert([self._checked_for(model, entry)])
+                writing.insert([checked_entry(entry, model, self.uri)])
                 writing.forget_failures([entry.photo_id])
-            writing.add_failures(self._checked_failure(one) for one in failed)
+            writing.add_failures(checked_failure(one, self.uri) for one in failed)
             # With the segments at hand at once, readers need not read all rows.
-            made = segments_of_store(writing, self._segments, model.dimension, after=after)
-            writing.replace_segments(old, made)
-        self._remove_unregistered()
+            self._segments.replace_all(writing, old, model.dimension, after)
+        self._segments.remove_unregistered(self._store)
 
     def compact(self, *, progress: Progress = silent) -> None:
         """Join segments, build the approximate index where it pays, give back space.
@@ -206,9 +191,9 @@ class EmbeddedCatalog(Catalog):
             for job in plan_compaction(snapshot):
                 self._register(
                     job.layers,
-                    self._written(job.layers, with_graph=job.with_graph, progress=progress),
+                    self._segments.write(job.layers, with_graph=job.with_graph, progress=progress),
                 )
-            self._remove_unregistered()
+            self._segments.remove_unregistered(self._store)
             self._store.give_back_space()
         if lacks_index(snapshot):
             warnings.warn(
@@ -288,16 +273,7 @@ class EmbeddedCatalog(Catalog):
         return self._read(lambda _reading, snapshot: len(snapshot.rows(where)))
 
     def _facets(self, names: Sequence[str], where: Filter | None) -> dict[str, dict[Value, int]]:
-        def counted(_reading: Reading, snapshot: Snapshot) -> dict[str, dict[Value, int]]:
-            counts: dict[str, dict[Value, int]] = {name: {} for name in names}
-            for layer in snapshot.layers:
-                allowed = layer.allowed(where)
-                for name, total in counts.items():
-                    for value, count in layer.segment.columns.counts(name, allowed).items():
-                        total[value] = total.get(value, 0) + count
-            return counts
-
-        return self._read(counted)
+        return self._read(lambda _reading, snapshot: snapshot.counts(names, where))
 
     def revision(self) -> object:
         """Return the store and its version: other ones after each change (see `Catalog`)."""
@@ -308,14 +284,6 @@ class EmbeddedCatalog(Catalog):
         """Return what the catalogue holds (see `Catalog`)."""
 
         def stats(reading: Reading, snapshot: Snapshot) -> CatalogStats:
-            kinds: dict[str, set[str]] = {}
-            for layer in snapshot.layers:
-                columns = layer.segment.columns
-                for name, types in columns.types(layer.alive).items():
-                    kinds.setdefault(name, set()).update(types)
-            indexed = sum(
-                layer.n_alive for layer in snapshot.stored if layer.segment.graph is not None
-            )
             return CatalogStats(
                 uri=self.uri,
                 engine=self.engine,
@@ -323,11 +291,13 @@ class EmbeddedCatalog(Catalog):
                 n_photos=snapshot.n_photos,
                 n_products=snapshot.n_products(),
                 n_failed=snapshot.n_failed,
-                attributes={name: ", ".join(sorted(types)) for name, types in kinds.items()},
+                attributes={
+                    name: ", ".join(sorted(types)) for name, types in snapshot.types().items()
+                },
                 details={
                     "regions": reading.n_regions(),
                     "n_vectors": sum(layer.n_vectors for layer in snapshot.layers),
-                    "n_indexed": indexed,
+                    "n_indexed": snapshot.n_indexed,
                     "n_segments": len(snapshot.stored),
                     "bytes": _size(self._folder),
                 },
@@ -371,76 +341,29 @@ class EmbeddedCatalog(Catalog):
                     replace(fault, repaired=True) for fault in found.store_faults
                 ]
             if found.damaged_segments and all(fault.repaired for fault in found.store_faults):
-                self._remake(found.damaged_segments)
+                with self._change() as writing:
+                    self._segments.remake(writing, found.damaged_segments)
                 found.segment_faults = [
                     replace(fault, repaired=True) for fault in found.segment_faults
                 ]
             if found.verification().ok:
-                self._remove_unregistered()
+                self._segments.remove_unregistered(self._store)
         return found.verification()
 
     def _with_loss(self, found: Found) -> Verification:
         """Return the result of a verification, with changes that are missing as a fault."""
-        if self._store.lost is not None:
-            found.store_faults.append(CatalogFault(f"{FILE}-wal", self._loss(self._store.lost)))
+        if (loss := self._store.loss()) is not None:
+            found.store_faults.append(CatalogFault(f"{FILE}-wal", loss))
         return found.verification()
-
-    def _loss(self, lost: tuple[int, int]) -> str:
-        version, acknowledged = lost
-        return (
-            f"the last changes are missing: the catalogue is at version {version:,}, and version "
-            f"{acknowledged:,} was saved. This file was damaged or removed. --repair keeps what is "
-            "left; then run `shoplens index` again on your sources"
-        )
 
     def backup(self, path: str | Path, *, progress: Progress = silent) -> None:
         """Write the store to a new file, as of one moment, while the catalogue is in use."""
-        target = Path(path)
-        if target.exists():
-            raise DataError(f"{target} is there already; name a new file, or remove it first")
-        require_folder(target)
-        made = part_beside(target)
-        try:
-            with closing(sqlite3.connect(made)) as copy:
-                self._store.copy_to(copy)
-                # One file, not a file and its log.
-                copy.execute("PRAGMA journal_mode = DELETE")
-            made.replace(target)
-        except (OSError, sqlite3.Error) as error:
-            raise CatalogError(f"cannot write {target}: {error}") from error
-        finally:
-            made.unlink(missing_ok=True)
+        write_backup(self._store, Path(path))
 
     # What these need.
 
-    @contextmanager
-    def _moment(self) -> Iterator[tuple[Reading, Snapshot]]:
-        """Let all that this thread reads in the block be of one moment."""
-        seen: tuple[Reading, Snapshot] | None = getattr(self._seen, "moment", None)
-        if seen is not None:
-            yield seen
-            return
-        self._require_complete()
-        for attempt in range(_ATTEMPTS):
-            with self._store.reading() as reading:
-                snapshot = self._keeper.at(reading, patient=attempt < _ATTEMPTS - 1)
-                if snapshot is None:
-                    continue
-                self._seen.moment = reading, snapshot
-                try:
-                    yield reading, snapshot
-                finally:
-                    self._seen.moment = None
-                return
-        raise CatalogError(f"{self.uri} changes faster than it can be read; try again")
-
-    def _require_complete(self) -> None:
-        """Raise `CatalogError` if acknowledged changes are missing."""
-        if self._store.lost is not None:
-            raise CatalogError(
-                f"{self.uri}/{FILE}-wal: {self._loss(self._store.lost)} "
-                f"(shoplens catalog verify {self.uri} --repair)"
-            )
+    def _moment(self) -> AbstractContextManager[tuple[Reading, Snapshot]]:
+        return self._moments.reading(self._store)
 
     def _read(self, work: Callable[[Reading, Snapshot], _T]) -> _T:
         with self._moment() as (reading, snapshot):
@@ -472,11 +395,11 @@ class EmbeddedCatalog(Catalog):
 
     def _take_writer(self) -> None:
         self._store.require_open()
-        self._require_complete()
+        self._store.require_complete()
         if not self._writer.held:
             self._writer.acquire()
             # What a killed writer left behind.
-            self._remove_unregistered()
+            self._segments.remove_unregistered(self._store)
 
     def _seal_if_many(self) -> None:
         # The rows are safe already: trouble with what is derived from them must not look as if
@@ -497,118 +420,20 @@ class EmbeddedCatalog(Catalog):
         recent = [layer for layer in snapshot.recent if layer.n_alive]
         if sum(layer.n_alive for layer in recent) < at_least or not recent:
             return
-        self._register([], self._written(recent))
+        self._register([], self._segments.write(recent))
         snapshot = self._read(lambda _reading, snapshot: snapshot)
         small = small_segments(snapshot)
         if len(small) > MOST_SMALL and self._compacting.acquire(blocking=False):
             try:
-                self._register(small, self._written(small))
+                self._register(small, self._segments.write(small))
             finally:
                 self._compacting.release()
-            self._remove_unregistered()
-
-    def _remake(self, names: Iterable[str]) -> None:
-        """Write segments anew from the store, without an index."""
-        with self._change() as writing:
-            model = writing.model()
-            ranges = {one.name: one for one in writing.segments()}
-            for name in names:
-                if name in ranges and model is not None:
-                    old = ranges[name]
-                    made = segments_of_store(
-                        writing,
-                        self._segments,
-                        model.dimension,
-                        after=old.first_row - 1,
-                        until=old.last_row,
-                    )
-                    writing.replace_segments([name], made)
-
-    def _written(
-        self, layers: Sequence[Layer], *, with_graph: bool = False, progress: Progress = silent
-    ) -> SegmentRange | None:
-        """Write the rows of some layers as one segment; None where all of them are gone."""
-        parts = [(layer.segment, layer.alive) for layer in layers if layer.n_alive]
-        if not parts:
-            return None
-        return write_segment(parts, self._segments, with_graph=with_graph, progress=progress)
+            self._segments.remove_unregistered(self._store)
 
     def _register(self, replaced: Sequence[Layer], made: SegmentRange | None) -> None:
-        """Put a segment in the place of others, and forget removed rows that none holds."""
+        """Put a segment in the place of others."""
         with self._change() as writing:
-            ranges = writing.segments()
-            gone = {layer.segment.name for layer in replaced}
-            spans = [one for one in ranges if one.name in gone]
-            if len(spans) < len(gone):
-                return  # All vectors were replaced meanwhile.
-            kept = [one for one in ranges if one.name not in gone]
-            if made is not None:
-                spans.append(made)
-            first = min(one.first_row for one in spans)
-            last = max(one.last_row for one in spans)
-            writing.replace_segments(
-                [one.name for one in ranges if one.name in gone],
-                [] if made is None else [SegmentRange(made.name, first, last)],
-            )
-            # Also those between this segment and the one before: they went before they were in any.
-            before = max((one.last_row for one in kept if one.last_row < first), default=0)
-            removed, numbers = writing.removed_between(before + 1, last)
-            if made is not None:
-                held = rows_of_segment(self._segments / made.name)
-                numbers = numbers[~np.isin(removed, held)]
-            writing.forget_removed(numbers.tolist())
-
-    def _remove_unregistered(self) -> None:
-        """Remove folders of segments that are not registered, as far as the system lets us."""
-        folder = self._segments
-        if not folder.is_dir():
-            return
-        with self._store.reading() as reading:
-            registered = {one.name for one in reading.segments()}
-        remove_abandoned_parts(folder)
-        for path in folder.iterdir():
-            if path.name not in registered and not is_part(path.name):
-                # It is there as a whole, or not at all, for whoever is about to open it.
-                gone = part_beside(path)
-                with suppress(OSError):
-                    shutil.rmtree(path.rename(gone), ignore_errors=True)
-
-
-def restore_backup(file: str | Path, folder: str | Path) -> None:
-    """Make a catalogue of a backup. The approximate index is built by the next `compact`.
-
-    Raises:
-        MissingError: there is no such file.
-        CatalogError: it is not a backup, or there is something at `folder` already.
-    """
-    file, folder = Path(file), Path(folder)
-    if not file.is_file():
-        raise MissingError(f"there is no backup {file}")
-    _require_free(folder)
-    with closing(Store(file, read_only=True)) as backup, writing_folder(folder) as made:
-        if faults := verify_store(backup, silent)[0]:
-            raise CatalogError(f"{file} is damaged: {faults[0]}")
-        with closing(sqlite3.connect(made / FILE)) as copy:
-            backup.copy_to(copy)
-            copy.execute("DELETE FROM segments")
-            copy.execute("DELETE FROM removed")
-            copy.execute("UPDATE state SET version = version + 1, generation = generation + 1")
-            copy.commit()
-            copy.execute("PRAGMA journal_mode = WAL")
-        with closing(Store(made / FILE)) as store, store.writing() as writing:
-            if (model := writing.model()) is not None:
-                writing.replace_segments(
-                    [], segments_of_store(writing, made / FOLDER, model.dimension)
-                )
-
-
-def _require_free(folder: Path) -> None:
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    if folder.exists() or folder.is_symlink():
-        raise CatalogError(f"{folder} is there already and is no catalogue; name a new folder")
-    if not folder.absolute().parent.is_dir():
-        raise MissingError(f"cannot make {folder}: the folder {folder.parent} is not there")
+            self._segments.register(writing, replaced, made)
 
 
 def _size(folder: Path) -> int:

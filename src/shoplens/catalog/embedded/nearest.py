@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.catalog.base import Neighbours
 from shoplens.catalog.embedded.reading import Reading
 from shoplens.catalog.embedded.scan import Block, candidates_each
 from shoplens.catalog.embedded.segments import Mask, Segment
 from shoplens.catalog.embedded.snapshot import Snapshot
 from shoplens.catalog.entry import Entry
 from shoplens.catalog.filters import Filter
+from shoplens.catalog.neighbours import Neighbours
 from shoplens.catalog.scoring import score_entries
 from shoplens.errors import CatalogError
 from shoplens.records import Vector, Vectors

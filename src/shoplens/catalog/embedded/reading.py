@@ -15,7 +15,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.catalog.base import ModelStamp
 from shoplens.catalog.embedded.rows import (
     COLUMNS,
     FLOAT32,
@@ -28,6 +27,7 @@ from shoplens.catalog.embedded.rows import (
     vector_bytes,
 )
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId
+from shoplens.catalog.model_stamp import ModelStamp
 from shoplens.errors import CatalogError
 
 MODEL, REGIONS = "model", "regions"

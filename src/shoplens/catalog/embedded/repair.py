@@ -8,13 +8,14 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shoplens.catalog.base import CatalogFault, ModelStamp
 from shoplens.catalog.embedded.first_page import with_sound_first_page
 from shoplens.catalog.embedded.rows import Row
 from shoplens.catalog.embedded.segments import FOLDER, segments_of_store
 from shoplens.catalog.embedded.store import FILE, Store
 from shoplens.catalog.embedded.version_mark import SUFFIX
 from shoplens.catalog.entry import FailedPhoto
+from shoplens.catalog.model_stamp import ModelStamp
+from shoplens.catalog.verification import CatalogFault
 from shoplens.errors import CatalogError
 from shoplens.parts import part_beside
 

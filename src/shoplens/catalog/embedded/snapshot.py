@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from shoplens.attributes import Value
-from shoplens.catalog.base import ModelStamp
 from shoplens.catalog.embedded.photo_ids import hashed
 from shoplens.catalog.embedded.reading import Reading, SegmentRange, Version
 from shoplens.catalog.embedded.segments import (
@@ -25,6 +24,7 @@ from shoplens.catalog.embedded.segments import (
 )
 from shoplens.catalog.entry import PhotoId
 from shoplens.catalog.filters import Filter
+from shoplens.catalog.model_stamp import ModelStamp
 from shoplens.errors import CatalogError, ShoplensWarning
 
 
@@ -105,6 +105,29 @@ class Snapshot:
         for layer in layers:
             products.update(layer.segment.columns.counts("product_id", layer.alive))
         return len(products - {None})
+
+    @property
+    def n_indexed(self) -> int:
+        """How many rows an approximate index holds."""
+        return sum(layer.n_alive for layer in self.stored if layer.segment.graph is not None)
+
+    def types(self) -> dict[str, set[str]]:
+        """Return the types of the values of each attribute (see `Columns.types`)."""
+        found: dict[str, set[str]] = {}
+        for layer in self.layers:
+            for name, types in layer.segment.columns.types(layer.alive).items():
+                found.setdefault(name, set()).update(types)
+        return found
+
+    def counts(self, names: Sequence[str], where: Filter | None) -> dict[str, dict[Value, int]]:
+        """Count, for each attribute, the values of the rows that pass a filter."""
+        found: dict[str, dict[Value, int]] = {name: {} for name in names}
+        for layer in self.layers:
+            allowed = layer.allowed(where)
+            for name, total in found.items():
+                for value, count in layer.segment.columns.counts(name, allowed).items():
+                    total[value] = total.get(value, 0) + count
+        return found
 
     def check_ids(self, found: Mapping[int, PhotoId], missing: Sequence[PhotoId] = ()) -> None:
         """Compare what the store says of photo ids with the segments.

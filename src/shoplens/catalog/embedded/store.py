@@ -117,6 +117,24 @@ class Store:
             self._connections.clear()
             self._mark.close()
 
+    def loss(self) -> str | None:
+        """Return what to say where acknowledged changes are missing; None where none are."""
+        if self.lost is None:
+            return None
+        version, acknowledged = self.lost
+        return (
+            f"the last changes are missing: the catalogue is at version {version:,}, and version "
+            f"{acknowledged:,} was saved. This file was damaged or removed. --repair keeps what is "
+            "left; then run `shoplens index` again on your sources"
+        )
+
+    def require_complete(self) -> None:
+        """Raise `CatalogError` if acknowledged changes are missing."""
+        if (loss := self.loss()) is not None:
+            raise CatalogError(
+                f"{self.file}-wal: {loss} (shoplens catalog verify {self.file.parent} --repair)"
+            )
+
     def require_open(self) -> None:
         """Raise `CatalogError` if the store was closed."""
         if self._closed:
@@ -305,3 +323,18 @@ def _has_marks(file: Path) -> bool:
     with file.open("rb") as stream:
         header = stream.read(72)
     return header.startswith(b"SQLite format 3") or header[68:] == APPLICATION.to_bytes(4, "big")
+
+
+def require_free(folder: Path) -> None:
+    """Check that a catalogue can be made at `folder`: it is empty, or not there.
+
+    Raises:
+        CatalogError: there is something.
+        MissingError: the folder above it is not there.
+    """
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.exists() or folder.is_symlink():
+        raise CatalogError(f"{folder} is there already and is no catalogue; name a new folder")
+    if not folder.absolute().parent.is_dir():
+        raise MissingError(f"cannot make {folder}: the folder {folder.parent} is not there")

@@ -9,19 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from shoplens.catalog.base import CatalogFault, ModelStamp, Verification
+from shoplens.catalog.checks import UNIT_TOLERANCE
 from shoplens.catalog.embedded.first_page import schema_faults
 from shoplens.catalog.embedded.photo_ids import hashed
 from shoplens.catalog.embedded.reading import Reading, SegmentRange
 from shoplens.catalog.embedded.rows import Row
 from shoplens.catalog.embedded.segments import FOLDER, Segment, open_segment
 from shoplens.catalog.embedded.store import FILE, Store
+from shoplens.catalog.model_stamp import ModelStamp
+from shoplens.catalog.verification import CatalogFault, Verification
 from shoplens.errors import CatalogError
 from shoplens.progress import Progress
 
 _ROWS = 1000
 """Rows that are read at a time."""
-_UNIT_TOLERANCE = 1e-3
 _PROBES = 100
 """Rows of an index that must find themselves."""
 _FOUND_SHARE = 0.95
@@ -112,7 +113,7 @@ def _row_problem(row: Row, model: ModelStamp | None) -> str:
     if model is None or vectors.shape[1] != model.dimension:
         return f"has a vector of {vectors.shape[1]} dimensions"
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    wrong = lengths[np.abs(lengths - 1) > _UNIT_TOLERANCE]
+    wrong = lengths[np.abs(lengths - 1) > UNIT_TOLERANCE]
     return f"has a vector of length {wrong[0]:g}" if len(wrong) else ""
 
 

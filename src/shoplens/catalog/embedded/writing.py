@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from shoplens.catalog.base import ModelStamp
 from shoplens.catalog.embedded.reading import MODEL, REGIONS, Reading, SegmentRange, storable
 from shoplens.catalog.embedded.rows import COLUMNS, checksum, encode, stored_failure, stored_row
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId
+from shoplens.catalog.model_stamp import ModelStamp
 
 WITH_REGIONS = 2
 """`user_version` of a store in which a row has had vectors of regions."""

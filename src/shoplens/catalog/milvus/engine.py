@@ -12,14 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from shoplens.attributes import Value
-from shoplens.catalog.base import (
-    Catalog,
-    CatalogStats,
-    ModelStamp,
-    Neighbours,
-    Upserted,
-    Verification,
-)
+from shoplens.catalog.base import Catalog
+from shoplens.catalog.checks import checked_entry, checked_failure
+from shoplens.catalog.engine import Upserted
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId, photo_id_of
 from shoplens.catalog.filters import Filter
 from shoplens.catalog.milvus.address import Address
@@ -57,7 +52,11 @@ from shoplens.catalog.milvus.schema import (
     About,
 )
 from shoplens.catalog.milvus.verification import Check
+from shoplens.catalog.model_stamp import ModelStamp
+from shoplens.catalog.neighbours import Neighbours
 from shoplens.catalog.parquet_writing import write_parquet
+from shoplens.catalog.stats import CatalogStats
+from shoplens.catalog.verification import Verification
 from shoplens.errors import CatalogError, DataError, MissingError, ModelError
 from shoplens.files import require_folder
 from shoplens.progress import Progress, silent
@@ -164,7 +163,7 @@ class MilvusCatalog(Catalog):
             new = self._new_collection(replace(self._about, model=model))
             try:
                 ids = set()
-                checked = (self._checked_for(model, entry) for entry in entries)
+                checked = (checked_entry(entry, model, self.uri) for entry in entries)
                 while part := list(islice(checked, _TOGETHER)):
                     number = self._numbers(len(part))
                     new.upsert(
@@ -172,7 +171,7 @@ class MilvusCatalog(Catalog):
                     )
                     ids |= {entry.photo_id for entry in part}
                 kept = (one for one in self.failures() if one.photo_id not in ids)
-                more = (self._checked_failure(one) for one in failed)
+                more = (checked_failure(one, self.uri) for one in failed)
                 records = {one.photo_id: one for one in chain(kept, more)}
                 new.upsert(
                     [row_of_failure(one, model.dimension, self.uri) for one in records.values()]
@@ -204,7 +203,7 @@ class MilvusCatalog(Catalog):
     def record_failures(self, failed: Iterable[FailedPhoto]) -> None:
         """Keep photos that could not be embedded (see `Catalog`)."""
         self._require_writable()
-        checked = [self._checked_failure(photo) for photo in failed]
+        checked = [checked_failure(photo, self.uri) for photo in failed]
         unique = {photo.photo_id: photo for photo in checked}
         if not unique:
             return

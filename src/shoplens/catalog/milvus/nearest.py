@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.catalog.base import Neighbours
 from shoplens.catalog.entry import Entry
 from shoplens.catalog.filters import Filter, matches
 from shoplens.catalog.milvus.collection import MOST_HITS, Collection
 from shoplens.catalog.milvus.expressions import passing
 from shoplens.catalog.milvus.rows import ENTRY_FIELDS, Placed, Row, entry_of, vector_of
 from shoplens.catalog.milvus.schema import ENTRY, KIND, PHOTO, SEQUENCE, Index
+from shoplens.catalog.neighbours import Neighbours
 from shoplens.ranking import exact_scores
 from shoplens.records import Vector, Vectors
 

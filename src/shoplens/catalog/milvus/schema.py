@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from shoplens.catalog.base import ModelStamp
+from shoplens.catalog.model_stamp import ModelStamp
 from shoplens.errors import CatalogError
 
 FORMAT = 1

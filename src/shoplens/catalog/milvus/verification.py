@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shoplens.catalog.base import UNIT_TOLERANCE, CatalogFault, Verification
+from shoplens.catalog.checks import UNIT_TOLERANCE
 from shoplens.catalog.entry import Entry
 from shoplens.catalog.milvus.collection import Collection
 from shoplens.catalog.milvus.expressions import PHOTOS
@@ -34,6 +34,7 @@ from shoplens.catalog.milvus.schema import (
     VECTOR,
 )
 from shoplens.catalog.parquet_reading import ParquetPhotos
+from shoplens.catalog.verification import CatalogFault, Verification
 from shoplens.progress import Progress
 
 _FIELDS = [PHOTO, KIND, SEQUENCE, VECTOR, PRODUCT, CATEGORY, ATTRIBUTES, FACTS, CHECKSUM]

@@ -28,7 +28,7 @@ def dataset() -> None:
     \b
     Example:
       shoplens dataset make photos/ testset/
-      shoplens dataset convert auto Stanford_Online_Products/ -o products/
+      shoplens dataset convert auto Stanford_Online_Products/ products/
       shoplens dataset statistics testset/ -o statistics.html
       shoplens dataset clean copies testset/ cleaned/
       shoplens dataset leaks train.csv testset/

@@ -18,15 +18,7 @@ from shoplens.report.counts import counted
 @click.command()
 @click.argument("layout", type=click.Choice([AUTO, *LAYOUTS]), metavar="LAYOUT")
 @click.argument("source", type=click.Path(path_type=Path), metavar="SOURCE")
-@click.option(
-    "-o",
-    "--output",
-    "folder",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    required=True,
-    help="The folder of the test set. It must be new, except with --photos reference.",
-)
+@click.argument("folder", type=click.Path(path_type=Path), metavar="OUT_DIR")
 @click.option(
     "--split",
     metavar="NAME",
@@ -76,13 +68,14 @@ def convert(
 
     SOURCE is the folder of the dataset as it was downloaded and unpacked. LAYOUT says which dataset
     it is: products-10k, stanford-online-products, deepfashion-in-shop,
-    deepfashion-consumer-to-shop, grocery-store or rp2k; auto finds out. Photos that cannot be used
-    are left out and counted. The result passes `shoplens check`.
+    deepfashion-consumer-to-shop, grocery-store or rp2k; auto finds out. OUT_DIR must be
+    new, except with --photos reference. Photos that cannot be used are left out and counted. The
+    result passes `shoplens check`.
 
     \b
     Example:
-      shoplens dataset convert auto Stanford_Online_Products/ -o products/
-      shoplens dataset convert rp2k rp2k_dataset/ -o shelves/ --split train --photos link
+      shoplens dataset convert auto Stanford_Online_Products/ products/
+      shoplens dataset convert rp2k rp2k_dataset/ shelves/ --split train --photos link
     """
     with progress_display() as progress:
         converted = convert_dataset(

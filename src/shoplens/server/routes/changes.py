@@ -8,7 +8,8 @@ from fastapi import APIRouter, Path, Request
 from starlette.datastructures import FormData
 
 from shoplens.attributes import Value
-from shoplens.catalog.base import Catalog, Upserted
+from shoplens.catalog.base import Catalog
+from shoplens.catalog.engine import Upserted
 from shoplens.catalog.entry import Entry
 from shoplens.errors import DataError, EntryError
 from shoplens.json_text import parse_json
