@@ -271,20 +271,56 @@ def test_the_page_says_what_was_measured(file: Path, tmp_path: Path) -> None:
     assert json.loads(file.read_text())["measured"]["n_gallery"] == 2 * N_PRODUCTS
 
 
-def test_re_ranked_scores_are_no_similarities(
-    run: Run, dataset: Path, model: Path, file: Path, tmp_path: Path
+def test_product_scores_are_of_similarities(
+    run: Run, dataset: Path, model: Path, tmp_path: Path
 ) -> None:
     index(dataset, tmp_path / "shop", encoder=shoplens.load_encoder(model))
-    words = ("search", dataset / "queries" / "0.png", "--model", model, "--rerank", "alpha-qe:k=2")
+    words = ("search", dataset / "queries" / "0.png", "--model", model, "--rerank", "alpha-qe:k=2",
+             "--group-by", "product")  # fmt: skip
     for where in (("--gallery", dataset), ("--catalog", tmp_path / "shop")):
-        assert run(*words, *where, "--group-by", "product").code == 0
-        for more in (
-            ("--confidence", file),
-            ("--group-by", "product", "--product-score", "mean2"),
+        assert run(*words, *where).code == 0
+        result = run(*words, *where, "--product-score", "mean2")
+        assert result.code == 1
+        assert "which re-ranking changes" in result.err
+
+
+def test_a_calibration_is_for_a_chain(
+    run: Run, dataset: Path, model: Path, file: Path, tmp_path: Path
+) -> None:
+    encoder, reranked = shoplens.load_encoder(model), tmp_path / "reranked.json"
+    chain = ("--rerank", "product-score + alpha-qe:k=2")
+    told = run("calibrate", dataset, "-o", reranked, "--model", model, *chain, "--json", "-").json
+    steps = ["product-score:weight=0.9,temperature=0.05", "alpha-qe:k=2,alpha=3,gap=0.1"]
+    assert told["chain"] == list(Calibration.load(reranked).chain) == steps
+    data = shoplens.read_dataset(dataset)
+    shoplens.calibrate(
+        shoplens.embed(data.queries, encoder), shoplens.embed(data.gallery, encoder),
+        rerank=chain[1],
+    ).save(tmp_path / "python.json")  # fmt: skip
+    assert (tmp_path / "python.json").read_bytes() == reranked.read_bytes()
+
+    index(dataset, tmp_path / "shop", encoder=encoder)
+    words = ("search", dataset / "queries" / "0.png", "--model", model, "--json", "-")
+    wheres = (("--gallery", dataset), ("--catalog", tmp_path / "shop"))
+    found = [run(*words, *where, *chain, "--confidence", reranked).json for where in wheres]
+    assert sure_of(found[0]) == sure_of(found[1])
+    assert found[0]["hits"][0]["confidence"] == found[0]["confidence"] > 0.5
+    for where in wheres:
+        for calibration, more, advice in (
+            (file, chain, f"--rerank {'+'.join(steps)} -o FILE"),
+            (reranked, (), "--rerank none -o FILE"),
+            (reranked, ("--rerank", "product-score"), f"--rerank {steps[0]} -o FILE"),
         ):
-            result = run(*words, *where, *more)
+            result = run(*words, *where, *more, "--confidence", calibration)
             assert result.code == 1
-            assert "which re-ranking changes" in result.err
+            assert advice in result.err
+
+
+def test_a_search_has_no_chain_that_needs_others(run: Run, dataset: Path, tmp_path: Path) -> None:
+    for chain, told in (("csls", "csls is batch-side"), ("auto", "auto chooses a chain")):
+        result = run("calibrate", dataset, "-o", tmp_path / "c.json", "--rerank", chain)
+        assert result.code == 2
+        assert told in result.err
 
 
 def test_a_calibration_is_for_as_many_regions(

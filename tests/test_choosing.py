@@ -14,12 +14,13 @@ from made_rankings import Ranked, at, embeddings, only, shop
 import shoplens
 import shoplens.choosing.choice
 from shoplens.choosing import chains, choose, pairs_of
-from shoplens.choosing.choice import best_chain, rows_of
+from shoplens.choosing.choice import best_chain
 from shoplens.cli import main
 from shoplens.errors import DataError
 from shoplens.reranking import NO_STEPS, Cost, parse_chain
 from shoplens.reranking.expansion import AlphaExpansion
 from shoplens.vectors.regions import RegionVectors
+from shoplens.vectors.selecting import rows_of
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shoplens import Calibration, Embeddings, Photo, PhotoSet, calibrate
+from shoplens import Calibration, Embeddings, Photo, PhotoSet, calibrate, rank, rerank
 from shoplens.confidence.estimator import Estimator, Line
 from shoplens.confidence.fitting import fit_estimator, folds_by_product
 from shoplens.confidence.measuring import CategoryMeasured
@@ -18,6 +18,8 @@ from shoplens.confidence.searched import search_labelled
 from shoplens.errors import DataError, MissingError, ModelError, RankingError
 from shoplens.hits import Hit
 from shoplens.records import Domain
+from shoplens.reranking import parse_chain
+from shoplens.vectors.selecting import rows_of
 
 
 def units(rows: np.ndarray) -> np.ndarray:
@@ -84,6 +86,40 @@ def test_confidences_mean_what_they_say(calibration: Calibration) -> None:
     truth = samples.truth[first]
     assert abs(said[sure].mean() - truth[sure].mean()) < 0.08
     assert abs(said[unsure].mean() - truth[unsure].mean()) < 0.08
+
+
+@pytest.mark.parametrize("chain", ["aqe:k=3,gap=2", "product-score+dba:k=1"])
+def test_a_search_without_the_product_is_re_ranked_without_it(chain: str) -> None:
+    queries, gallery = made(20)
+    searched = search_labelled(queries, gallery, parse_chain(chain))
+    assert gallery.photos is not None
+    assert queries.photos is not None
+    for query in (0, 7, 39):
+        own = queries.photos[query].product_id
+        others = [row for row, photo in enumerate(gallery.photos) if photo.product_id != own]
+        for without_own, rows in ((False, range(len(gallery))), (True, others)):
+            among = rows_of(gallery, np.array(rows))
+            asked = rows_of(queries, np.array([query]))
+            expected = rerank(rank(asked, among), asked, among, chain)
+            at, scores = searched.found(query, without_own=without_own)
+            np.testing.assert_array_equal(gallery.ids[at], expected.ids[0])
+            assert expected.scores is not None
+            np.testing.assert_array_equal(scores, expected.scores[0])
+
+
+def test_confidences_of_re_ranked_searches_mean_what_they_say() -> None:
+    found = calibrate(*made(), rerank="product-score")
+    assert found.chain == ("product-score:weight=0.9,temperature=0.05",)
+    assert found.measured.calibration_error < 0.08
+    queries, gallery = made(seed=1)
+    samples = searched_samples(
+        search_labelled(queries, gallery, parse_chain("product-score")),
+        gallery.photos or PhotoSet([]),
+        None,
+    )
+    first = (samples.place == 0) & ~samples.is_open
+    said = found.estimator.probabilities(samples.features[first])
+    assert abs(said.mean() - samples.truth[first].mean()) < 0.06
 
 
 def test_what_was_measured(calibration: Calibration) -> None:

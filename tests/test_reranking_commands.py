@@ -174,6 +174,31 @@ def test_products_and_more_like_this_are_reranked(catalog: shoplens.Catalog) -> 
         assert len({hit.product_id for hit in grouped}) == 3
 
 
+def test_products_beyond_the_candidates_follow_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three products with 20 photos each: the first 13 photos are of fewer."""
+    rng = np.random.default_rng(0)
+    centres = np.repeat(rng.standard_normal((3, 8)), 20, axis=0)
+    vectors = (centres + 0.1 * rng.standard_normal((60, 8))).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    monkeypatch.setattr("shoplens.catalog.finding.CANDIDATES", 5)
+    with shoplens.open_catalog(str(tmp_path / "shop"), create=True) as catalog:
+        catalog.set_model(ModelStamp("toy", "f00d", 8))
+        catalog.upsert(
+            Entry(row, vector, product_id=f"p{row // 20}") for row, vector in enumerate(vectors)
+        )
+        plain = catalog.search(vector=vectors[0], k=3, group_by="product")
+        found = catalog.search(vector=vectors[0], k=3, group_by="product", rerank="dba:k=1")
+        first = catalog.search(vector=vectors[0], k=13, rerank="dba:k=1")
+    assert len(found) == 3
+    assert found[0].photo_id == first[0].photo_id
+    assert [hit.product_id for hit in found] == [hit.product_id for hit in plain]
+    assert [hit.score for hit in found[1:]] == [
+        min(hit.score, first[-1].score) for hit in plain[1:]
+    ]
+
+
 def test_a_search_refuses_what_needs_other_queries(catalog: shoplens.Catalog) -> None:
     class Batch(AlphaExpansion):
         batch_side = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,33 @@ def test_a_calibration_of_another_model_is_refused_at_the_start(
     assert (
         run("serve", "--catalog", shop, "--confidence", tmp_path / "no.json", "--check").code == 3
     )
+
+
+def test_a_calibration_is_for_the_chain_of_the_server(
+    shop: Path, calibration: Calibration, tmp_path: Path
+) -> None:
+    step = "product-score:weight=0.9,temperature=0.05"
+    reranked = replace(calibration, chain=(step,))
+    reranked.save(tmp_path / "reranked.json")
+    photo = png(4)
+    with open_catalog(shop, read_only=True) as catalog:
+        expected = catalog.search(photo, k=5, rerank="product-score", confidence=reranked)
+    with serving(shop, confidence=tmp_path / "reranked.json", rerank="product-score") as client:
+        answer = client.post("/v1/search", files={"photo": photo}, data={"k": 5})
+        # Confidences are of the scores that the calibration is for, and of no others.
+        others = [
+            client.post("/v1/search", files={"photo": photo}, data={"k": 5, "rerank": chain})
+            for chain in ("none", "aqe")
+        ]
+    found = parsing.search_response(answer.content)
+    assert (found.hits, found.no_match) == (expected.hits, expected.no_match)
+    assert all(hit.confidence is not None for hit in found)
+    for other in others:
+        assert other.status_code == 200
+        assert "no_match" not in other.json()
+    with pytest.raises(ModelError, match="these are re-ranked by aqe"):  # noqa: SIM117
+        with serving(shop, confidence=tmp_path / "reranked.json", rerank="aqe"):
+            pass
 
 
 def test_an_empty_catalogue_has_no_match(file: Path, tmp_path: Path) -> None:

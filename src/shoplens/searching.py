@@ -230,13 +230,13 @@ def search_vectors(
     listing, chain, confidence = options.listing(), options.chain, options.confidence
     if confidence is not None:
         regions = 0 if gallery.regions is None else gallery.regions.limit
-        confidence.require_fit(gallery.fingerprint, gallery.model_name, regions)
+        confidence.require_fit(gallery.fingerprint, gallery.model_name, regions, chain=chain.names)
     if len(gallery) and not gallery.has_vector.any():
         raise ShoplensError(f"none of the {len(gallery):,} gallery photos could be embedded")
     depth = listing.k if listing.is_plain else max(listing.n_photos, DEPTH)
     if chain.steps:
         depth = max(depth, DEPTH)
-        listing.require_similarities(with_confidence=confidence is not None)
+        listing.require_similarities()
     if confidence is not None:
         depth = max(depth, EVIDENCE_DEPTH)
     ranked = chain.rerank(Ranked(rank(query_vectors, gallery, depth=depth), query_vectors, gallery))
@@ -263,7 +263,7 @@ def search_vectors(
                 n_gallery=len(gallery),
                 model_name=query_vectors.model_name,
                 fingerprint=query_vectors.fingerprint,
-                chain=tuple(map(str, chain.steps)),
+                chain=chain.names,
                 failure=failures.get(number),
                 gallery=gallery,
                 n_failed=len(gallery.failures),

@@ -293,10 +293,15 @@ class Catalog(EntryCollection):
         names = list(listed("facets", facets))
         confidence = options.confidence
         if options.chain.steps:
-            listing.require_similarities(with_confidence=confidence is not None)
+            listing.require_similarities()
         accepted = self._filter(where)
         if confidence is not None and self.model is not None:
-            confidence.require_fit(self.model.fingerprint, self.model.name, self.regions)
+            confidence.require_fit(
+                self.model.fingerprint,
+                self.model.name,
+                self.regions,
+                chain=options.chain.names,
+            )
         return Terms(listing, accepted, min_score, names, exact, confidence, options.chain)
 
     def _results(
@@ -329,7 +334,7 @@ class Catalog(EntryCollection):
                 model_name=None if model is None else model.name,
                 fingerprint=None if model is None else model.fingerprint,
                 exact=one.exact,
-                chain=tuple(map(str, terms.chain.steps)),
+                chain=terms.chain.names,
                 n_failed=n_failed,
                 facets=counted,
                 confidence=None if one.judgement is None else one.judgement.confidence,

@@ -99,11 +99,16 @@ class Finder:
     def _neighbours(
         self, vectors: Vectors, k: int, photos: Sequence[Photo | None]
     ) -> list[Neighbours]:
-        """Return the best entries of each query in the order that is asked for, k at least."""
+        """Return the best entries of each query in the order that is asked for, k at least.
+
+        The same entries are re-ranked, however many are needed: no more than were asked for at
+        first, for some methods take the square of their number.
+        """
         terms = self.terms
         if not terms.chain.steps:
             return self.nearest(vectors, k, terms.where, terms.exact)
-        nearest = self.nearest(vectors, max(k, CANDIDATES), terms.where, terms.exact)
+        n = max(self._n_asked, CANDIDATES)
+        nearest = self.nearest(vectors, max(k, n), terms.where, terms.exact)
         return [
             replace(
                 neighbours,
@@ -112,6 +117,7 @@ class Finder:
                     vector,
                     photo,
                     terms.chain,
+                    n,
                 ),
             )
             for vector, photo, neighbours in zip(vectors, photos, nearest, strict=True)

@@ -17,11 +17,15 @@ from shoplens.vectors.embeddings import Embeddings
 from shoplens.vectors.regions import RegionVectors
 
 CANDIDATES = DEPTH
-"""How many entries are re-ranked. To a chain, they are the gallery."""
+"""How many entries are re-ranked, at least. To a chain, they are the gallery."""
 
 
 def reranked(
-    found: Sequence[tuple[Entry, float]], vector: Vector, query: Photo | None, chain: Chain
+    found: Sequence[tuple[Entry, float]],
+    vector: Vector,
+    query: Photo | None,
+    chain: Chain,
+    n: int | None = None,
 ) -> tuple[tuple[Entry, float], ...]:
     """Return entries in a better order, with the scores of the chain's last step.
 
@@ -30,11 +34,14 @@ def reranked(
         vector: (d,) that of the query.
         query: its photo; None where it is not known.
         chain: gallery-side steps.
+        n: how many entries are re-ranked; None for all. The others stay behind these. Their scores
+            are lowered where they would be higher than the lowest new one.
 
     Raises `RankingError` if a step cannot be taken.
     """
     if not found or not chain.steps:
         return tuple(found)
+    found, others = found[:n], found[len(found) if n is None else n :]
     entries = [entry for entry, _ in found]
     rows = np.arange(len(entries), dtype=np.int32)
     gallery = Embeddings(
@@ -52,7 +59,9 @@ def reranked(
     ranking = Ranking(queries.ids, rows[None], scores)
     result = chain.rerank(Ranked(ranking, queries, gallery))
     places = zip(result.positions()[0].tolist(), result.scores[0].tolist(), strict=True)
-    return tuple((entries[row], score) for row, score in places)
+    first = [(entries[row], score) for row, score in places]
+    lowest = first[-1][1]
+    return (*first, *((entry, min(score, lowest)) for entry, score in others))
 
 
 def expected_seconds(chain: Chain, n: int, dimension: int) -> float:

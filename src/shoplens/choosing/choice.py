@@ -17,10 +17,9 @@ from shoplens.evaluation.comparison import Difference, paired_difference
 from shoplens.evaluation.scores import evaluate, judge
 from shoplens.progress import Progress, silent
 from shoplens.ranking import rank
-from shoplens.records import PhotoSet
 from shoplens.reranking import NO_STEPS, Chain, Ranked
 from shoplens.vectors.embeddings import Embeddings
-from shoplens.vectors.regions import RegionVectors
+from shoplens.vectors.selecting import rows_of
 
 METRIC = "map@1000"
 """What chains are chosen by."""
@@ -200,32 +199,3 @@ def _fewer(queries: Embeddings, dataset: Dataset, seed: int) -> tuple[Embeddings
     few = rows_of(queries, kept)
     assert few.photos is not None
     return few, replace(dataset, queries=few.photos)
-
-
-def rows_of(embeddings: Embeddings, rows: npt.NDArray[np.intp]) -> Embeddings:
-    """Return some rows of vectors with photos."""
-    place = {row: number for number, row in enumerate(rows.tolist())}
-    photos, regions = embeddings.photos, embeddings.regions
-    return replace(
-        embeddings,
-        regions=None if regions is None else _regions_of(regions, rows),
-        ids=embeddings.ids[rows],
-        vectors=embeddings.vectors[rows],
-        failures=tuple(
-            replace(failure, row=place[failure.row])
-            for failure in embeddings.failures
-            if failure.row in place
-        ),
-        sha256=(),
-        photos=None if photos is None else PhotoSet([photos[row] for row in rows.tolist()]),
-    )
-
-
-def _regions_of(regions: RegionVectors, rows: npt.NDArray[np.intp]) -> RegionVectors:
-    starts = regions.starts[rows]
-    counts = regions.starts[rows + 1] - starts
-    ends = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-    chosen = np.arange(ends[-1]) + np.repeat(starts - ends[:-1], counts)
-    return replace(
-        regions, starts=ends, boxes=regions.boxes[chosen], vectors=regions.vectors[chosen]
-    )

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from shoplens.choosing.choice import rows_of
 from shoplens.embedding.sets import embed
 from shoplens.errors import DataError, PhotoError
 from shoplens.models import Encoder
@@ -16,6 +15,7 @@ from shoplens.progress import Progress, silent
 from shoplens.records import Box, Photo, PhotoSet
 from shoplens.sources import read_photo
 from shoplens.vectors.embeddings import Embeddings
+from shoplens.vectors.selecting import rows_of
 
 MOST_PAIRS = 300
 """Queries that are made."""

@@ -19,6 +19,7 @@ from shoplens.cli.options import (
     writable,
 )
 from shoplens.cli.region_options import regions_option
+from shoplens.cli.reranking_options import rerank_chain_option
 from shoplens.cli.telling import tell_ranked
 from shoplens.confidence import Calibration
 from shoplens.confidence import calibrate as fit_calibration
@@ -27,6 +28,7 @@ from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.evaluation.scores import require_ground_truth
 from shoplens.pipeline import VectorFiles, rank_dataset
 from shoplens.records import BoxFrame
+from shoplens.reranking import Chain
 
 
 @click.command()
@@ -71,6 +73,7 @@ from shoplens.records import BoxFrame
     callback=writable,
     help="Also write a page with a reliability diagram.",
 )
+@rerank_chain_option
 @gallery_vectors_option
 @query_vectors_option
 @regions_option
@@ -86,6 +89,7 @@ def calibrate(
     false_accepts: float,
     absent: float,
     html_file: Path | None,
+    chain: Chain,
     embedding: EmbeddingSettings,
     gallery_vectors: Path | None,
     query_vectors: Path | None,
@@ -118,6 +122,7 @@ def calibrate(
         category=category,
         false_accepts=false_accepts,
         absent=absent,
+        rerank=chain,
     )
     found.save(output)
     _print(Results(json_file), found)

@@ -13,9 +13,10 @@ import click
 from shoplens.cli.console import message, progress_display
 from shoplens.datasets.dataset import read_dataset
 from shoplens.embedding.settings import EmbeddingSettings
+from shoplens.errors import ChainError, RankingError
 from shoplens.models import Encoder
 from shoplens.pipeline import RankedDataset
-from shoplens.reranking import AUTO, NO_STEPS, NONE, Chain, Ranked, parse_chain
+from shoplens.reranking import AUTO, NO_STEPS, NONE, Chain, Ranked, online_chain, parse_chain
 from shoplens.vectors.embeddings import Embeddings, check_same_model
 
 _SECONDS = 60.0
@@ -74,6 +75,28 @@ _BATCH_SIDE = click.option(
     help="With --rerank auto: also try methods that use the other queries of the run, which only "
     "challenges allow.",
 )
+
+
+def _online_chain(_context: click.Context, _parameter: click.Parameter, text: str) -> Chain:
+    try:
+        return online_chain(text)
+    except ChainError:
+        raise
+    except RankingError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+rerank_chain_option = click.option(
+    "--rerank",
+    "chain",
+    default=NONE,
+    metavar="none|CHAIN",
+    show_default=True,
+    callback=_online_chain,
+    help="For searches that are re-ranked by this chain of gallery-side methods "
+    "(docs/reranking.md).",
+)
+"""Of commands that need the chain that searches use, and choose none."""
 
 
 def rerank_options(command: Callable[..., int | None]) -> Callable[..., int | None]:

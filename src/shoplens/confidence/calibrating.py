@@ -26,6 +26,7 @@ from shoplens.datasets.tagged_table import CATEGORY
 from shoplens.errors import DataError
 from shoplens.products.temperature import fit_temperature
 from shoplens.records import PhotoSet
+from shoplens.reranking import NONE, Chain, online_chain
 from shoplens.vectors.embeddings import Embeddings
 
 _METHODS: tuple[Method, ...] = ("logistic", "isotonic")
@@ -38,6 +39,7 @@ def calibrate(
     category: str | None = None,
     false_accepts: float = 0.05,
     absent: float = 0.0,
+    rerank: str | Chain = NONE,
 ) -> Calibration:
     """Learn from labelled photos how likely a score means the same product.
 
@@ -55,20 +57,24 @@ def calibrate(
         false_accepts: the share of searches without the query's product that may pass as a match.
         absent: the share of searches whose product is not in the gallery to expect in use, beyond
             those of the data. It lowers all confidences.
+        rerank: a chain of gallery-side re-ranking methods; the calibration is then for searches
+            that are re-ranked by it. Every query is re-ranked twice, with its product and without.
 
     Returns:
         The calibration, fitted on all queries.
 
     Raises:
         DataError: products are not known, or there are too few queries to learn from.
-        RankingError: the vectors are of different models.
+        RankingError: the vectors are of different models, or a re-ranking step cannot be taken.
+        ChainError: `rerank` is not a chain.
         ValueError: a rate is not within 0..1.
     """
     if not 0 <= false_accepts <= 1 or not 0 <= absent < 1:
         raise ValueError("false_accepts and absent are shares: 0 or more, and less than 1")
     searched_in = gallery.photos or PhotoSet([])
     category = _known_category(searched_in, category)
-    searched = search_labelled(queries, gallery)
+    chain = online_chain(rerank)
+    searched = search_labelled(queries, gallery, chain)
     samples = searched_samples(searched, searched_in, category)
     n_right, n_products = int(samples.truth.sum()), len(np.unique(samples.group))
     if n_products < 2 or not 0 < n_right < len(samples):
@@ -101,6 +107,7 @@ def calibrate(
         false_accepts=false_accepts,
         temperature=fit_temperature(searched.ranking, searched.products, searched.query_products),
         regions=0 if gallery.regions is None else gallery.regions.limit,
+        chain=chain.names,
         measured=Measured(
             n_queries=int(queries.has_vector.sum()),
             n_products=n_products,

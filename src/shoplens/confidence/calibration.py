@@ -19,6 +19,7 @@ from shoplens.errors import MissingError, ModelError
 from shoplens.files import write_text
 from shoplens.hits import Hit, ProductKey
 from shoplens.json_text import parse_json
+from shoplens.reranking import NONE
 
 _Format = Literal["shoplens-calibration-1"]
 
@@ -66,6 +67,8 @@ class Calibration:
     measured: Measured
     regions: int = 0
     """How many regions of each gallery photo were compared."""
+    chain: tuple[str, ...] = ()
+    """The re-ranking steps that gave the scores, as `SearchResult.chain` names them."""
     format: _Format = "shoplens-calibration-1"
 
     @classmethod
@@ -108,27 +111,37 @@ class Calibration:
             "categories": sorted(self.estimator.categories),
             "absent": self.absent,
             "regions": self.regions,
+            "chain": list(self.chain),
             "no_match_below": self.no_match_below,
             "temperature": self.temperature,
             "measured": asdict(self.measured),
         }
 
-    def fits(self, fingerprint: str | None, regions: int = 0) -> bool:
-        """Whether it is for scores of this model with so many regions, as far as is known."""
+    def fits(self, fingerprint: str | None, regions: int = 0, *, chain: Sequence[str] = ()) -> bool:
+        """Whether it is for scores of this model with so many regions, re-ranked by these steps, as
+        far as is known."""
         same = not fingerprint or not self.fingerprint or fingerprint == self.fingerprint
-        return same and regions == self.regions
+        return same and (regions, tuple(chain)) == (self.regions, self.chain)
 
-    def require_fit(self, fingerprint: str | None, name: str | None, regions: int = 0) -> None:
+    def require_fit(
+        self,
+        fingerprint: str | None,
+        name: str | None,
+        regions: int = 0,
+        *,
+        chain: Sequence[str] = (),
+    ) -> None:
         """Refuse other scores than those it was fitted for.
 
         Args:
             fingerprint: of the model; None if unknown.
             name: of the model.
             regions: how many regions of each gallery photo are compared.
+            chain: the re-ranking steps that give the scores.
 
         Raises `ModelError`.
         """
-        if not self.fits(fingerprint, self.regions):
+        if not self.fits(fingerprint, self.regions, chain=self.chain):
             raise ModelError(
                 f"the calibration is for the model {self.model_name} ({self.fingerprint}), and the "
                 f"vectors are of {name} ({fingerprint}). Scores of different models mean different "
@@ -139,6 +152,12 @@ class Calibration:
                 f"the calibration is for scores with {self.regions} regions of each gallery photo, "
                 f"and {regions} are compared here. Fit one for these scores: shoplens calibrate "
                 f"DATASET --regions {regions} -o FILE"
+            )
+        if tuple(chain) != self.chain:
+            raise ModelError(
+                f"the calibration is for scores {_reranked(self.chain)}, and these are "
+                f"{_reranked(chain)}. Re-ranking changes what scores mean. Fit one for these "
+                f"scores: shoplens calibrate DATASET --rerank {'+'.join(chain) or NONE} -o FILE"
             )
 
     def judge(self, hits: Sequence[Hit]) -> Judgement:
@@ -163,6 +182,10 @@ class Calibration:
         return Judgement(
             dict(zip(numbers, likely, strict=True)), best, no_match=best < self.no_match_below
         )
+
+
+def _reranked(chain: Sequence[str]) -> str:
+    return f"re-ranked by {'+'.join(chain)}" if chain else "that are not re-ranked"
 
 
 def _rise(steps: Sequence[tuple[float, float]]) -> bool:

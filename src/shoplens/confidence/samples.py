@@ -68,13 +68,9 @@ def searched_samples(searched: Searched, gallery: PhotoSet, category: str | None
     n_searches = 0
     for is_open in (False, True):
         for query, own in enumerate(searched.query_products.tolist()):
-            known = np.isfinite(searched.scores[query])
-            if not known.any():
+            at, scores = searched.found(query, without_own=is_open)
+            if not len(at):
                 continue
-            at, scores = searched.positions[query][known], searched.scores[query][known]
-            if is_open:
-                others = searched.gallery_products[at] != own
-                at, scores = at[others], scores[others]
             products = searched.gallery_products[at]
             found = gather_evidence(scores, products)
             for place, first in enumerate(found.first[:CANDIDATES].tolist()):

@@ -80,16 +80,11 @@ class Listing:
             return asked
         return max(asked, _SCORED_PHOTOS)
 
-    def require_similarities(self, *, with_confidence: bool) -> None:
+    def require_similarities(self) -> None:
         """Refuse what is computed from similarities, where re-ranking has changed the scores.
 
         Raises `RankingError`.
         """
-        if with_confidence:
-            raise RankingError(
-                "confidences are of similarities, which re-ranking changes: use one without the "
-                "other"
-            )
         if self.grouping is not None and not self.grouping.by_best_photo:
             raise RankingError(
                 f"product_score {self.grouping.score} is of similarities, which re-ranking changes:"

@@ -42,6 +42,11 @@ class Chain:
         return "+".join(map(str, self.steps)) or NONE
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The steps with their parameters, as results name them."""
+        return tuple(map(str, self.steps))
+
+    @property
     def batch_side(self) -> bool:
         """Whether a step uses the other queries of the run."""
         return any(step.batch_side for step in self.steps)

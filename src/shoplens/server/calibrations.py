@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shoplens.catalog.base import Catalog
 from shoplens.confidence import Calibration
+from shoplens.reranking import Chain
 from shoplens.server.settings import ServerSettings
 
 
@@ -18,13 +19,21 @@ def load_calibration(settings: ServerSettings, catalog: Catalog) -> Calibration 
         return None
     calibration = Calibration.load(settings.confidence)
     if (model := catalog.model) is not None:
-        calibration.require_fit(model.fingerprint, model.name, catalog.regions)
+        calibration.require_fit(
+            model.fingerprint, model.name, catalog.regions, chain=settings.chain.names
+        )
     return calibration
 
 
-def fitting(calibration: Calibration | None, catalog: Catalog) -> Calibration | None:
-    """Return a calibration unless the catalogue was migrated to another model meanwhile."""
+def fitting(calibration: Calibration | None, catalog: Catalog, chain: Chain) -> Calibration | None:
+    """Return a calibration if it is for the scores of a search.
+
+    It is not if the catalogue was migrated to another model meanwhile, or if the search names a
+    chain of its own.
+    """
+    if calibration is None:
+        return None
     model = catalog.model
-    if calibration is None or model is None:
-        return calibration
-    return calibration if calibration.fits(model.fingerprint, catalog.regions) else None
+    fingerprint = None if model is None else model.fingerprint
+    regions = calibration.regions if model is None else catalog.regions
+    return calibration if calibration.fits(fingerprint, regions, chain=chain.names) else None

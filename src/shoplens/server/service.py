@@ -337,7 +337,7 @@ class Service:
 
     async def _searched(self, terms: Terms, chain: Chain, **query: Any) -> dict[str, Any]:
         def searched() -> dict[str, Any]:
-            confidence = fitting(self._confidence, self.catalog)
+            confidence = fitting(self._confidence, self.catalog, chain)
             return _answer(
                 self.catalog.search(
                     k=terms.k,
