@@ -25,7 +25,7 @@ from product_views import SOURCES, Prepared, Tables, View
 
 from shoplens.cache import Computed, VectorCache, cache_folder
 from shoplens.models import unit
-from shoplens.models.clip.build import INPUT_SIZE, PAD_COLOUR, build_clip
+from shoplens.models.clip.build import build_clip
 from shoplens.models.clip.head import Head, Linear
 from shoplens.models.clip.source import CLIP_B16, download, read_source
 from shoplens.models.hub.precision import halve
@@ -39,8 +39,10 @@ HEAD = ROOT / "src" / "shoplens" / "models" / "clip" / "head.npz"
 DIMENSION = 384
 WHITENING = 0.5
 """Of the first layer's components; as of the built-in model."""
-SHRINKAGE = 1.0
-"""Added to the spread within products, of which the mean over all directions is 1."""
+RENDERED = ("scans", "renders")
+"""Sources without photos: the first layer is not fitted to them."""
+SHRINKAGE = 4.0
+"""How many times the mean spread within products a direction must have to count a quarter."""
 
 Floats = npt.NDArray[np.float32]
 Group = tuple[str, Domain]
@@ -57,8 +59,9 @@ def render(tables: Path) -> None:
 
 
 def tokens_of(views: list[View], tables: Tables, encoder: OnnxEncoder) -> Floats:
-    """Return (n, channels) class tokens of unit length."""
-    prepared = Prepared(INPUT_SIZE, PAD_COLOUR)
+    """Return (n, d) what a model makes of views, of unit length."""
+    recipe = encoder.recipe
+    prepared = Prepared(recipe.input_size, recipe.pad_colour)
     with VectorCache(encoder.fingerprint) as cache:
 
         def token(view: View) -> Floats:
@@ -99,32 +102,29 @@ def components(vectors: Floats, groups: Mapping[Group, list[int]]) -> Linear:
 def within_products(
     vectors: Floats, views: list[View], groups: Mapping[Group, list[int]]
 ) -> Linear:
-    """Return what makes users' and sellers' photos of one product more alike.
+    """Return what makes photos of one product more alike, whoever took them.
 
-    Directions in which users' photos differ from the mean of their product's sellers' photos are
-    scaled down: by the root of their spread, averaged over sources, which is shrunk towards the
-    same in all directions (within-class covariance normalisation, Hatch et al., Interspeech 2006).
+    Directions in which photos differ from the mean of their product are scaled down. With C the
+    covariance of these differences, averaged over sources, and m its mean variance, the weight is
+    (C / (`SHRINKAGE` m) + I)^-2 (after within-class covariance normalisation, Hatch et al.,
+    Interspeech 2006, which has the power -1/2). Each group is centred on itself before.
     """
     centred = vectors.copy()
     for places in groups.values():
         centred[places] -= vectors[places].mean(axis=0)
-    spreads = []
+    covariances = []
     for source in SOURCES:
-        of: dict[tuple[str, Domain], list[int]] = {}
+        of: dict[str, list[int]] = {}
         for place, view in enumerate(views):
             if view.source == source:
-                of.setdefault((view.product, view.domain), []).append(place)
-        pairs = [
-            centred[users] - centred[of[product, "seller"]].mean(axis=0)
-            for (product, domain), users in of.items()
-            if domain == "user" and (product, "seller") in of
-        ]
-        if not pairs:  # No photos of both domains.
+                of.setdefault(view.product, []).append(place)
+        several = [centred[places] for places in of.values() if len(places) > 1]
+        if not several:
             continue
-        differences = np.concatenate(pairs).astype(float)
-        spreads.append(differences.T @ differences / len(differences))
-    variances, directions = np.linalg.eigh(np.mean(spreads, axis=0))
-    scales = (variances / variances.mean() + SHRINKAGE) ** -0.5
+        apart = np.concatenate([photos - photos.mean(axis=0) for photos in several]).astype(float)
+        covariances.append(apart.T @ apart / len(apart))
+    variances, directions = np.linalg.eigh(np.mean(covariances, axis=0))
+    scales = (variances / (SHRINKAGE * variances.mean()) + 1) ** -2
     centre = np.mean([vectors[places].mean(axis=0) for places in groups.values()], axis=0)
     return rounded((directions * scales) @ directions.T, centre)
 
@@ -141,7 +141,7 @@ def fit(tokens: Floats, views: list[View]) -> Head:
     photos = {
         group: [place for place in places if views[place].made is None]
         for group, places in groups.items()
-        if group[0] != "scans"
+        if group[0] not in RENDERED
     }
     first = components(tokens, {group: places for group, places in photos.items() if places})
     vectors = unit(tokens @ first.weight.T + first.bias)

@@ -6,7 +6,8 @@ recoloured, where there is no photo of that domain. FOLDER (`--tables`) holds
 - `train-photos/train.csv` with its photos, of the sources grocery (GroceryStore, MIT), clothing
   (CC0), gso (Google Scanned Objects, CC BY 4.0) and dreambooth (CC BY 4.0);
 - `scan-renders/`, which `scripts/render_bulk` makes of scanned products (see
-  `scripts/build_clip.py`).
+  `scripts/build_clip.py`);
+- `renders/`, which it makes of furniture (docs/training.md), without the sample's products.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ GROCERY_SHARE = 0.15
 """Of the groceries' products, kept out; the rule of `shoplens.training.photos.split`."""
 SCANS_KEPT_OUT = 30
 """Products of the scans, in the order of their hashes."""
+RENDERS_SHARE = 1 / 3
+"""Of the furniture's products, taken."""
 PLAIN = 250
 """Photos of a source and domain that are taken as they are, at most, evenly spaced."""
 
@@ -228,11 +231,22 @@ def _clothing(tables: Tables) -> list[View]:
     return views + [View.of(row, "clothing", "seller", STRONG) for row in rows]
 
 
+def _renders(tables: Tables) -> list[View]:
+    """A studio picture and a snapshot, on clutter, of some products."""
+    views = []
+    for (product, domain), rows in tables.photos("renders").items():
+        if hashed(f"r/{product}") < RENDERS_SHARE:
+            made = None if domain == "seller" else MILD
+            views.append(View.of(rows[0], "renders", made=made))
+    return views
+
+
 SOURCES: dict[str, Callable[[Tables], list[View]]] = {
     "grocery": _grocery,
     "scans": _scans,
     "gso": _gso,
     "dreambooth": _dreambooth,
     "clothing": _clothing,
+    "renders": _renders,
 }
 """By worth: photos of users and sellers first."""

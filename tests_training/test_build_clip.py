@@ -35,13 +35,16 @@ def picture(path: Path, colour: tuple[int, int, int], transparent: bool) -> None
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     """A folder with all tables, a few products of each source."""
     folder = tmp_path_factory.mktemp("tables")
-    rows: dict[str, list[list[str]]] = {"train-photos": [], "scan-renders": []}
+    rows: dict[str, list[list[str]]] = {
+        table: [] for table in ("train-photos", "scan-renders", "renders")
+    }
     kinds = [
         ("train-photos", "grocery", ("user", "seller")),
         ("train-photos", "clothing", ("user",)),
         ("train-photos", "gso", ("seller",)),
         ("train-photos", "dreambooth", ("user",)),
         ("scan-renders", "renders", ("user", "seller")),
+        ("renders", "renders", ("user", "seller")),
     ]
     for table, source, domains in kinds:
         for number in range(N_PRODUCTS):
@@ -142,9 +145,9 @@ def test_what_differs_within_products_is_scaled_down(monkeypatch: pytest.MonkeyP
     groups = build_clip.by_group(views)
     layer = build_clip.within_products(vectors.astype(np.float32), views, groups)
     gains = np.linalg.norm(layer.weight, axis=0)
-    # Spread is 2 in the last six directions (of mean 1) and 0 in the others; 1 is added to it.
+    # Spread is twice the mean in the last six directions, and 0 in the others.
     assert gains[:6] == pytest.approx(np.ones(6), abs=0.05)
-    assert gains[6:] == pytest.approx(np.full(6, 3**-0.5), abs=0.05)
+    assert gains[6:] == pytest.approx(np.full(6, (2 / build_clip.SHRINKAGE + 1) ** -2), abs=0.05)
     centre = np.mean([vectors[places].mean(axis=0) for places in groups.values()], axis=0)
     assert layer.weight @ centre + layer.bias == pytest.approx(np.zeros(12), abs=1e-3)
 

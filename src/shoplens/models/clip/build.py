@@ -41,11 +41,12 @@ def clip_recipe(taken_from: str, dimension: int, head: Head | None = None) -> Re
             "head and centres fitted by shoplens on: GroceryStore dataset (MIT), Klasson et al., "
             "WACV 2019; Clothing dataset (CC0), Grigorev 2020; Google Scanned Objects (CC BY 4.0), "
             "Google LLC; renders of these and of the YCB objects (CC BY 4.0), Calli et al. 2015; "
-            "DreamBooth's objects (CC BY 4.0), Ruiz et al., CVPR 2023",
+            "DreamBooth's objects (CC BY 4.0), Ruiz et al., CVPR 2023; renders of Sweet Home 3D's "
+            "furniture (CC0 and CC-BY), authors in shoplens/models/builtin/credits-renders.csv",
         )
     return Recipe(
         name="clip-b16",
-        version="2",
+        version="3",
         dimension=dimension,
         input_size=INPUT_SIZE,
         fit="pad",
