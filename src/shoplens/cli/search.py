@@ -29,6 +29,7 @@ from shoplens.cli.options import (
     embedding_options,
     gallery_vectors_option,
     json_option,
+    query_vectors_option,
     remote_option,
     settings_for,
     writable,
@@ -42,7 +43,7 @@ from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.errors import MissingError, PhotoError, RankingError
 from shoplens.hits import SearchResult
 from shoplens.models import Encoder
-from shoplens.pipeline import failures_json, load_vectors, require_same_model
+from shoplens.pipeline import VectorFiles, failures_json, load_vectors, require_same_model
 from shoplens.pixels.decoding import read_size
 from shoplens.records import BoxFrame, Photo, PhotoSet
 from shoplens.regions.embedding import with_regions
@@ -125,6 +126,7 @@ from shoplens.sources import read_photo
 @listing_options
 @online_rerank_options
 @gallery_vectors_option
+@query_vectors_option
 @regions_option
 @boxes_option
 @columns_option
@@ -149,6 +151,7 @@ def search(
     reranking: Reranking,
     embedding: EmbeddingSettings,
     gallery_vectors: Path | None,
+    query_vectors: Path | None,
     regions: int,
     box_frame: BoxFrame,
     columns: dict[str, str],
@@ -184,6 +187,11 @@ def search(
             "--box belongs to one photo; for several, use --box auto, or write a table and name it "
             "with --queries"
         )
+    files = VectorFiles(gallery_vectors, query_vectors)
+    if files.queries is not None and (queries is None or gallery is None):
+        raise click.UsageError(
+            "--query-vectors needs --queries, a table of the photos that they are of, and --gallery"
+        )
     if gallery is not None:
         needing = {
             "--photo-id": photo_id,
@@ -197,9 +205,7 @@ def search(
                 f"only a catalogue takes {', '.join(wrong)}: make one with `shoplens index`, and "
                 "name it with --catalog instead of --gallery"
             )
-        found = _search_gallery(
-            asked, gallery, options, regions, gallery_vectors, embedding, reranking
-        )
+        found = _search_gallery(asked, gallery, options, regions, files, embedding, reranking)
     else:
         assert catalog is not None
         if gallery_vectors is not None:
@@ -309,22 +315,27 @@ def _search_gallery(
     gallery: str,
     options: SearchOptions,
     regions: int,
-    gallery_vectors: Path | None,
+    files: VectorFiles,
     embedding: EmbeddingSettings,
     reranking: Reranking,
 ) -> _Found:
     with ThreadPoolExecutor(1) as pool:
         # The model loads while the gallery is listed: for one photo a fifth of the time.
-        loading = pool.submit(embedding.load_encoder)
+        needed = files.gallery is None or files.queries is None or regions
+        loading = pool.submit(embedding.load_encoder) if needed else None
         searched = read_gallery(gallery, columns=asked.columns, remote=asked.remote)
         tell_others(searched.n_others)
-        loaded = load_vectors(searched, gallery_vectors)
+        loaded = load_vectors(searched, files.gallery)
         wanted = asked.read()
-        encoder = loading.result()
-    if loaded is not None:
-        require_same_model(loaded, encoder, gallery_vectors)
+        vectors = load_vectors(wanted, files.queries)
+        encoder = None if loading is None else loading.result()
+    for known, file in ((loaded, files.gallery), (vectors, files.queries)):
+        if known is not None and encoder is not None:
+            require_same_model(known, encoder, file)
     # The queries come first: a bad box is told before a large gallery is embedded.
-    vectors = embed(wanted, encoder, cache=asked.table is not None and embedding.use_cache)
+    if vectors is None:
+        assert encoder is not None  # It is needed, then.
+        vectors = embed(wanted, encoder, cache=asked.table is not None and embedding.use_cache)
     if asked.is_single and vectors.failures:
         failure = vectors.failures[0]
         raise PhotoError(failure.reason, f"{asked.photos[0]}: {failure.detail}")
@@ -332,23 +343,26 @@ def _search_gallery(
         _tell_clipped(wanted[0])
     with progress_display() as progress:
         if loaded is None:
+            assert encoder is not None
             loaded = embedding.embed(searched, encoder, progress)
-        loaded = with_regions(
-            loaded,
-            regions,
-            encoder,
-            cache=embedding.use_cache,
-            workers=embedding.workers,
-            progress=progress,
-        )
+        if regions:
+            assert encoder is not None
+            loaded = with_regions(
+                loaded,
+                regions,
+                encoder,
+                cache=embedding.use_cache,
+                workers=embedding.workers,
+                progress=progress,
+            )
     tell_photos("gallery", loaded)
     sides = {"gallery": loaded}
     if not asked.is_single:
         tell_photos("queries", vectors)
         sides["queries"] = vectors
-    own = gallery_vectors is not None
-    chain, chosen = chosen_chain(reranking, loaded, None if own else lambda: encoder, embedding)
-    seconds = {"query": vectors.seconds["embed"]}
+    load = None if files.gallery is not None or encoder is None else lambda: encoder
+    chain, chosen = chosen_chain(reranking, loaded, load, embedding)
+    seconds = {"query": vectors.seconds.get("embed", 0.0)}
     results = search_vectors(wanted, vectors, loaded, replace(options, chain=chain), seconds)
     return _Found(
         results,
