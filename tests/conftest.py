@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from PIL import Image
 from rich.text import Text
 
@@ -21,7 +21,12 @@ from shoplens.cli import main
 from shoplens.models import Encoder, load_encoder
 
 # The same examples each time, however slow the machine.
-settings.register_profile("shoplens", deadline=None, derandomize=True)
+settings.register_profile(
+    "shoplens",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("shoplens")
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 READY = "ready: "
-SECONDS = 60
+SECONDS = 180
 """To start, and to stop."""
 
 

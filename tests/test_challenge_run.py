@@ -104,11 +104,13 @@ class TestRecord:
             held = np.ones(10**7)  # 80 MB
             end = time.process_time() + 0.5
             while time.process_time() < end: pass
+            print(time.process_time())
             return self.good()
         """)
         assert heavy.verdict == "ok"
         assert heavy.peak_memory_mb == pytest.approx(light.peak_memory_mb + 80, abs=15)
-        assert 0.4 < heavy.cpu_seconds - light.cpu_seconds < 2
+        own = float(heavy.log)
+        assert 0.9 * own < heavy.cpu_seconds < own + 10
 
     def test_lenient_and_strict(self, go: Callable[..., ChallengeRun]) -> None:
         short = "return self.good()[:, :2]"
@@ -321,7 +323,8 @@ class TestNotApart:
     def test_what_still_holds(
         self, body: str, verdict: str | None, go: Callable[..., ChallengeRun], dataset: Path
     ) -> None:
-        limits = Limits(seconds=3, cpus=1, memory_mb=200, log_mb=1)
+        seconds = 3 if verdict == "time_limit" else 60
+        limits = Limits(seconds=seconds, cpus=1, memory_mb=200, log_mb=1)
         result = go(body, isolation="none", limits=limits)
         assert verdict is None or result.verdict == verdict
         assert len(list((dataset / "gallery").iterdir())) == 4
@@ -389,8 +392,8 @@ def test_a_harness_that_is_stopped_leaves_nothing_running(
     with harness.stdout:
         assert harness.stdout.readline() == b"running\n"
         harness.send_signal(number)
-        harness.wait(20)
-    deadline = time.monotonic() + 10
+        harness.wait(60)
+    deadline = time.monotonic() + 60
     while leftovers() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert leftovers() == []

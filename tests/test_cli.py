@@ -701,7 +701,7 @@ def on_a_terminal(command: list[str], until: bytes = b"") -> tuple[int, str]:
             if until and until in printed and not interrupted:
                 process.send_signal(signal.SIGINT)
                 interrupted = True
-        return process.wait(timeout=30), printed.decode()
+        return process.wait(timeout=180), printed.decode()
     finally:
         os.close(ours)
         process.kill()

@@ -137,8 +137,8 @@ def test_an_earlier_file_stays_when_the_run_fails(
 def test_killed_and_run_again_it_goes_on_and_gives_the_same(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
-    for i in range(60):
-        picture(i, (400, 300)).save(folder / f"{i:02}.jpg", quality=90)
+    for i in range(150):
+        picture(i, (400, 300)).save(folder / f"{i:03}.jpg", quality=90)
     output = tmp_path / "v.npy"
     words = ["embed", str(folder), "-o", str(output), "--workers", "1"]
     process = subprocess.Popen(
@@ -152,7 +152,7 @@ def test_killed_and_run_again_it_goes_on_and_gives_the_same(run: Run, tmp_path: 
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     done = n_rows(caches)
-    assert 0 < done < 60
+    assert 0 < done < 150
     assert not output.exists()
     values = run(*words, "--json", "-").json
     assert values["n_cached"] >= done

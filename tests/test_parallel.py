@@ -100,7 +100,7 @@ def test_closing_early_drops_the_work_that_has_not_begun() -> None:
 
     results = parallel_map(wait, range(1000), workers=1)
     assert next(results) == 0
-    threading.Timer(0.05, go.set).start()
+    threading.Timer(0.5, go.set).start()
     results.close()
     assert len(done) <= 2
     assert not alive()

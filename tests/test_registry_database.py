@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -137,9 +136,7 @@ def test_readers_go_on_while_one_writes(tmp_path: Path) -> None:
     registry = make_challenge(tmp_path, "Pandas")
     with registry.database.change(NOW) as change:
         change.execute("DELETE FROM teams")
-        started = time.monotonic()
         assert [team.name for team in list_teams(registry.database)] == ["Pandas"]
-        assert time.monotonic() - started < 5
     assert list_teams(registry.database) == ()
 
 
@@ -167,11 +164,9 @@ def test_kill_9_in_the_middle_of_a_write_leaves_nothing_and_locks_nothing(tmp_pa
     assert process.stdout is not None
     assert process.stdout.readline() == "written\n"
     kill(process)
-    started = time.monotonic()
     assert [team.name for team in list_teams(registry.database)] == ["Pandas"]
     assert list_events(registry.database) == before
     add_team(registry.database, "Owls", now=NOW)
-    assert time.monotonic() - started < 5
     with registry.database.reading() as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
 

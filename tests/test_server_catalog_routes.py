@@ -540,7 +540,7 @@ def test_photos_that_failed_are_listed(folder: Path, run: Run) -> None:
 def test_the_right_to_write_is_given_back(folder: Path) -> None:
     with serving(folder / "catalog") as client:
         assert put(client, "new", png(1)).status_code == 200
-        for _ in range(100):
+        for _ in range(600):
             try:
                 with open_catalog(folder / "catalog") as catalog:
                     assert catalog.delete(["new"]) == 1

@@ -36,7 +36,7 @@ def with_pool(encoder: Encoder, work: Work[T], **limits: Any) -> T:
     """Return what `work` does with a pool of one process."""
 
     async def run() -> T:
-        async with DecoderPool(encoder, **{"n_processes": 1, **limits}) as pool:
+        async with DecoderPool(encoder, **{"n_processes": 1, "seconds": 60.0, **limits}) as pool:
             return await work(pool)
 
     return asyncio.run(run())
@@ -173,13 +173,14 @@ def test_a_photo_that_takes_too_long_is_given_up(encoder: Encoder) -> None:
         assert pool.process_ids != [before]
 
     lost: list[int] = []
-    with_pool(encoder, run, seconds=1.0, on_lost=lambda: lost.append(1))
+    with_pool(encoder, run, seconds=3.0, on_lost=lambda: lost.append(1))
     assert len(lost) == 1
 
 
-def test_a_process_that_dies_fails_one_photo(encoder: Encoder, slow: bytes) -> None:
+def test_a_process_that_dies_fails_one_photo(encoder: Encoder) -> None:
     async def run(pool: DecoderPool) -> None:
-        failing = asyncio.create_task(reason_of(pool.prepare(slow)))
+        os.kill(pool.process_ids[0], signal.SIGSTOP)  # It is never done with the photo.
+        failing = asyncio.create_task(reason_of(pool.prepare(saved(picture(9)))))
         waiting = [asyncio.create_task(pool.prepare(saved(picture(n)))) for n in range(3)]
         await asyncio.sleep(0.05)
         os.kill(pool.process_ids[0], signal.SIGKILL)
@@ -219,15 +220,17 @@ def test_ctrl_c_is_left_to_the_service(encoder: Encoder) -> None:
     assert not lost
 
 
-def test_who_leaves_while_waiting_costs_nothing(encoder: Encoder, slow: bytes) -> None:
+def test_who_leaves_while_waiting_costs_nothing(encoder: Encoder) -> None:
     async def run(pool: DecoderPool) -> None:
-        running = asyncio.create_task(pool.prepare(slow))
-        waiting = asyncio.create_task(pool.prepare(slow))
+        os.kill(pool.process_ids[0], signal.SIGSTOP)
+        running = asyncio.create_task(pool.prepare(saved(picture(2))))
+        waiting = asyncio.create_task(pool.prepare(saved(picture(3))))
         last = asyncio.create_task(pool.prepare(saved(picture(1))))
         await asyncio.sleep(0.05)
         assert pool.depth == 2
         waiting.cancel()
         running.cancel()
+        os.kill(pool.process_ids[0], signal.SIGCONT)
         assert (await last).width == 64
         assert pool.depth == 0
 

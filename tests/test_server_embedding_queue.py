@@ -96,6 +96,8 @@ def test_calls_run_side_by_side_where_one_takes_one_core() -> None:
 
     async def work(queue: EmbeddingQueue) -> None:
         tasks = await begin(queue, *range(1, 8))
+        while encoder.at_once < 3:
+            await asyncio.sleep(0.01)
         encoder.go.set()
         await asyncio.gather(*tasks)
 

@@ -106,6 +106,8 @@ def test_recent_figures_do_not_wait_for_new_ones(
                 await asyncio.to_thread(writer.delete, [0])
                 counting.may_end.clear()
                 assert [(await stats.recent()).n_photos for _ in range(5)] == [7] * 5
+                while counting.n < 2:
+                    await asyncio.sleep(0.01)
                 assert counting.n == 2  # Five pages were loaded, and it is counted once.
                 counting.may_end.set()
                 assert (await stats.now()).n_photos == 6

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import DESKTOP, SMALL, Visit, Visiting
+from playwright.sync_api import expect
 from server_process import ServerProcess, serving
 
 SERIOUS = {"serious", "critical"}
@@ -33,6 +34,7 @@ def unfolded(seen: Visit, photo: Path) -> None:
 def details(seen: Visit, photo: Path) -> None:
     seen.search(photo)
     seen.page.get_by_role("button", name="Details").first.click()
+    seen.page.get_by_role("dialog").wait_for()
 
 
 def history(seen: Visit, photo: Path) -> None:
@@ -43,6 +45,7 @@ def history(seen: Visit, photo: Path) -> None:
 
 def settings(seen: Visit, photo: Path) -> None:
     seen.page.get_by_role("button", name="Settings").click()
+    seen.page.get_by_role("dialog").wait_for()
 
 
 def wrong_filter(seen: Visit, photo: Path) -> None:
@@ -128,10 +131,14 @@ def test_axe_where_changes_are_allowed_and_a_key_is_needed(
         seen.page.get_by_text("None: every photo could be read.").wait_for()
         seen.page.locator(".card input").first.check()
         assert serious(seen) == []
+        dialog = seen.page.get_by_role("dialog")
         seen.page.get_by_role("button", name="Remove 1").click()
+        dialog.wait_for()
         assert serious(seen) == []
         seen.page.keyboard.press("Escape")
+        expect(dialog).to_have_count(0)
         seen.page.get_by_role("button", name="Add a photo").click()
+        dialog.wait_for()
         assert serious(seen) == []
         seen.expect_complaint("401")
 
@@ -150,4 +157,4 @@ def test_the_theme_can_be_chosen(visit: Visiting, server: ServerProcess) -> None
     seen.page.get_by_role("button", name="Settings").click()
     seen.page.get_by_label("Dark").check(force=True)
     seen.page.reload()
-    assert seen.page.locator("html").get_attribute("data-theme") == "dark"
+    expect(seen.page.locator("html")).to_have_attribute("data-theme", "dark")

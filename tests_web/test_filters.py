@@ -20,7 +20,7 @@ def found(visit: Visiting, server: ServerProcess, photo: Path) -> Visit:
 
 
 def where(page: Page) -> str:
-    return parse_qs(page.url.split("?", 1)[1]).get("where", [""])[0]
+    return parse_qs(page.evaluate("location.hash").split("?", 1)[1]).get("where", [""])[0]
 
 
 def test_a_value_is_chosen_and_the_others_stay_to_be_chosen(found: Visit) -> None:

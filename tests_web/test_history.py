@@ -16,6 +16,7 @@ def searched(visit: Visiting, server: ServerProcess, photo: Path) -> Visit:
     field.fill("price < 150")
     field.press("Enter")
     seen.settled()
+    seen.remembered()
     return seen
 
 
@@ -60,6 +61,7 @@ def test_history_is_kept_and_forgotten(
 ) -> None:
     seen = searched(visit, server, photo)
     seen.search(gallery_photo)
+    seen.remembered()
     seen.page.goto(server.url + "/")
     seen.page.reload()
     expect(seen.page.get_by_role("heading", name="Your searches")).to_be_visible()

@@ -121,7 +121,7 @@ def followed(seen: Visit) -> list[Request]:
     def note(request: Request) -> None:
         asked.append(request)
 
-    seen.page.on("requestfinished", note)
+    seen.page.on("request", note)
     return asked
 
 

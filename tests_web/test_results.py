@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Visit, Visiting
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 from server_process import ServerProcess
 
 
@@ -20,12 +20,18 @@ def found(visit: Visiting, server: ServerProcess, gallery_photo: Path) -> Visit:
     return seen
 
 
+def assert_shown(image: Locator) -> None:
+    """Wait until a picture was loaded or could not be, and check that there is one."""
+    expect(image).to_have_js_property("complete", True)
+    assert image.evaluate("(one) => one.naturalWidth > 0")
+
+
 def test_a_card_shows_what_is_known(found: Visit) -> None:
     card = found.page.locator("ol.grid .card").first
     expect(card).to_contain_text("Table fan")
     expect(card).to_contain_text("Category")
     expect(card).to_contain_text(re.compile(r"similarity 0\.\d\d"))
-    assert card.locator("img").first.evaluate("(image) => image.naturalWidth > 0")
+    assert_shown(card.locator("img").first)
     # The product has another photo.
     expect(card.locator(".views a")).to_have_count(1)
 
@@ -66,9 +72,9 @@ def test_details_of_a_result(found: Visit) -> None:
     dialog = found.page.get_by_role("dialog")
     expect(dialog).to_contain_text("1504752807")
     photo = dialog.locator(".photo-sheet > .picture img")
-    first = photo.get_attribute("src")
+    first = photo.get_attribute("src") or ""
     dialog.locator(".views button").nth(1).click()
-    assert photo.get_attribute("src") != first
+    expect(photo).not_to_have_attribute("src", first)
     found.page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     expect(opener).to_be_focused()
@@ -76,6 +82,8 @@ def test_details_of_a_result(found: Visit) -> None:
 
 def test_a_link_is_copied(found: Visit) -> None:
     found.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    # What the page says of it stays until it was read.
+    found.page.evaluate("globalThis.setTimeout = () => 0")
     found.page.get_by_role("button", name="Copy a link to this search").click()
     expect(found.page.get_by_text("The link was copied")).to_have_count(1)
     assert found.page.evaluate("navigator.clipboard.readText()") == found.page.url
@@ -94,8 +102,7 @@ def test_why_a_result_matches(found: Visit) -> None:
     expect(dialog.get_by_text("Orange where the two photos match")).to_be_visible()
     expect(dialog.locator(".heat canvas")).to_have_count(2)
     for image in dialog.locator(".heat img").all():
-        expect(image).to_have_js_property("complete", True)
-        assert image.evaluate("(one) => one.naturalWidth > 0")
+        assert_shown(image)
     hottest = """(canvas) => {
       const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
       return Math.max(...data.filter((_, place) => place % 4 === 3));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -40,7 +41,7 @@ def test_a_server_that_admits_few_requests(
     with serving("--catalog", shop, "--read-only", "--config", config) as slow:
         seen = visit(slow)
         seen.search(photo)
-        # A request is allowed again every second: others take them until the page has asked.
+        # A request is allowed again every second: others take it, or now and then the page.
         seen.page.evaluate(
             "async () => {"
             " window.others = true;"
@@ -48,14 +49,19 @@ def test_a_server_that_admits_few_requests(
             " while ((await ask()).status !== 429);"
             " (async () => { while (window.others) await ask() })() }"
         )
-        seen.page.get_by_label("Photos").check(force=True)
-        expect(seen.page.get_by_role("alert")).to_contain_text("The server is busy")
+        busy = seen.page.get_by_role("alert")
+        for shown in itertools.cycle(["Photos", "Products"]):
+            seen.page.get_by_label(shown, exact=True).check(force=True)
+            seen.settled()
+            if busy.count():
+                break
+        expect(busy).to_contain_text("The server is busy")
         seen.page.evaluate("window.others = false")
         # It asks again by itself.
-        expect(seen.page.get_by_role("alert")).to_have_count(0, timeout=15_000)
+        expect(busy).to_have_count(0)
         seen.page.locator("ol.grid .card").first.wait_for()
         seen.expect_complaint("429")
-        seen.complaints[:] = [one for one in seen.complaints if "415" not in one]
+        seen.expect_complaint("415")
 
 
 def test_a_server_that_wants_a_key(

@@ -1,5 +1,5 @@
 /** The frame of the page: its header, where photos are dropped, and the page that is shown. */
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { CatalogPage } from "./catalog-page";
 import { photoIn } from "./choose-photo";
 import { HistoryDialog } from "./history-list";
@@ -91,7 +91,8 @@ function clearFailed(): void {
 /** Take photos that are dropped or pasted anywhere; say whether one hangs over the page. */
 function useDropAndPaste(): boolean {
   const [dropping, setDropping] = useState(false);
-  useEffect(() => {
+  // As soon as the page is there: what is pasted at once is not missed.
+  useLayoutEffect(() => {
     const hasFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
     // A dialog has uses of its own for photos.
     const isTaken = () => document.querySelector("dialog[open]") !== null;

@@ -1,8 +1,8 @@
 /** The page of the catalogue: browse, filter, add and remove photos, see what failed. */
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { type Photo, type PhotosAnswer, type View, idOf } from "./answers";
 import { AddPhotoDialog } from "./add-photo";
-import { type Problem, asProblem, callJson, isAborted } from "./api";
+import { type Problem, asProblem, callJson } from "./api";
 import { Dialog } from "./dialog";
 import { Failures } from "./failures";
 import { Filters } from "./filters";
@@ -159,7 +159,9 @@ interface RemoveDialogProps {
 
 function RemoveDialog({ ids, onClose, onRemoved }: RemoveDialogProps) {
   const [problem, setProblem] = useState<Problem | null>(null);
+  const [isBusy, setBusy] = useState(false);
   const remove = async () => {
+    setBusy(true);
     try {
       let n = 0;
       for (const id of ids) {
@@ -169,6 +171,7 @@ function RemoveDialog({ ids, onClose, onRemoved }: RemoveDialogProps) {
       onRemoved(`${counted(n)} removed`);
     } catch (error) {
       setProblem(asProblem(error));
+      setBusy(false);
     }
   };
   return (
@@ -179,8 +182,8 @@ function RemoveDialog({ ids, onClose, onRemoved }: RemoveDialogProps) {
       </p>
       {problem && <ProblemNotice problem={problem} />}
       <div class="actions">
-        <button type="button" class="danger" onClick={() => void remove()}>
-          Remove
+        <button type="button" class="danger" disabled={isBusy} onClick={() => void remove()}>
+          {isBusy ? "Removing…" : "Remove"}
         </button>
         <button type="button" onClick={onClose}>
           Cancel
@@ -206,24 +209,28 @@ function usePhotos(where: string) {
   const [list, setList] = useState<PhotoList>(UNREAD);
   const [attempt, setAttempt] = useState(0);
   const key = useStore(apiKey);
-  const read = async (before: PhotoList, signal?: AbortSignal) => {
+  const reading = useRef(new AbortController());
+  // What is read last counts: an answer to an earlier request is dropped.
+  const read = async (before: PhotoList) => {
+    reading.current.abort();
+    reading.current = new AbortController();
+    const { signal } = reading.current;
     setList({ ...before, isBusy: true });
     const query = new URLSearchParams({ limit: String(PAGE) });
     if (where) query.set("where", where);
     if (before.next) query.set("after", before.next);
     try {
       const path = `/v1/catalog/photos?${query}`;
-      const { photos, next, n } = await callJson<PhotosAnswer>(path, signal ? { signal } : {});
+      const { photos, next, n } = await callJson<PhotosAnswer>(path, { signal });
       const all = [...before.photos, ...photos];
-      setList({ photos: all, n, next, where, problem: null, isBusy: false });
+      if (!signal.aborted) setList({ photos: all, n, next, where, problem: null, isBusy: false });
     } catch (error) {
-      if (!isAborted(error)) setList({ ...before, problem: asProblem(error), isBusy: false });
+      if (!signal.aborted) setList({ ...before, problem: asProblem(error), isBusy: false });
     }
   };
   useEffect(() => {
-    const leaving = new AbortController();
-    void read({ ...UNREAD, where: list.where }, leaving.signal);
-    return () => leaving.abort();
+    void read({ ...UNREAD, where: list.where });
+    return () => reading.current.abort();
   }, [where, attempt, key]);
   return { ...list, more: () => void read(list), again: () => setAttempt((n) => n + 1) };
 }

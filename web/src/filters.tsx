@@ -1,5 +1,5 @@
 /** Filters: values to tick with their counts, ranges of numbers, and the filter as text. */
-import { useEffect, useId, useState } from "preact/hooks";
+import { useId, useLayoutEffect, useState } from "preact/hooks";
 import { type FacetValue, type Value, isNumeric } from "./answers";
 import type { Problem } from "./api";
 import { Fold } from "./fold";
@@ -136,7 +136,8 @@ function RangeFields({ name, range, change }: RangeFieldsProps) {
 function FilterText({ where, problem }: Omit<FiltersProps, "attributes" | "counted">) {
   const [text, setText] = useState(where);
   const id = useId();
-  useEffect(() => setText(where), [where]);
+  // At once: later it would undo what was typed meanwhile.
+  useLayoutEffect(() => setText(where), [where]);
   return (
     <form
       class="filter-text"

@@ -25,9 +25,20 @@ export const pastSearches = createStore<readonly PastSearch[]>([]);
 /** Resolved when what earlier visits left is in `pastSearches`. */
 export const historyRead: Promise<void> = readAll();
 
-/** Add a search, or replace that of the same photo. The oldest are dropped when there are many. */
+/** When searches were last remembered or forgotten, by their keys, and when all were forgotten. */
+const changedAt = new Map<string, number>();
+let clearedAt = 0;
+
+/**
+ * Add a search, or replace that of the same photo. The oldest are dropped when there are many.
+ *
+ * One that was made before the photo's last search, or before it was forgotten, is dropped: its
+ * thumbnail took longer.
+ */
 export async function remember(search: PastSearch): Promise<void> {
   await historyRead;
+  if (search.time < Math.max(clearedAt, changedAt.get(search.key) ?? 0)) return;
+  changedAt.set(search.key, search.time);
   const others = pastSearches.get().filter(({ key }) => key !== search.key);
   const kept: PastSearch[] = [];
   let bytes = 0;
@@ -43,14 +54,19 @@ export async function remember(search: PastSearch): Promise<void> {
   });
 }
 
+/** Forget a search. It is shown until it is gone for good. */
 export async function forget(key: string): Promise<void> {
-  pastSearches.set(pastSearches.get().filter((each) => each.key !== key));
+  const now = Date.now();
+  changedAt.set(key, now);
   await change((store) => store.delete(key));
+  pastSearches.set(pastSearches.get().filter((each) => each.key !== key || each.time >= now));
 }
 
+/** Forget all searches. They are shown until they are gone for good. */
 export async function forgetAll(): Promise<void> {
-  pastSearches.set([]);
+  clearedAt = Date.now();
   await change((store) => store.clear());
+  pastSearches.set(pastSearches.get().filter((each) => each.time >= clearedAt));
 }
 
 async function readAll(): Promise<void> {

@@ -29,10 +29,18 @@ export const pageSettings = {
   },
 };
 
+let asking = new AbortController();
+
 async function ask(): Promise<PageSettings> {
+  asking.abort();
+  asking = new AbortController();
+  const { signal } = asking;
   try {
-    settings.set({ ...UNKNOWN, ...(await callJson<PageSettings>("/v1/page-settings")) });
+    const told = await callJson<PageSettings>("/v1/page-settings", { signal });
+    settings.set({ ...UNKNOWN, ...told });
   } catch {
+    // Asked again meanwhile: that answer counts.
+    if (signal.aborted) return pageSettings.ready();
     asked = null;
   }
   return settings.get();

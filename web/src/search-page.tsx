@@ -1,5 +1,5 @@
 /** The page of a search: the photo with its box and the filters beside what was found. */
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { idOf, type Photo } from "./answers";
 import { callBlob, callJson } from "./api";
 import { type Box, fromText, isWhole, sameBox, toText, wholePhoto } from "./box";
@@ -17,7 +17,7 @@ import { titleOf } from "./titles";
 import { Picture } from "./picture";
 import { type QueryPhoto, thumbnailOf } from "./query-photo";
 import { Skeletons } from "./results";
-import { type SearchRoute, go, toHash } from "./route";
+import { type SearchRoute, go, route, toHash } from "./route";
 import { useStore } from "./store";
 import { choosePhoto, clearUpload, restorePhoto, upload } from "./uploads";
 import { type SearchRequest, useSearch } from "./use-search";
@@ -35,15 +35,15 @@ export function SearchPage({ at }: { at: SearchRoute }) {
     else if (upload.get().status !== "opening") clearUpload();
   }, [at.photo, at.photoId]);
 
-  // A new photo starts with the best of the proposed boxes.
-  useEffect(() => {
+  // A new photo starts with the best of the proposed boxes. At once: later the user may be elsewhere.
+  useLayoutEffect(() => {
     if (!ready || at.box) return;
     const [best] = ready.proposed;
     go({ ...at, box: best ? toText(best) : "all" }, { replace: true });
   }, [ready, at.box]);
 
   const search = useSearch(requestOf(at, ready));
-  useRemembering(at, ready, search.answer !== null && !search.isBusy);
+  useRemembering(at, ready, search.answer !== null && !search.isBusy && !search.problem);
 
   const isStarting = given.status === "opening";
   if (!at.photo && !at.photoId && !isStarting && given.status !== "failed") return <Home />;
@@ -153,12 +153,16 @@ function UploadPanel({ photo, at }: { photo: QueryPhoto; at: SearchRoute }) {
   const settled = (at.box && fromText(at.box, photo)) || wholePhoto(photo);
   const [box, setBox] = useState(settled);
   const waiting = useRef<ReturnType<typeof setTimeout>>(undefined);
-  useEffect(() => setBox(settled), [photo, at.box]);
+  // At once: later it would undo what was drawn meanwhile.
+  useLayoutEffect(() => setBox(settled), [photo, at.box]);
   useEffect(() => () => clearTimeout(waiting.current), [photo]);
 
   const search = (next: Box) => {
     clearTimeout(waiting.current);
-    const { k: _, ...rest } = at;
+    // The filter may have changed since the box did, and so may the place.
+    const now = route.get();
+    if (now.page !== "search" || now.photo !== at.photo || now.box !== at.box) return;
+    const { k: _, ...rest } = now;
     go({ ...rest, box: isWhole(next, photo) ? "all" : toText(next) }, { replace: true });
   };
   const change = (next: Box, held = false) => {

@@ -31,36 +31,42 @@ export interface SearchState {
   readonly again: () => void;
 }
 
-const NOTHING = { answer: null, answered: null, problem: null, isBusy: false, seconds: 0 };
+interface Ended extends Omit<SearchState, "isBusy" | "again"> {
+  /** What was asked when the last search ended, in an answer or a problem. */
+  readonly asked: string | null;
+}
+
+const NOTHING: Ended = { asked: null, answer: null, answered: null, problem: null, seconds: 0 };
 
 /** Search whenever the request changes. An answer to an earlier request is dropped. */
 export function useSearch(request: SearchRequest | null): SearchState {
-  const [state, setState] = useState<Omit<SearchState, "again">>(NOTHING);
+  const [{ asked: ended, ...state }, setState] = useState(NOTHING);
   const [attempt, setAttempt] = useState(0);
   const key = useStore(apiKey);
   const { file, ...rest } = request ?? {};
-  const asked = request && JSON.stringify(rest);
+  const asked = request && JSON.stringify([rest, attempt, key]);
   useEffect(() => {
     if (!request) {
       setState(NOTHING);
       return undefined;
     }
     const leaving = new AbortController();
-    setState((before) => ({ ...before, isBusy: true }));
     const started = performance.now();
     search(request, leaving.signal)
       .then((answer) => {
         const seconds = (performance.now() - started) / 1000;
         if (!leaving.signal.aborted)
-          setState({ answer, answered: request, problem: null, isBusy: false, seconds });
+          setState({ asked, answer, answered: request, problem: null, seconds });
       })
       .catch((error: unknown) => {
         if (isAborted(error) || leaving.signal.aborted) return;
-        setState((before) => ({ ...before, problem: asProblem(error), isBusy: false }));
+        setState((before) => ({ ...before, asked, problem: asProblem(error) }));
       });
     return () => leaving.abort();
-  }, [asked, attempt, key]);
-  return { ...state, again: () => setAttempt((before) => before + 1) };
+  }, [asked]);
+  // From the moment that something else is asked for, before the effect runs.
+  const isBusy = asked !== ended;
+  return { ...state, isBusy, again: () => setAttempt((before) => before + 1) };
 }
 
 function search(request: SearchRequest, signal: AbortSignal): Promise<SearchAnswer> {

@@ -1,6 +1,6 @@
 /** Why a photo matches: heat maps over what was searched for and over the photo. */
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type ExplainAnswer, type MatchedRegion, type Photo, idOf } from "./answers";
 import { type Problem, asProblem, callJson, isAborted } from "./api";
 import { fromText, wholePhoto } from "./box";
@@ -74,7 +74,7 @@ interface HeatMapProps {
 function HeatMap({ region, caption, children }: HeatMapProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const { heat, width, height } = region;
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (canvas.current) draw(canvas.current, heat);
   }, [heat]);
   const box = fromText(region.box, region) ?? wholePhoto(region);
