@@ -242,7 +242,8 @@ def milvus(arguments: list[str]) -> None:
     beside = (python, "scripts/milvus_server.py", "--python", python_in(server))
     run(*beside, python, "-m", "pytest", "tests_milvus", *arguments)
     # Several at once: they wait for the server most of the time.
-    same = ("tests/test_catalog_behaviour.py", "tests/test_catalog_congruence.py")
+    names = ("behaviour", "congruence", "regions")
+    same = (f"tests/test_catalog_{name}.py" for name in names)
     run(*beside, python, "-m", "pytest", "-n", "4", *same, "-k", "milvus", *arguments)
 
 

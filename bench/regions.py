@@ -1,4 +1,5 @@
-"""Regions of gallery photos: what they add to a search, chosen or fixed, and what they cost.
+"""Regions of gallery photos, chosen or fixed, and views of queries: what they add to a search, and
+what they cost.
 
 Runs on the sample data, and on the challenge's open development photos where they are at hand: log
 that in docs/devset-log.md.
@@ -31,7 +32,8 @@ from shoplens.boxes.network import load_network
 from shoplens.boxes.proposing import propose_in
 from shoplens.datasets.dataset import Dataset
 from shoplens.embedding.caching import opened
-from shoplens.evaluation.comparison import paired_difference
+from shoplens.embedding.query_views import MOST as MOST_VIEWS
+from shoplens.evaluation.comparison import Groups, paired_difference
 from shoplens.evaluation.scores import Scores, judge
 from shoplens.parallel import parallel_map
 from shoplens.pixels.decoding import decode, read_size
@@ -44,6 +46,7 @@ METRIC = "map@1000"
 NONE, CHOSEN, BLIND = "none", "chosen", "fixed"
 NUMBERS = (1, 2, 3, 5)
 MOST = max(NUMBERS)
+VIEWS = tuple(range(2, MOST_VIEWS + 1))
 ALL = len(FIXED)
 TIMED = 8
 """Photos a round."""
@@ -104,24 +107,36 @@ def measured(dataset: Dataset) -> dict[str, Any]:
     groups = judge(plain.ranking, dataset).groups
     ways = []
     for (name, n), found in scores.items():
-        value = found[METRIC]
-        gain = paired_difference(found.per_query[METRIC], plain.per_query[METRIC], groups)
         regions = galleries[name, n].regions
-        ways.append(
-            {
-                "regions": name,
-                "n": n,
-                "vectors_a_photo": 1 + (0 if regions is None else len(regions) / len(gallery)),
-                METRIC: {"value": value.value, "low": value.low, "high": value.high},
-                "gain": {
-                    "value": gain.value,
-                    "low": gain.low,
-                    "high": gain.high,
-                    "p_value": gain.p_value,
-                },
-            }
-        )
-    return {"n_queries": len(dataset.queries), "n_gallery": len(dataset.gallery), "ways": ways}
+        n_vectors = 1 + (0 if regions is None else len(regions) / len(gallery))
+        beside = {"regions": name, "n": n, "vectors_a_photo": n_vectors}
+        ways.append({**beside, **compared(found, plain, groups)})
+    views = []
+    for n in VIEWS:
+        seen = embed(dataset.queries, encoder, views=n)
+        found = evaluate(rank(seen, gallery), dataset, metrics=(METRIC,))
+        views.append({"n": n, **compared(found, plain, groups)})
+    return {
+        "n_queries": len(dataset.queries),
+        "n_gallery": len(dataset.gallery),
+        "ways": ways,
+        "query_views": views,
+    }
+
+
+def compared(found: Scores, plain: Scores, groups: Groups) -> dict[str, Any]:
+    """Return a score with its interval, and its gain over that without regions and views."""
+    value = found[METRIC]
+    gain = paired_difference(found.per_query[METRIC], plain.per_query[METRIC], groups)
+    return {
+        METRIC: {"value": value.value, "low": value.low, "high": value.high},
+        "gain": {
+            "value": gain.value,
+            "low": gain.low,
+            "high": gain.high,
+            "p_value": gain.p_value,
+        },
+    }
 
 
 def milliseconds(folder: Path) -> dict[str, dict[str, float]]:
@@ -153,22 +168,22 @@ def milliseconds(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def rows(result: dict[str, Any]) -> list[list[str]]:
-    """Return the lines of a test set's table."""
+    """Return the lines of a test set's table of regions."""
     lines = []
     for way in result["ways"]:
-        score, gain = way[METRIC], way["gain"]
-        lines.append(
-            [
-                way["regions"],
-                str(way["n"]),
-                f"{way['vectors_a_photo']:.1f}",
-                f"{score['value']:.3f} ({score['low']:.3f} .. {score['high']:.3f})",
-                f"{gain['value']:+.3f} ({gain['low']:+.3f} .. {gain['high']:+.3f})"
-                if way["n"]
-                else "",
-            ]
-        )
+        score, gain = told(way)
+        beside = [way["regions"], str(way["n"]), f"{way['vectors_a_photo']:.1f}"]
+        lines.append([*beside, score, gain if way["n"] else ""])
     return lines
+
+
+def told(way: dict[str, Any]) -> tuple[str, str]:
+    """Return a score and its gain with their intervals."""
+    score, gain = way[METRIC], way["gain"]
+    return (
+        f"{score['value']:.3f} ({score['low']:.3f} .. {score['high']:.3f})",
+        f"{gain['value']:+.3f} ({gain['low']:+.3f} .. {gain['high']:+.3f})",
+    )
 
 
 def main() -> None:
@@ -182,7 +197,11 @@ def main() -> None:
             continue
         result = results[name] = measured(read_dataset(folder))
         title = f"{name}: {result['n_queries']} queries, {result['n_gallery']} gallery photos"
-        texts.append(f"{title[0].upper()}{title[1:]}.\n\n{table(header, rows(result))}")
+        views = [[str(way["n"]), *told(way)] for way in result["query_views"]]
+        texts.append(
+            f"{title[0].upper()}{title[1:]}.\n\n{table(header, rows(result))}\n\n"
+            + table(["views of a query", "mAP@1000", "gain over one"], views)
+        )
     cost = table(
         ["step", "core ms a photo"],
         [

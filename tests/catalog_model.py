@@ -23,6 +23,7 @@ from shoplens.catalog.verification import Verification
 from shoplens.errors import CatalogError, MissingError, ModelError
 from shoplens.progress import Progress, silent
 from shoplens.records import Vectors
+from shoplens.regions.choosing import require_number
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Shelf:
     entries: dict[PhotoId, Entry] = field(default_factory=dict)
     """In the order in which they were put in."""
     failures: dict[PhotoId, FailedPhoto] = field(default_factory=dict)
+    regions: int = 0
     places: dict[PhotoId, int] = field(default_factory=dict)
     """When an entry was put in, counted from 1."""
     n_put: int = 0
@@ -60,6 +62,17 @@ class PlainCatalog(Catalog):
         if self.shelf.model not in (None, model):
             raise ModelError(f"{self.uri} is of another model: {self.shelf.model}")
         self.shelf.model = model
+
+    @property
+    def regions(self) -> int:
+        return self.shelf.regions
+
+    def set_regions(self, n: int) -> None:
+        self._require_writable()
+        require_number(n)
+        if self.shelf.model is None:
+            raise ModelError(f"{self.uri} has no model yet")
+        self.shelf.regions = n
 
     def _write(self, entries: Sequence[Entry]) -> Upserted:
         self._require_open()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from catalog_engines import (
     DIMENSION,
+    ENGINES,
     MODEL,
     Engine,
     assert_same_content,
@@ -47,7 +48,7 @@ __all__ = ["make_engine"]
 FILTERS = (None, "colour = 'red'", "price < 20", "price = 1000")
 
 
-@pytest.fixture(params=["embedded", "segments"])
+@pytest.fixture(params=[name for name in ENGINES if name != "plain"])
 def engine(request: pytest.FixtureRequest, make_engine: Callable[[str], Engine]) -> Engine:
     return make_engine(request.param)
 
@@ -281,7 +282,7 @@ def test_an_entry_with_faulty_regions_is_refused(
         assert list(catalog.entries()) == [good]
 
 
-def test_a_number_of_regions_needs_a_model_and_a_place(tmp_path: Path) -> None:
+def test_a_number_of_regions_needs_a_model(tmp_path: Path) -> None:
     with open_catalog(tmp_path / "catalog", create=True) as catalog:
         assert catalog.regions == 0
         with pytest.raises(ModelError, match="no model"):
@@ -291,10 +292,6 @@ def test_a_number_of_regions_needs_a_model_and_a_place(tmp_path: Path) -> None:
             catalog.set_regions(9)
         catalog.set_regions(2)
         assert catalog.regions == 2
-    other = PlainCatalog()
-    other.set_regions(0)
-    with pytest.raises(CatalogError, match="cannot keep vectors of regions"):
-        other.set_regions(2)
 
 
 # From photos.

@@ -141,7 +141,8 @@ def test_other_processes_may_write_when_it_does_not(
 
     async def work() -> None:
         async with opened(shop, models[0]) as service:
-            photo, stamp = await service.embed(png(9), None)
+            photo, regions, stamp = await service.embed(png(9), None)
+            assert regions is None
             async with service.writing() as catalog:
                 assert catalog.model == stamp
                 entry = Entry(photo_id=9, vector=photo.vector)

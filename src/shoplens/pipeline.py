@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from shoplens.datasets.dataset import Dataset
+from shoplens.embedding.query_views import require_views
 from shoplens.embedding.sets import embed
 from shoplens.embedding.settings import EmbeddingSettings
-from shoplens.errors import ShoplensWarning
+from shoplens.errors import RankingError, ShoplensWarning
 from shoplens.models import Encoder
 from shoplens.progress import Progress, silent
 from shoplens.ranking import Ranking, rank
@@ -57,6 +58,7 @@ def rank_dataset(
     files: VectorFiles | None = None,
     *,
     regions: int = 0,
+    query_views: int = 1,
     progress: Progress = silent,
 ) -> RankedDataset:
     """Embed both sides of a dataset, or load their vectors, and rank the gallery for every query.
@@ -68,6 +70,7 @@ def rank_dataset(
         regions: how many regions of each gallery photo are compared as well (see
             `shoplens.regions.with_regions`). They are embedded also where the gallery's vectors
             are from a file.
+        query_views: of how many views of each query a vector is the mean (see `shoplens.embed`).
         progress: told how far each stage is.
 
     Returns:
@@ -75,11 +78,18 @@ def rank_dataset(
 
     Raises:
         MissingError: a file or an extra is not there.
-        RankingError: vectors do not fit the dataset, or are of different models.
-        ShoplensError: there cannot be so many regions.
+        RankingError: vectors do not fit the dataset, or are of different models, or views are asked
+            for of queries whose vectors are from a file.
+        ShoplensError: there cannot be so many regions, or views.
         FailureLimitError: more photos failed than the settings allow.
     """
     files = files or VectorFiles()
+    require_views(query_views)
+    if files.queries is not None and query_views != 1:
+        raise RankingError(
+            f"{files.queries} has the queries' vectors, so there is nothing to embed from "
+            f"{query_views} views: leave one of the two out"
+        )
     # Files come first: a faulty one is told before photos are embedded, not after.
     gallery = load_vectors(dataset.gallery, files.gallery)
     queries = load_vectors(dataset.queries, files.queries)
@@ -94,7 +104,9 @@ def rank_dataset(
         if gallery is None:
             gallery = _embed(dataset.gallery, "gallery", encoder, settings, files, progress)
         if queries is None:
-            queries = _embed(dataset.queries, "queries", encoder, settings, files, progress)
+            queries = _embed(
+                dataset.queries, "queries", encoder, settings, files, progress, query_views
+            )
         gallery = with_regions(
             gallery,
             regions,
@@ -151,11 +163,12 @@ def _embed(
     settings: EmbeddingSettings,
     files: VectorFiles,
     progress: Progress,
+    views: int = 1,
 ) -> Embeddings:
     def told(_stage: str, done: int, total: int) -> None:
         progress(f"embed {side}", done, total)
 
-    embeddings = settings.embed(photos, encoder, told)
+    embeddings = settings.embed(photos, encoder, told, views=views)
     if files.save is not None:
         embeddings.save(files.save / f"{side}.parquet", photos)
     return embeddings

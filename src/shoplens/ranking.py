@@ -243,6 +243,7 @@ def rank(
         raise RankingError(f"depth must be at least 1, got {depth}")
     _require_unit(queries, "query")
     _require_unit(gallery, "gallery")
+    chain = ("exact",) if queries.views == 1 else (f"query-views({queries.views})", "exact")
     # Vectors of unknown origin on one side: then the ranking's origin is not known either.
     same = queries.fingerprint == gallery.fingerprint
     started = time.perf_counter()
@@ -274,7 +275,7 @@ def rank(
         queries.ids,
         ids,
         scores,
-        chain=("exact",) if regions is None else ("exact", f"regions({regions.limit})"),
+        chain=chain if regions is None else (*chain, f"regions({regions.limit})"),
         model_name=gallery.model_name if same else None,
         fingerprint=gallery.fingerprint if same else None,
         n_failed={"queries": len(queries.failures), "gallery": len(gallery.failures)},

@@ -65,10 +65,11 @@ class Engine(ABC):
         """
 
     @property
+    @abstractmethod
     def regions(self) -> int:
         """How many regions of each photo `index` gives vectors of their own; 0 for none."""
-        return 0
 
+    @abstractmethod
     def set_regions(self, n: int) -> None:
         """State how many regions of each photo `index` gives vectors of their own.
 
@@ -77,10 +78,8 @@ class Engine(ABC):
         Raises:
             ShoplensError: there cannot be so many.
             ModelError: the catalogue has no model yet.
-            CatalogError: the engine cannot keep regions, or the catalogue cannot be written.
+            CatalogError: the catalogue cannot be written.
         """
-        if n:
-            self._refuse_regions()
 
     @abstractmethod
     def _write(self, entries: Sequence[Entry]) -> Upserted:
@@ -200,12 +199,6 @@ class Engine(ABC):
         """Return the entries of products that pass a filter."""
         entries = self.get_many(self._ids(where, product_ids))
         return [entry for entry in entries if entry is not None]
-
-    def _refuse_regions(self) -> None:
-        raise CatalogError(
-            f"{self.uri}: a catalogue of the engine {self.engine} cannot keep vectors of regions. "
-            "Use a catalogue in a folder, or index without --regions"
-        )
 
     def _require_writable(self) -> None:
         if self.read_only:

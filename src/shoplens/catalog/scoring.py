@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from shoplens.catalog.entry import Entry
 from shoplens.ranking import exact_scores
-from shoplens.records import Box, Vector
+from shoplens.records import Box, Vector, Vectors
 from shoplens.vectors.regions import fused
 
 
@@ -23,13 +23,25 @@ def score_entries(query: Vector, entries: Sequence[Entry]) -> npt.NDArray[np.flo
     Returns:
         (n,) float32.
     """
-    if all(entry.regions is None for entry in entries):
-        [scores] = exact_scores(query[None], np.stack([entry.vector for entry in entries]))
-        return np.asarray(scores)
-    vectors = [entry.vectors for entry in entries]
-    first = np.cumsum([0, *(len(own) for own in vectors[:-1])])
-    [scores] = exact_scores(query[None], np.concatenate(vectors))
-    return fused(scores[first], np.maximum.reduceat(scores, first))
+    [scores] = score_vectors(query[None], [entry.vectors for entry in entries])
+    return np.asarray(scores)
+
+
+def score_vectors(queries: Vectors, entries: Sequence[Vectors]) -> npt.NDArray[np.float32]:
+    """Return the score of each of n entries for each query, as `shoplens.rank` computes it.
+
+    Args:
+        queries: (q, d) float32 of unit length.
+        entries: n times (1 + r, d): the vector of the whole photo, and those of its regions.
+
+    Returns:
+        (q, n) float32.
+    """
+    scores = exact_scores(queries, np.concatenate(entries))
+    if scores.shape[1] == len(entries):
+        return scores
+    first = np.cumsum([0, *(len(own) for own in entries[:-1])])
+    return fused(scores[:, first], np.maximum.reduceat(scores, first, axis=1))
 
 
 def matched_region(query: Vector, entry: Entry) -> Box | None:

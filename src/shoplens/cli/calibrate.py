@@ -18,6 +18,7 @@ from shoplens.cli.options import (
     remote_option,
     writable,
 )
+from shoplens.cli.query_view_options import query_views_option
 from shoplens.cli.region_options import regions_option
 from shoplens.cli.reranking_options import rerank_chain_option
 from shoplens.cli.telling import tell_ranked
@@ -77,6 +78,7 @@ from shoplens.reranking import Chain
 @gallery_vectors_option
 @query_vectors_option
 @regions_option
+@query_views_option
 @boxes_option
 @columns_option
 @remote_option
@@ -94,6 +96,7 @@ def calibrate(
     gallery_vectors: Path | None,
     query_vectors: Path | None,
     regions: int,
+    query_views: int,
     box_frame: BoxFrame,
     columns: dict[str, str],
     remote: bool,
@@ -114,7 +117,9 @@ def calibrate(
     require_ground_truth(data)
     files = VectorFiles(gallery_vectors, query_vectors)
     with progress_display() as progress:
-        result = rank_dataset(data, embedding, files, regions=regions, progress=progress)
+        result = rank_dataset(
+            data, embedding, files, regions=regions, query_views=query_views, progress=progress
+        )
     tell_ranked(result)
     found = fit_calibration(
         result.queries,

@@ -16,6 +16,7 @@ from shoplens.cli.options import (
     json_option,
     remote_option,
 )
+from shoplens.cli.query_view_options import query_views_option
 from shoplens.cli.telling import tell_failures, tell_others, tell_seconds
 from shoplens.datasets.dataset import read_dataset, read_gallery
 from shoplens.distributed.to_folder import Cluster, embed_to_folder, partitions_of, parts_of
@@ -39,6 +40,7 @@ from shoplens.vectors.writing import require_vector_file
     "vectors), or vectors.npy (float32, rows in the gallery's order, NaN where a photo failed).",
 )
 @click.option("--queries", is_flag=True, help="Embed the test set's queries, not its gallery.")
+@query_views_option
 @embedding_options
 @boxes_option
 @columns_option
@@ -49,6 +51,7 @@ def embed(
     source: str,
     output: str,
     queries: bool,
+    query_views: int,
     embedding: EmbeddingSettings,
     cluster: Cluster | None,
     box_frame: BoxFrame,
@@ -68,6 +71,8 @@ def embed(
       shoplens search snapshot.jpg --gallery photos/ --gallery-vectors vectors.parquet
     """
     distinct(output, json_file)
+    if query_views != 1 and (not queries or cluster is not None):
+        raise click.UsageError("--query-views needs --queries, and does not go with --engine")
     by_file = cluster is not None and cluster.by_file
     if cluster is not None:
         require_shared(output, embedding)
@@ -99,7 +104,7 @@ def embed(
     else:
         assert photos is not None
         with progress_display() as progress:
-            written = embed_to_file(photos, output, embedding, progress=progress)
+            written = embed_to_file(photos, output, embedding, views=query_views, progress=progress)
         where = "from the cache"
     _tell(written, output, where)
     write_json(json_file, {"output": output, **written.to_json()})

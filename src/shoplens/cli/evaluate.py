@@ -23,6 +23,7 @@ from shoplens.cli.options import (
     query_vectors_option,
     remote_option,
 )
+from shoplens.cli.query_view_options import query_views_option
 from shoplens.cli.region_options import regions_option
 from shoplens.cli.reranking_options import Reranking, rerank_dataset, rerank_options
 from shoplens.cli.telling import tell_ranked
@@ -81,6 +82,7 @@ def _known_metrics(
 @gallery_vectors_option
 @query_vectors_option
 @regions_option
+@query_views_option
 @boxes_option
 @columns_option
 @remote_option
@@ -97,6 +99,7 @@ def evaluate(
     gallery_vectors: Path | None,
     query_vectors: Path | None,
     regions: int,
+    query_views: int,
     box_frame: BoxFrame,
     columns: dict[str, str],
     remote: bool,
@@ -119,6 +122,8 @@ def evaluate(
         raise click.UsageError("--ranks is scored as it is; it cannot go with vectors to rank")
     if ranks is not None and regions:
         raise click.UsageError("--ranks is scored as it is; it cannot go with --regions")
+    if ranks is not None and query_views != 1:
+        raise click.UsageError("--ranks is scored as it is; it cannot go with --query-views")
     if ranks is not None and product_score is not None:
         raise click.UsageError(
             "--ranks is scored as it is; to order products by their scores, leave it out"
@@ -140,7 +145,9 @@ def evaluate(
     else:
         files = VectorFiles(gallery_vectors, query_vectors)
         with progress_display() as progress:
-            result = rank_dataset(data, embedding, files, regions=regions, progress=progress)
+            result = rank_dataset(
+                data, embedding, files, regions=regions, query_views=query_views, progress=progress
+            )
         own = gallery_vectors is not None or query_vectors is not None
         result, chosen = rerank_dataset(result, reranking, embedding, own_vectors=own)
         tell_ranked(result)

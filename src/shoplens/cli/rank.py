@@ -19,6 +19,7 @@ from shoplens.cli.options import (
     remote_option,
     writable,
 )
+from shoplens.cli.query_view_options import query_views_option
 from shoplens.cli.region_options import regions_option
 from shoplens.cli.reranking_options import Reranking, rerank_dataset, rerank_options
 from shoplens.cli.telling import tell_ranked
@@ -52,6 +53,7 @@ from shoplens.records import BoxFrame
     help="Also write gallery.parquet and queries.parquet to this folder, to rank them again later.",
 )
 @regions_option
+@query_views_option
 @boxes_option
 @columns_option
 @remote_option
@@ -67,6 +69,7 @@ def rank(
     query_vectors: Path | None,
     save_vectors: Path | None,
     regions: int,
+    query_views: int,
     box_frame: BoxFrame,
     columns: dict[str, str],
     remote: bool,
@@ -93,7 +96,9 @@ def rank(
         require_products(data.gallery)
     files = VectorFiles(gallery_vectors, query_vectors, save_vectors)
     with progress_display() as progress:
-        result = rank_dataset(data, embedding, files, regions=regions, progress=progress)
+        result = rank_dataset(
+            data, embedding, files, regions=regions, query_views=query_views, progress=progress
+        )
     own = gallery_vectors is not None or query_vectors is not None
     result, chosen = rerank_dataset(result, reranking, embedding, own_vectors=own)
     tell_ranked(result)

@@ -49,7 +49,8 @@ def calibrate(
     fit: in five folds by product.
 
     Args:
-        queries: users' photos, with the photos' products, as `embed` returns them.
+        queries: users' photos, with the photos' products, as `embed` returns them. The calibration
+            is for searches from as many views of each.
         gallery: sellers' photos, likewise. If they have regions, the calibration is for searches
             with as many.
         category: an attribute of sellers' photos, by which confidences may differ if there are
@@ -107,6 +108,7 @@ def calibrate(
         false_accepts=false_accepts,
         temperature=fit_temperature(searched.ranking, searched.products, searched.query_products),
         regions=0 if gallery.regions is None else gallery.regions.limit,
+        query_views=queries.views,
         chain=chain.names,
         measured=Measured(
             n_queries=int(queries.has_vector.sum()),

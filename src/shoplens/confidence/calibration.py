@@ -67,6 +67,8 @@ class Calibration:
     measured: Measured
     regions: int = 0
     """How many regions of each gallery photo were compared."""
+    query_views: int = 1
+    """Of how many views of each query its vector was the mean."""
     chain: tuple[str, ...] = ()
     """The re-ranking steps that gave the scores, as `SearchResult.chain` names them."""
     format: _Format = "shoplens-calibration-1"
@@ -111,17 +113,26 @@ class Calibration:
             "categories": sorted(self.estimator.categories),
             "absent": self.absent,
             "regions": self.regions,
+            "query_views": self.query_views,
             "chain": list(self.chain),
             "no_match_below": self.no_match_below,
             "temperature": self.temperature,
             "measured": asdict(self.measured),
         }
 
-    def fits(self, fingerprint: str | None, regions: int = 0, *, chain: Sequence[str] = ()) -> bool:
-        """Whether it is for scores of this model with so many regions, re-ranked by these steps, as
-        far as is known."""
+    def fits(
+        self,
+        fingerprint: str | None,
+        regions: int = 0,
+        *,
+        query_views: int = 1,
+        chain: Sequence[str] = (),
+    ) -> bool:
+        """Whether it is for scores of this model with so many regions and views, re-ranked by these
+        steps, as far as is known."""
         same = not fingerprint or not self.fingerprint or fingerprint == self.fingerprint
-        return same and (regions, tuple(chain)) == (self.regions, self.chain)
+        asked = regions, query_views, tuple(chain)
+        return same and asked == (self.regions, self.query_views, self.chain)
 
     def require_fit(
         self,
@@ -129,6 +140,7 @@ class Calibration:
         name: str | None,
         regions: int = 0,
         *,
+        query_views: int = 1,
         chain: Sequence[str] = (),
     ) -> None:
         """Refuse other scores than those it was fitted for.
@@ -137,11 +149,12 @@ class Calibration:
             fingerprint: of the model; None if unknown.
             name: of the model.
             regions: how many regions of each gallery photo are compared.
+            query_views: of how many views of each query its vector is the mean.
             chain: the re-ranking steps that give the scores.
 
         Raises `ModelError`.
         """
-        if not self.fits(fingerprint, self.regions, chain=self.chain):
+        if not self.fits(fingerprint, self.regions, query_views=self.query_views, chain=self.chain):
             raise ModelError(
                 f"the calibration is for the model {self.model_name} ({self.fingerprint}), and the "
                 f"vectors are of {name} ({fingerprint}). Scores of different models mean different "
@@ -152,6 +165,12 @@ class Calibration:
                 f"the calibration is for scores with {self.regions} regions of each gallery photo, "
                 f"and {regions} are compared here. Fit one for these scores: shoplens calibrate "
                 f"DATASET --regions {regions} -o FILE"
+            )
+        if query_views != self.query_views:
+            raise ModelError(
+                f"the calibration is for scores of queries from {self.query_views} views, and here "
+                f"it is {query_views}. Fit one for these scores: shoplens calibrate DATASET "
+                f"--query-views {query_views} -o FILE"
             )
         if tuple(chain) != self.chain:
             raise ModelError(

@@ -32,3 +32,14 @@ def opened(cache: Cache, fingerprint: str) -> Iterator[VectorCache | None]:
         warnings.warn(
             f"vectors could not be saved in the cache: {own.trouble}", ShoplensWarning, stacklevel=4
         )
+
+
+@contextmanager
+def opened_beside(cache: Cache, name: str) -> Iterator[VectorCache | None]:
+    """Open the cache of this name beside a model's: in its folder, or as `opened` does."""
+    if isinstance(cache, VectorCache):
+        with VectorCache(name, cache.file.parent) as beside:
+            yield beside
+    else:
+        with opened(cache, name) as usual:
+            yield usual

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from PIL import Image
 
 from shoplens.cache import VectorCache
 from shoplens.embedding.batches import embed_in_batches
-from shoplens.embedding.caching import Cache, opened
+from shoplens.embedding.caching import Cache, opened, opened_beside
 from shoplens.embedding.outcome import Embedded, Tally
+from shoplens.embedding.query_views import ViewEncoder
 from shoplens.embedding.single import embed_one
 from shoplens.errors import PhotoError
 from shoplens.models.encoder import Encoder
@@ -58,6 +60,7 @@ def embed(
     photos: PhotoSet,
     encoder: Encoder,
     *,
+    views: int = 1,
     cache: Cache = True,
     retry_failed: bool = False,
     max_failures: int | None = None,
@@ -69,6 +72,8 @@ def embed(
     Args:
         photos: the photos to embed; a photo with a box is cropped to it.
         encoder: the model.
+        views: of how many views of each photo a vector is the mean, up to 4; more than 1 is for
+            queries (see `shoplens.embedding.query_views`).
         cache: whether to read vectors from the user's cache and write new vectors to it; or an open
             `VectorCache` of this model.
         retry_failed: see `embed_each`.
@@ -82,7 +87,22 @@ def embed(
 
     Raises:
         FailureLimitError: more than `max_failures` photos failed.
+        ShoplensError: a photo cannot be embedded from so many views.
     """
+    if views != 1:
+        shown = ViewEncoder(encoder, views)
+        with opened_beside(cache, shown.fingerprint) as beside:
+            found = embed(
+                photos,
+                shown,
+                cache=False if beside is None else beside,
+                retry_failed=retry_failed,
+                max_failures=max_failures,
+                workers=workers,
+                progress=progress,
+            )
+        # The mean of a model's vectors is compared with its vectors.
+        return replace(found, fingerprint=encoder.fingerprint, views=views)
     tally = Tally(max_failures)
     vectors = np.zeros((len(photos), encoder.dimension), dtype=np.float32)
     digests: list[str | None] = []

@@ -39,11 +39,19 @@ class EmbeddingSettings:
         number, is_percent = self.max_failures
         return int(n_photos * number / 100) if is_percent else int(number)
 
-    def embed(self, photos: PhotoSet, encoder: Encoder, progress: Progress = silent) -> Embeddings:
+    def embed(
+        self,
+        photos: PhotoSet,
+        encoder: Encoder,
+        progress: Progress = silent,
+        *,
+        views: int = 1,
+    ) -> Embeddings:
         """Embed photos with these settings (see `shoplens.embed`)."""
         return embed(
             photos,
             encoder,
+            views=views,
             cache=self.use_cache,
             retry_failed=self.retry_failed,
             max_failures=self.failure_limit(len(photos)),

@@ -10,6 +10,7 @@ from typing import Any
 
 from shoplens.embedding.caching import opened
 from shoplens.embedding.outcome import Tally
+from shoplens.embedding.query_views import ViewEncoder
 from shoplens.embedding.sets import embed_each
 from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.progress import Progress, silent
@@ -51,11 +52,19 @@ def embed_to_file(
     path: str | Path,
     settings: EmbeddingSettings,
     *,
+    views: int = 1,
     progress: Progress = silent,
 ) -> VectorFile:
     """Embed photos into a `.parquet`, `.lance` or `.npy` file, row by row.
 
     If it is stopped, the same call resumes: the vectors computed so far are in the cache.
+
+    Args:
+        photos: the photos to embed.
+        path: the file.
+        settings: how photos are embedded.
+        views: as in `shoplens.embed`.
+        progress: called with the number of photos done.
 
     Raises:
         FailureLimitError: more photos failed than the settings allow.
@@ -63,15 +72,16 @@ def embed_to_file(
         MissingError: an extra or the file's folder is missing.
     """
     encoder = settings.load_encoder()
-    info = VectorFileInfo(len(photos), encoder.dimension, encoder.name, encoder.fingerprint)
+    info = VectorFileInfo(len(photos), encoder.dimension, encoder.name, encoder.fingerprint, views)
+    shown = encoder if views == 1 else ViewEncoder(encoder, views)
     tally = Tally(settings.failure_limit(len(photos)))
     with (
-        opened(settings.use_cache, encoder.fingerprint) as cache,
+        opened(settings.use_cache, shown.fingerprint) as cache,
         writing_vectors(path, info) as writer,
         closing(
             embed_each(
                 photos,
-                encoder,
+                shown,
                 cache=cache,
                 retry_failed=settings.retry_failed,
                 workers=settings.workers,

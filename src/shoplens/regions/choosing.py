@@ -17,6 +17,7 @@ from shoplens.boxes.proposing import overlap, propose_in
 from shoplens.cache import Computed, VectorCache, content_key
 from shoplens.errors import PhotoError, ShoplensError
 from shoplens.looking import photo_bytes
+from shoplens.models.views import Views
 from shoplens.pixels.decoding import decoding
 from shoplens.records import Box, Photo
 
@@ -72,19 +73,32 @@ def require_number(n: int) -> None:
         raise ShoplensError(f"a photo can have 0 to {MOST} regions, not {n}")
 
 
-def _chosen(data: bytes) -> list[Box]:
-    """Return the whole photo, and then its regions."""
-    network = load_network()
-    target, side = network.target
-    with decoding(data, target=target, target_side=side) as decoded:
-        size, pixels = decoded.size, network.prepare(decoded)
+def regions_in(pixels: Views, size: tuple[int, int]) -> list[Box]:
+    """Choose regions of a photo that was prepared by `Network.prepare`, the best first.
+
+    Args:
+        pixels: the prepared photo.
+        size: width and height of the upright photo.
+
+    Returns:
+        Up to `MOST` boxes (see `choose_regions`).
+    """
     whole = Box(0, 0, *size)
     chosen: list[Box] = []
     proposed = [proposal.box for proposal in propose_in(pixels, size)]
     for box in (*proposed, *_fixed(size)):
         if overlap(box, whole) <= NEARLY_ALL and all(overlap(box, o) <= ALIKE for o in chosen):
             chosen.append(box)
-    return [whole, *chosen[:MOST]]
+    return chosen[:MOST]
+
+
+def _chosen(data: bytes) -> list[Box]:
+    """Return the whole photo, and then its regions."""
+    network = load_network()
+    target, side = network.target
+    with decoding(data, target=target, target_side=side) as decoded:
+        size, pixels = decoded.size, network.prepare(decoded)
+    return [Box(0, 0, *size), *regions_in(pixels, size)]
 
 
 def _fixed(size: tuple[int, int]) -> Iterator[Box]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 
 from shoplens.cache import VectorCache
-from shoplens.embedding.caching import Cache, opened
+from shoplens.embedding.caching import Cache, opened, opened_beside
 from shoplens.embedding.outcome import Embedded
 from shoplens.embedding.sets import embed_each
 from shoplens.errors import PhotoError, RankingError
@@ -92,7 +92,7 @@ def embed_regions(
         workers: as in `shoplens.embed_each`.
     """
     with (
-        _opened_choices(cache) as choices,
+        opened_beside(cache, CACHE) as choices,
         opened(cache, encoder.fingerprint) as open_cache,
         closing(
             parallel_map(lambda photo: _with_boxes(photo, n, choices), photos, workers)
@@ -241,14 +241,3 @@ def _with_boxes(photo: Photo, n: int, choices: VectorCache | None) -> tuple[Phot
         return photo, choose_regions(photo, n, choices)
     except PhotoError:
         return photo, ()
-
-
-@contextmanager
-def _opened_choices(cache: Cache) -> Iterator[VectorCache | None]:
-    """Open the cache of chosen regions beside that of vectors."""
-    if isinstance(cache, VectorCache):
-        with VectorCache(CACHE, cache.file.parent) as beside:
-            yield beside
-    else:
-        with opened(cache, CACHE) as usual:
-            yield usual

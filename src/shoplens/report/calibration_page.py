@@ -96,6 +96,7 @@ def _details(calibration: Calibration) -> list[tuple[str, str]]:
         ("no match below", f"{calibration.no_match_below:.3f}"),
         ("false accepts allowed", f"{calibration.false_accepts:g}"),
         ("regions of each photo", str(calibration.regions)),
+        ("views of each query", str(calibration.query_views)),
         ("re-ranked by", "+".join(calibration.chain) or "nothing"),
         ("assumed absent", f"{calibration.absent:g}"),
         ("temperature of the product score logsum", f"{calibration.temperature:g}"),

@@ -48,10 +48,12 @@ from shoplens.server.originals import (
     ThumbnailCache,
     fetched_photo,
 )
+from shoplens.server.photo_regions import embed_regions
 from shoplens.server.problems import Problem, not_open
 from shoplens.server.query_schemas import QueryFields, Terms
 from shoplens.server.settings import ServerSettings
 from shoplens.server.uploads import Uploads
+from shoplens.vectors.regions import PhotoRegions
 
 if TYPE_CHECKING:
     from shoplens.server.fetching import PhotoFetcher
@@ -193,14 +195,20 @@ class Service:
 
     async def embed(
         self, data: bytes, box: str | None, deadline: float | None = None
-    ) -> tuple[EmbeddedPhoto, ModelStamp]:
-        """Embed a photo as those of the catalogue are; return it with the model that did.
+    ) -> tuple[EmbeddedPhoto, PhotoRegions | None, ModelStamp]:
+        """Embed a photo as those of the catalogue are, with its regions if they have some.
+
+        Returns them with the model that did; None for the regions of a catalogue without.
 
         Raises as `search` does.
         """
         embedder = self._at_work()
+        n_regions = await self.in_thread(lambda: self.catalog.regions)
         photo = await embedder.embed(data, box, "seller", deadline)
-        return photo, stamp_of(embedder.encoder)
+        regions = None
+        if n_regions:
+            regions = await embed_regions(embedder, data, photo, n_regions, deadline)
+        return photo, regions, stamp_of(embedder.encoder)
 
     async def stored_photo(self, entry: Entry) -> StoredPhoto:
         """Return the file of a photo of the catalogue.

@@ -60,6 +60,8 @@ class Embeddings:
     regions: RegionVectors | None = None
     """Vectors of regions of the photos; None if there are none. Files of vectors do not hold
     them."""
+    views: int = 1
+    """Of how many views of its photo a vector is the mean."""
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):
@@ -132,7 +134,8 @@ class Embeddings:
             MissingError: the extra for Parquet or Lance is missing.
         """
         _require_ids(photos, self.ids, str(path))
-        info = VectorFileInfo(len(photos), self.vectors.shape[1], self.model_name, self.fingerprint)
+        dimension = self.vectors.shape[1]
+        info = VectorFileInfo(len(photos), dimension, self.model_name, self.fingerprint, self.views)
         reasons = {failure.row: failure.reason for failure in self.failures}
         with writing_vectors(path, info) as writer:
             for row, photo in enumerate(photos):
@@ -214,7 +217,8 @@ def _from_table(path: Path, photos: PhotoSet) -> Embeddings:
     found = _checked(
         path, photos, rows, absent, meta.get("model"), meta.get("fingerprint"), details
     )
-    return replace(found, sha256=tuple(digests))
+    views = meta.get("views", 1)
+    return replace(found, sha256=tuple(digests), views=views if isinstance(views, int) else 1)
 
 
 def _modified(path: Path) -> float:

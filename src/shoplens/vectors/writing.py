@@ -34,6 +34,8 @@ class VectorFileInfo:
     dimension: int
     model_name: str | None
     fingerprint: str | None
+    views: int = 1
+    """Of how many views of each photo a vector is the mean."""
 
 
 class VectorWriter(Protocol):
@@ -123,7 +125,9 @@ class _ParquetWriter:
         self._rows: list[tuple[Photo, Vector | None, str | None, str]] = []
         self._dimension = info.dimension
         pyarrow = arrow()
-        meta = {"model": info.model_name, "fingerprint": info.fingerprint}
+        meta: dict[str, Any] = {"model": info.model_name, "fingerprint": info.fingerprint}
+        if info.views != 1:
+            meta["views"] = info.views
         fields = [
             ("photo_id", pyarrow.int32()),
             ("product_id", pyarrow.string()),

@@ -8,7 +8,8 @@ from typing import Any
 from shoplens.catalog.milvus import schema
 from shoplens.catalog.milvus.connection import Connection, DataType, LoadState, MilvusClient
 from shoplens.catalog.milvus.expressions import keys_expression
-from shoplens.catalog.milvus.rows import Row, mark_row
+from shoplens.catalog.milvus.region_rows import LONGEST_ENDING
+from shoplens.catalog.milvus.rows import ENTRY_FIELDS, Row, mark_row
 from shoplens.records import Vectors
 
 CONSISTENCY = "Session"
@@ -36,6 +37,8 @@ class Collection:
         self.name = name
         self.dimension = _LEAST_DIMENSION
         """Of its vectors."""
+        self.has_regions = False
+        """Whether it has a place for regions."""
         self.uri = connection.uri
         self._connection = connection
         self._call = connection.call
@@ -76,8 +79,10 @@ class Collection:
         if about.model is not None:
             self.dimension = about.model.dimension
         made = MilvusClient.create_schema(description=about.to_text())
+        self.has_regions = about.regions is not None
         key, text = {"max_length": schema.LONGEST_KEY}, {"max_length": schema.LONGEST_TEXT}
-        made.add_field(schema.PHOTO, DataType.VARCHAR, is_primary=True, **key)
+        longest = schema.LONGEST_KEY + (LONGEST_ENDING if self.has_regions else 0)
+        made.add_field(schema.PHOTO, DataType.VARCHAR, is_primary=True, max_length=longest)
         made.add_field(schema.KIND, DataType.INT8)
         made.add_field(schema.SEQUENCE, DataType.INT64)
         made.add_field(schema.VECTOR, DataType.FLOAT_VECTOR, dim=self.dimension)
@@ -86,6 +91,8 @@ class Collection:
         made.add_field(schema.ATTRIBUTES, DataType.JSON)
         made.add_field(schema.FACTS, DataType.VARCHAR, **text)
         made.add_field(schema.CHECKSUM, DataType.VARCHAR, max_length=32)
+        if self.has_regions:
+            made.add_field(schema.REGIONS, DataType.VARCHAR, **text)
         index = schema.INDEXES[about.index]
         indexes = MilvusClient.prepare_index_params()
         indexes.add_index(
@@ -136,6 +143,11 @@ class Collection:
 
     # Its rows.
 
+    @property
+    def entry_fields(self) -> list[str]:
+        """What has to be read of an entry's row."""
+        return [*ENTRY_FIELDS, schema.REGIONS] if self.has_regions else ENTRY_FIELDS
+
     def upsert(
         self, rows: Sequence[Row], *, progress: Callable[[int], None] = lambda _: None
     ) -> None:
@@ -143,6 +155,11 @@ class Collection:
 
         `progress` is told how many the server has acknowledged.
         """
+        if not self.has_regions:
+            rows = [
+                {name: value for name, value in row.items() if name != schema.REGIONS}
+                for row in rows
+            ]
         done = 0
         for batch in _batches(rows):
             # Milvus' insert would not look for rows with the same key.
@@ -249,6 +266,7 @@ class Collection:
             schema.VECTOR: 4 * self.dimension,
             schema.FACTS: schema.LONGEST_TEXT,
             schema.ATTRIBUTES: schema.LONGEST_TEXT,
+            schema.REGIONS: schema.LONGEST_TEXT,
         }
         width = sum(widths.get(name, schema.LONGEST_KEY) for name in fields)
         return max(1, min(MOST_HITS, _ANSWER_BYTES // width))
@@ -264,6 +282,7 @@ def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
         own = (
             row[schema.VECTOR].nbytes
             + len(row[schema.FACTS].encode())
+            + len(row.get(schema.REGIONS, ""))
             + sum(map(len, texts))
             + sum(len(name) + len(value) + 6 for name, value in attributes)
             + 100

@@ -23,13 +23,14 @@ from shoplens.catalog.milvus.connection import Connection
 from shoplens.catalog.milvus.expressions import (
     ENTRIES,
     FAILURES,
+    SEARCHED,
     between,
     passing,
     passing_of,
 )
 from shoplens.catalog.milvus.nearest import nearest, placed
+from shoplens.catalog.milvus.region_rows import region_keys, region_rows
 from shoplens.catalog.milvus.rows import (
-    ENTRY_FIELDS,
     FAILURE_FIELDS,
     Placed,
     Row,
@@ -47,6 +48,7 @@ from shoplens.catalog.milvus.schema import (
     INDEXES,
     KIND,
     PHOTO,
+    REGION,
     SEQUENCE,
     USUAL_INDEX,
     About,
@@ -61,6 +63,7 @@ from shoplens.errors import CatalogError, DataError, MissingError, ModelError
 from shoplens.files import require_folder
 from shoplens.progress import Progress, silent
 from shoplens.records import Vectors
+from shoplens.regions.choosing import require_number
 
 _KNOWN_SECONDS = 0.5
 """How long the model is taken for what it was."""
@@ -122,10 +125,12 @@ class MilvusCatalog(Catalog):
     @property
     def model(self) -> ModelStamp | None:
         """The model of the vectors; None as long as nothing was put in."""
-        if time.monotonic() > self._known_until:
-            # Another process may have changed it.
-            self._look()
-        return self._about.model
+        return self._known().model
+
+    @property
+    def regions(self) -> int:
+        """How many regions of each photo `index` gives vectors (see `Catalog`)."""
+        return self._known().regions or 0
 
     def close(self) -> None:
         """Give back the connection."""
@@ -159,28 +164,22 @@ class MilvusCatalog(Catalog):
         """
         self._require_writable()
         with self._changing:
-            old = self._collection.real_name()
-            new = self._new_collection(replace(self._about, model=model))
-            try:
-                ids = set()
-                checked = (checked_entry(entry, model, self.uri) for entry in entries)
-                while part := list(islice(checked, _TOGETHER)):
-                    number = self._numbers(len(part))
-                    new.upsert(
-                        [row_of(entry, number + n, self.uri) for n, entry in enumerate(part)]
-                    )
-                    ids |= {entry.photo_id for entry in part}
-                kept = (one for one in self.failures() if one.photo_id not in ids)
-                more = (checked_failure(one, self.uri) for one in failed)
-                records = {one.photo_id: one for one in chain(kept, more)}
-                new.upsert(
-                    [row_of_failure(one, model.dimension, self.uri) for one in records.values()]
-                )
-            except BaseException:
-                new.drop()
-                raise
-            self._switch(old, new)
-            self._collection.mark()
+            self._replace(model, self._known().regions or 0, entries, failed)
+
+    def set_regions(self, n: int) -> None:
+        """State how many regions of each photo `index` gives vectors (see `Catalog`).
+
+        The photos go to a new collection, for what one says of itself cannot change. No other
+        process may write meanwhile: what it writes is lost.
+        """
+        self._require_writable()
+        require_number(n)
+        with self._changing:
+            known = self._known()
+            if known.model is None:
+                raise ModelError(f"{self.uri} has no model yet: state it with set_model first")
+            if n != (known.regions or 0):
+                self._replace(known.model, n, self.entries())
 
     def get_many(self, photo_ids: Sequence[PhotoId]) -> list[Entry | None]:
         """Return the entries of photos (see `Catalog`)."""
@@ -210,7 +209,10 @@ class MilvusCatalog(Catalog):
         if (model := self.model) is None:
             raise ModelError(f"{self.uri} has no model yet: state it with set_model first")
         with self._changing:
-            self._put([row_of_failure(one, model.dimension, self.uri) for one in unique.values()])
+            rows = [row_of_failure(one, model.dimension, self.uri) for one in unique.values()]
+            self._put(rows)
+            if self._collection.has_regions:
+                self._collection.delete([key for row in rows for key in region_keys(row[PHOTO])])
 
     def failures(self) -> Iterator[FailedPhoto]:
         """Yield the photos that could not be embedded, in order of their ids."""
@@ -237,8 +239,10 @@ class MilvusCatalog(Catalog):
             for name, value in attributes.items():
                 if value is not None:
                     kinds.setdefault(name, set()).add(type(value).__name__)
-        details: dict[str, object] = {"index": self._about.index}
+        details: dict[str, object] = {"index": self._about.index, "regions": self.regions}
         if model is not None:
+            has_regions = self._collection.has_regions
+            details["n_vectors"] = self._collection.count(SEARCHED) if has_regions else n_photos
             index = self._collection.index()
             details |= {
                 name: index[name]
@@ -299,9 +303,14 @@ class MilvusCatalog(Catalog):
     # What `Catalog` needs.
 
     def _write(self, entries: Sequence[Entry]) -> Upserted:
-        if any(entry.regions is not None for entry in entries):
-            self._refuse_regions()
         with self._changing:
+            known = self._known()
+            if (
+                known.model is not None
+                and known.regions is None
+                and any(entry.regions is not None for entry in entries)
+            ):
+                self._replace(known.model, 0, self.entries())
             return self._changed(entries)
 
     def _changed(self, entries: Sequence[Entry]) -> Upserted:
@@ -309,21 +318,26 @@ class MilvusCatalog(Catalog):
         keys = [key_of(entry.photo_id) for entry in entries]
         old = {
             row[PHOTO]: row
-            for row in self._collection.rows_of(keys, [*ENTRY_FIELDS, KIND])
+            for row in self._collection.rows_of(keys, [*self._collection.entry_fields, KIND])
             if row[KIND] == ENTRY
         }
         rows: list[Row] = []
+        left: list[str] = []
         n_changed = n_same = 0
         for number, (key, entry) in enumerate(zip(keys, entries, strict=True), start=first):
             known = self._sound(old[key]) if key in old else None
             if known is None or known.entry != entry:
                 n_changed += key in old
-                rows.append(row_of(entry, number, self.uri))
+                rows += _rows_of(entry, number, self.uri)
+                if key in old and self._collection.has_regions:
+                    left += region_keys(key)[len(entry.vectors) - 1 :]
                 continue
             n_same += 1
             if known.entry.stamp != entry.stamp:
-                rows.append(row_of(entry, known.sequence, self.uri))
+                rows += _rows_of(entry, known.sequence, self.uri)
         self._put(rows)
+        if left:
+            self._collection.delete(left)
         return Upserted(len(entries) - n_changed - n_same, n_changed, n_same)
 
     def _delete(self, photo_ids: Sequence[PhotoId]) -> int:
@@ -333,7 +347,12 @@ class MilvusCatalog(Catalog):
         with self._changing:
             found = list(self._collection.rows_of(keys, [PHOTO, KIND]))
             if found:
-                self._collection.delete([row[PHOTO] for row in found])
+                gone = [row[PHOTO] for row in found]
+                if self._collection.has_regions:
+                    # A photo without its regions is found less well; the other way round, they
+                    # would stay for good if this is interrupted.
+                    gone = [*chain.from_iterable(map(region_keys, gone)), *gone]
+                self._collection.delete(gone)
         return sum(row[KIND] == ENTRY for row in found)
 
     def _count_failures(self) -> int:
@@ -379,7 +398,8 @@ class MilvusCatalog(Catalog):
                     last = middle
                 else:
                     below = middle
-        rows = chain.from_iterable(self._collection.rows(between(where, after, last), ENTRY_FIELDS))
+        fields = self._collection.entry_fields
+        rows = chain.from_iterable(self._collection.rows(between(where, after, last), fields))
         found = [entry_of(row, self.uri) for row in rows]
         found.sort(key=lambda one: (one.sequence, key_of(one.entry.photo_id)))
         return [(one.sequence, one.entry) for one in found]
@@ -417,7 +437,8 @@ class MilvusCatalog(Catalog):
             self._collection.upsert(rows, progress=note)
         except CatalogError as error:
             raise CatalogError(
-                f"{error} ({acknowledged:,} of {len(rows):,} photos were acknowledged)"
+                f"{error} ({_n_photos(rows[:acknowledged]):,} of {_n_photos(rows):,} photos were "
+                "acknowledged)"
             ) from error
 
     def _sound(self, row: Row) -> Placed | None:
@@ -433,9 +454,17 @@ class MilvusCatalog(Catalog):
         self._last_number = first + n
         return first
 
+    def _known(self) -> About:
+        """Return what the collection says of itself."""
+        if time.monotonic() > self._known_until:
+            # Another process may have changed it.
+            self._look()
+        return self._about
+
     def _look(self) -> None:
         """Read what the collection says of itself."""
         self._about = About.parse(self._collection.description(), self.uri)
+        self._collection.has_regions = self._about.regions is not None
         if self._about.model is not None:
             self._collection.dimension = self._about.model.dimension
         self._known_until = time.monotonic() + _KNOWN_SECONDS
@@ -447,6 +476,34 @@ class MilvusCatalog(Catalog):
             # Another process may have been quicker.
             if not self._collection.exists():
                 raise
+
+    def _replace(
+        self,
+        model: ModelStamp,
+        regions: int,
+        entries: Iterable[Entry],
+        failed: Iterable[FailedPhoto] = (),
+    ) -> None:
+        """Put entries into a new collection, with the records of failure, and switch to it."""
+        old = self._collection.real_name()
+        new = self._new_collection(replace(self._about, model=model, regions=regions))
+        try:
+            ids = set()
+            checked = (checked_entry(entry, model, self.uri) for entry in entries)
+            while part := list(islice(checked, _TOGETHER)):
+                number = self._numbers(len(part))
+                numbered = enumerate(part, start=number)
+                new.upsert([row for n, entry in numbered for row in _rows_of(entry, n, self.uri)])
+                ids |= {entry.photo_id for entry in part}
+            kept = (one for one in self.failures() if one.photo_id not in ids)
+            more = (checked_failure(one, self.uri) for one in failed)
+            records = {one.photo_id: one for one in chain(kept, more)}
+            new.upsert([row_of_failure(one, model.dimension, self.uri) for one in records.values()])
+        except BaseException:
+            new.drop()
+            raise
+        self._switch(old, new)
+        self._collection.mark()
 
     def _new_collection(self, about: About) -> Collection:
         made = Collection(self._connection, f"{self._collection.name}_{time.time_ns():x}")
@@ -477,3 +534,16 @@ class MilvusCatalog(Catalog):
         self._look()
         if old is not None:
             Collection(self._connection, old).drop()
+
+
+def _rows_of(entry: Entry, sequence: int, uri: str) -> list[Row]:
+    """Return the rows of an entry.
+
+    Those of its regions come first: when the photo is acknowledged, they are there.
+    """
+    row = row_of(entry, sequence, uri)
+    return [*region_rows(entry, row), row]
+
+
+def _n_photos(rows: Sequence[Row]) -> int:
+    return sum(row[KIND] != REGION for row in rows)

@@ -23,16 +23,18 @@ from shoplens.catalog.milvus.schema import (
     ENTRY,
     FAILED,
     KIND,
-    MARK,
     PHOTO,
     PRODUCT,
+    REGION,
     SEQUENCE,
 )
 
 ENTRIES = f"{KIND} == {ENTRY}"
 FAILURES = f"{KIND} == {FAILED}"
-PHOTOS = f"{KIND} != {MARK}"
-"""Entries and failures."""
+PHOTOS = f"{KIND} in [{ENTRY}, {FAILED}]"
+REGION_ROWS = f"{KIND} == {REGION}"
+SEARCHED = f"{KIND} in [{ENTRY}, {REGION}]"
+"""Entries, and the rows by which their regions are found."""
 
 _LETTERS = {"bool": "b", "number": "n", "str": "s"}
 _COLUMNS = {"product_id": PRODUCT, "category": CATEGORY}
@@ -70,9 +72,9 @@ def hexadecimal(text: str) -> str:
     return text.encode("utf-8", "surrogatepass").hex()
 
 
-def passing(where: Filter | None) -> str:
-    """Return the expression for entries that pass a filter."""
-    return ENTRIES if where is None else _joined("and", [f"({ENTRIES})", expression(where)])
+def passing(where: Filter | None, rows: str = ENTRIES) -> str:
+    """Return the expression for entries that pass a filter, or for other rows."""
+    return rows if where is None else _joined("and", [f"({rows})", expression(where)])
 
 
 def passing_of(where: Filter | None, product_ids: Iterable[str]) -> str:

@@ -1,11 +1,12 @@
 """The nearest entries: by the server's index, or by comparing all vectors here.
 
-The index gives candidates. Their scores are computed from their full vectors, so that they are the
-same as in every other engine.
+The index gives candidates: photos, and regions that lead to theirs. Their scores are computed from
+their full vectors, so that they are the same as in every other engine.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,17 +15,21 @@ import numpy.typing as npt
 from shoplens.catalog.entry import Entry
 from shoplens.catalog.filters import Filter, matches
 from shoplens.catalog.milvus.collection import MOST_HITS, Collection
-from shoplens.catalog.milvus.expressions import passing
-from shoplens.catalog.milvus.rows import ENTRY_FIELDS, Placed, Row, entry_of, vector_of
-from shoplens.catalog.milvus.schema import ENTRY, KIND, PHOTO, SEQUENCE, Index
+from shoplens.catalog.milvus.expressions import SEARCHED, passing
+from shoplens.catalog.milvus.region_rows import photo_key, regions_of
+from shoplens.catalog.milvus.rows import Placed, Row, entry_of, vector_of
+from shoplens.catalog.milvus.schema import ENTRY, KIND, PHOTO, REGIONS, SEQUENCE, Index
 from shoplens.catalog.neighbours import Neighbours
-from shoplens.ranking import exact_scores
+from shoplens.catalog.scoring import score_entries, score_vectors
 from shoplens.records import Vector, Vectors
 
 SCANNED = 200
 """Up to so many photos are compared one by one, which is as fast as the index."""
 _MARGIN = 16
 """Further candidates, so that equal scores at the end come in their order."""
+_REGION_SLACK = 2
+"""How much more than the vectors of k photos the index is asked for: the score of a photo is below
+that of its best vector, so one of a photo that is not among the best may come before."""
 _ROUNDING = 1e-5
 """How far a server's score of a pair may be from ours: it adds up in float32."""
 
@@ -54,7 +59,7 @@ def placed(collection: Collection, keys: Sequence[str]) -> dict[str, Placed]:
     """
     return {
         row[PHOTO]: entry_of(row, collection.uri)
-        for row in collection.rows_of(keys, [*ENTRY_FIELDS, KIND])
+        for row in collection.rows_of(keys, [*collection.entry_fields, KIND])
         if row[KIND] == ENTRY
     }
 
@@ -68,9 +73,13 @@ def _searched(
     n_photos: int,
 ) -> list[Neighbours | None]:
     """Ask the index; None where it gives too few, or not for certain the best."""
-    asked = min(MOST_HITS, k * index.overfetch + _MARGIN)
-    answers = collection.search(vectors, asked, passing(where), index.search_settings(asked))
-    known = placed(collection, list({key for answer in answers for key, _ in answer}))
+    searched = passing(where, SEARCHED) if collection.has_regions else passing(where)
+    n_vectors = collection.count(searched) if collection.has_regions else n_photos
+    slack = 1 if n_vectors <= n_photos else _REGION_SLACK * n_vectors / n_photos
+    asked = min(MOST_HITS, math.ceil(k * index.overfetch * slack) + _MARGIN)
+    answers = collection.search(vectors, asked, searched, index.search_settings(asked))
+    keys = [list(dict.fromkeys(photo_key(key) for key, _ in answer)) for answer in answers]
+    known = placed(collection, list({key for own in keys for key in own}))
     if where is not None:
         # What was changed meanwhile may not pass any more.
         known = {
@@ -79,11 +88,11 @@ def _searched(
             if matches(where, one.entry.attributes, one.entry.product_id)
         }
     found: list[Neighbours | None] = []
-    for vector, answer in zip(vectors, answers, strict=True):
-        ranked = _ranked(vector, [known[key] for key, _ in answer if key in known])
-        everything = len(answer) >= n_photos
-        # A graph can lead to too few where a filter lets few pass.
-        too_few = not everything and len(answer) < asked
+    for vector, answer, own in zip(vectors, answers, keys, strict=True):
+        ranked = _ranked(vector, [known[key] for key in own if key in known])
+        everything = len(answer) >= n_vectors
+        # A graph can lead to too few where a filter lets few pass, and regions to few photos.
+        too_few = not everything and (len(answer) < asked or len(ranked) < min(k, n_photos))
         # Photos that are as near as the last may be among those left out.
         unsure = (
             index.exact
@@ -102,8 +111,9 @@ def _ranked(vector: Vector, candidates: Sequence[Placed]) -> list[tuple[Entry, f
     """Return candidates with their scores, best first, the earlier of equals first."""
     if not candidates:
         return []
-    scores = exact_scores(vector[None], np.stack([one.entry.vector for one in candidates]))[0]
-    order = np.lexsort(([one.sequence for one in candidates], -scores))
+    scores = score_entries(vector, [one.entry for one in candidates])
+    sequences = np.array([one.sequence for one in candidates], np.int64)
+    order = np.lexsort((sequences, -scores))
     return [(candidates[place].entry, float(scores[place])) for place in order.tolist()]
 
 
@@ -112,7 +122,7 @@ def _scanned(
 ) -> list[Neighbours]:
     """Compare all vectors that pass a filter; they come here for it."""
     best = _Best(vectors, k)
-    for page in collection.rows(passing(where), ENTRY_FIELDS):
+    for page in collection.rows(passing(where), collection.entry_fields):
         best.see(page)
     return [
         Neighbours(
@@ -122,6 +132,13 @@ def _scanned(
         )
         for query in range(len(vectors))
     ]
+
+
+def _vectors_of(row: Row) -> Vectors:
+    """Return the vectors of a row: the photo's, and those of its regions."""
+    vector = vector_of(row)
+    regions = regions_of(row.get(REGIONS, ""), len(vector))
+    return vector[None] if regions is None else np.concatenate((vector[None], regions.vectors))
 
 
 class _Best:
@@ -141,7 +158,7 @@ class _Best:
         if not rows:
             return
         self.n_seen += len(rows)
-        scores = exact_scores(self._queries, np.stack([vector_of(row) for row in rows]))
+        scores = score_vectors(self._queries, [_vectors_of(row) for row in rows])
         sequences = np.array([row[SEQUENCE] for row in rows], np.int64)
         for query, own in enumerate(scores):
             known = self._scores[query]

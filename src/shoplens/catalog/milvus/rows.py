@@ -18,6 +18,7 @@ from shoplens.catalog.milvus.expressions import (
     encoded_or_empty,
     hexadecimal,
 )
+from shoplens.catalog.milvus.region_rows import regions_of, regions_text
 from shoplens.catalog.milvus.schema import (
     ATTRIBUTES,
     CATEGORY,
@@ -31,6 +32,7 @@ from shoplens.catalog.milvus.schema import (
     MARK,
     PHOTO,
     PRODUCT,
+    REGIONS,
     SEQUENCE,
     VECTOR,
 )
@@ -39,7 +41,7 @@ from shoplens.records import Box, Vector
 
 Row = dict[str, Any]
 ENTRY_FIELDS = [PHOTO, SEQUENCE, VECTOR, FACTS, CHECKSUM]
-"""What `entry_of` needs."""
+"""What `entry_of` needs, and `REGIONS` where there is such a field."""
 FAILURE_FIELDS = [PHOTO, FACTS, CHECKSUM]
 """What `failure_of` needs."""
 
@@ -109,7 +111,7 @@ def row_of(entry: Entry, sequence: int, uri: str) -> Row:
         dict(entry.attributes),
         entry.stamp,
     )
-    return _checked(ENTRY, facts, entry.vector, sequence, uri)
+    return _checked(ENTRY, facts, entry.vector, sequence, uri, regions_text(entry.regions))
 
 
 def row_of_failure(failed: FailedPhoto, dimension: int, uri: str) -> Row:
@@ -141,6 +143,7 @@ def mark_row(dimension: int) -> Row:
         ATTRIBUTES: {},
         FACTS: "",
         CHECKSUM: "",
+        REGIONS: "",
     }
 
 
@@ -161,6 +164,7 @@ def entry_of(row: Mapping[str, Any], uri: str) -> Placed:
         box=None if facts.box is None else Box(*facts.box),
         attributes=facts.attributes,
         stamp=facts.stamp,
+        regions=regions_of(row.get(REGIONS, ""), len(vector)),
     )
     return Placed(int(row[SEQUENCE]), entry)
 
@@ -205,17 +209,23 @@ def vector_of(row: Mapping[str, Any]) -> Vector:
     return np.asarray(row[VECTOR], dtype=np.float32)
 
 
-def checksum(facts: str, vector: npt.NDArray[np.float32]) -> str:
-    """Return the checksum of what is known of a photo and of its vector."""
+def checksum(facts: str, vector: npt.NDArray[np.float32], regions: str) -> str:
+    """Return the checksum of what is known of a photo, of its vector and of its regions."""
     digest = xxhash.xxh3_128(facts.encode())
     # No text in JSON holds this byte.
     digest.update(b"\0")
     digest.update(vector.astype("<f4", copy=False).tobytes())
+    digest.update(regions.encode())
     return digest.hexdigest()
 
 
 def _checked(
-    kind: int, facts: _Facts | _FailedFacts, vector: Vector, sequence: int, uri: str
+    kind: int,
+    facts: _Facts | _FailedFacts,
+    vector: Vector,
+    sequence: int,
+    uri: str,
+    regions: str = "",
 ) -> Row:
     where = f"{uri}: photo {facts.photo_id!r}"
     text = _encode(facts).decode()
@@ -224,7 +234,8 @@ def _checked(
         SEQUENCE: sequence,
         VECTOR: vector,
         FACTS: text,
-        CHECKSUM: checksum(text, vector),
+        CHECKSUM: checksum(text, vector, regions),
+        REGIONS: regions,
         **derived_of(text),
     }
     for field, name in ((PHOTO, "id"), (PRODUCT, "product id"), (CATEGORY, "category")):
@@ -233,6 +244,7 @@ def _checked(
     for size, name in (
         (len(text.encode()), "facts, attributes included, take"),
         (len(_encode(row[ATTRIBUTES])), "attributes take, as they are stored for filters,"),
+        (len(regions), "regions take"),
     ):
         if size > LONGEST_TEXT:
             raise EntryError(
@@ -244,7 +256,7 @@ def _checked(
 def _sound(row: Mapping[str, Any], vector: Vector, uri: str) -> str:
     """Return the facts of a row, if they are what was stored."""
     facts: str = row[FACTS]
-    if checksum(facts, vector) != row[CHECKSUM]:
+    if checksum(facts, vector, row.get(REGIONS, "")) != row[CHECKSUM]:
         raise CatalogError(
             f"{uri}: photo {id_of(row[PHOTO])!r} is damaged: what is stored does not match its "
             f"checksum. `shoplens catalog verify {uri}` lists all that is; index such photos again"

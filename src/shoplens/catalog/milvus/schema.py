@@ -2,7 +2,8 @@
 
 A row is a photo: an entry, or a photo that could not be embedded. All that is known of it is in
 `facts`, as JSON; `product`, `category` and `attributes` repeat of that what filters look at, in the
-form that `expressions` describes.
+form that `expressions` describes. A row of kind `REGION` only leads a search to its photo (see
+`region_rows`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import Any
 from shoplens.catalog.model_stamp import ModelStamp
 from shoplens.errors import CatalogError
 
-FORMAT = 1
-"""Of collections; a program refuses those of a higher one."""
+FORMAT = 2
+"""Of collections that have a place for regions, else 1; a program refuses those of a higher one."""
 
 PHOTO = "photo"
 """Primary key: the photo's id, see `rows.key_of`."""
@@ -29,8 +30,10 @@ CATEGORY = "category"
 ATTRIBUTES = "attributes"
 FACTS = "facts"
 CHECKSUM = "checksum"
+REGIONS = "regions"
+"""Only in collections that have a place for regions."""
 
-ENTRY, FAILED, MARK = 0, 1, 2
+ENTRY, FAILED, MARK, REGION = 0, 1, 2, 3
 """Values of `KIND`. For `MARK` see `collection.Collection.delete`."""
 
 LONGEST_KEY = 8_193
@@ -90,11 +93,18 @@ class About:
     """None as long as no photos can be put in."""
     index: str
     """A key of `INDEXES`."""
+    regions: int | None = None
+    """How many regions of each photo `index` gives vectors of their own; None if the collection has
+    no place for regions."""
 
     def to_text(self) -> str:
         """Write the description."""
         model = None if self.model is None else asdict(self.model)
-        return json.dumps({"shoplens": FORMAT, "model": model, "index": self.index})
+        # Earlier versions can read a collection without regions.
+        about = {"shoplens": 1, "model": model, "index": self.index}
+        if self.regions is not None:
+            about |= {"shoplens": FORMAT, "regions": self.regions}
+        return json.dumps(about)
 
     @classmethod
     def parse(cls, text: str, where: str) -> About:
@@ -114,7 +124,8 @@ class About:
             model = about["model"]
             stamp = None if model is None else ModelStamp(**model)
             INDEXES[about["index"]]
-            return cls(stamp, about["index"])
+            regions = None if version == 1 else int(about["regions"])
+            return cls(stamp, about["index"], regions)
         except (ValueError, KeyError, TypeError):
             raise CatalogError(
                 f"{where} is a collection of something else, not a catalogue of shoplens: use "

@@ -89,13 +89,14 @@ async def put_photo(
             "unsupported_photo", "The file is no photo of a known format.", reason="not_an_image"
         )
     embedding = service.embed(data, fields.get("box"), deadline_of(request))
-    photo, stamp = await while_connected(request, embedding)
+    photo, regions, stamp = await while_connected(request, embedding)
     entry = Entry(
         photo_id=wanted,
         vector=photo.vector,
         product_id=fields.get("product_id"),
         box=photo.box,
         attributes=attributes,
+        regions=regions,
     )
 
     def put(catalog: Catalog) -> Upserted:
