@@ -136,6 +136,29 @@ def test_a_search_is_reranked(
     assert [hit["photo_id"] for hit in record["hits"]] == [hit.photo_id for hit in found]
 
 
+def test_a_search_says_before_what_it_costs(
+    dataset: Path,
+    make_model: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model, catalog = str(make_model()), str(tmp_path / "shop")
+    photo, table = str(dataset / "queries" / "0.png"), str(dataset / "queries.csv")
+    assert main(["index", str(dataset), "--catalog", catalog, "--model", model]) == 0
+    gallery = ["--gallery", str(dataset), "--model", model]
+    for asked in ([photo], ["--queries", table]):
+        for searched in (gallery, ["--catalog", catalog, "--model", model]):
+            capsys.readouterr()
+            assert main(["search", *asked, *searched, "--rerank", "dba:k=1+patches:n=5"]) == 0
+            shown = capsys.readouterr().err
+            assert "re-ranking by dba:k=1,alpha=6 (gallery-side): under a second, 64 MB" in shown
+            n_photos = 12 if asked[0] == "--queries" else 6
+            assert "re-ranking by patches:n=5,weight=1 (gallery-side): " in shown
+            assert f"reads {n_photos} photos" in shown
+    assert main(["search", photo, *gallery]) == 0
+    assert "re-ranking by" not in capsys.readouterr().err
+
+
 @pytest.fixture
 def catalog(tmp_path: Path) -> shoplens.Catalog:
     rng = np.random.default_rng(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from conftest import ROOT
 from made_rankings import only, shop
 
 from shoplens.errors import RankingError
-from shoplens.reranking import METHODS, Chain, Ranked, Reranker, parse_chain
+from shoplens.reranking import METHODS, Chain, Cost, Ranked, Reranker, parse_chain
 
 ON_VECTORS = [method for method in METHODS if not method.reads_photos]
 GALLERY_SIDE = [method for method in ON_VECTORS if not method.batch_side]
@@ -104,6 +105,14 @@ def test_no_queries_give_no_rows(method: type[Reranker]) -> None:
     assert after.ranking.ids.shape == (0, 80)
 
 
+@pytest.mark.parametrize("method", ON_VECTORS, ids=names)
+def test_a_gallery_without_a_vector_stays_as_it_is(method: type[Reranker]) -> None:
+    made = shop(2, views=2, failed=range(4))
+    after = method().rerank(made)
+    np.testing.assert_array_equal(after.ranking.ids, made.ranking.ids)
+    assert np.isneginf(after.scores).all()
+
+
 @pytest.mark.parametrize("method", METHODS, ids=names)
 def test_a_method_says_what_it_is_and_what_it_costs(method: type[Reranker]) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9-]*", method.name)
@@ -114,6 +123,15 @@ def test_a_method_says_what_it_is_and_what_it_costs(method: type[Reranker]) -> N
     cost = method().cost(shop())
     assert cost.seconds >= 0
     assert re.match(r"(about [0-9,]+ s|under a second), [0-9,]+ MB", str(cost))
+
+
+@pytest.mark.parametrize("method", METHODS, ids=names)
+def test_its_cost_is_known_before_there_is_a_ranking(method: type[Reranker]) -> None:
+    made = shop()
+    cost = method().cost(replace(made, ranking=replace(made.ranking, seconds={})))
+    assert method().cost(Ranked.sized(15, 80, 16)) == cost
+    assert cost.times(3) == Cost(3 * cost.seconds, cost.megabytes, 3 * cost.photos)
+    assert method().cost(Ranked.sized(2, 0, 16)).photos == 0
 
 
 @pytest.mark.parametrize("method", METHODS, ids=names)

@@ -1,9 +1,17 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from made_rankings import at, embeddings, mean_precision, ranked, shop
 
-from shoplens.reranking.refinement import Refinement, refined_vectors
+from shoplens.reranking.refinement import Refinement, refining_weights
+
+
+def refined_vectors(
+    candidates: npt.NDArray[np.float32], k: int, beta: float
+) -> npt.NDArray[np.float32]:
+    near, weights = refining_weights(candidates, k, beta)
+    return np.asarray(np.einsum("mk,mkd->md", weights, candidates[near]))
 
 
 def test_the_worked_example() -> None:

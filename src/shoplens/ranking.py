@@ -39,6 +39,10 @@ _WIDE_ROWS = 8192
 """Number of vectors of each side in float64 at a time."""
 
 
+_GRID_ROWS = 128
+"""Number of vectors that are put on the grid at a time, if there are no more queries: then they
+stay in a core's cache."""
+
 _GRID = 2.0**26
 """Components are rounded to multiples of 1 / _GRID, see above."""
 
@@ -285,7 +289,7 @@ def rank(
 
 
 def _require_unit(embeddings: Embeddings, side: str) -> None:
-    lengths = np.linalg.norm(embeddings.vectors, axis=1)
+    lengths = np.sqrt(np.einsum("nd,nd->n", embeddings.vectors, embeddings.vectors))
     bad = embeddings.has_vector & ~(np.abs(lengths - 1) <= _UNIT_TOLERANCE)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
@@ -339,7 +343,7 @@ def _best(
     wide = _on_grid(queries)
     for start in range(0, len(positions), _WIDE_ROWS):
         part = positions[start : start + _WIDE_ROWS]
-        block = _similarities(wide, gallery.vectors[part])
+        block = _similarities(wide, _at(gallery.vectors, part))
         numbers = np.broadcast_to(np.int32(-1), block.shape)
         if gallery.regions is not None:
             block, numbers = _with_regions(wide, block, gallery.regions, part)
@@ -352,7 +356,19 @@ def _best(
 
 def _similarities(wide: npt.NDArray[np.float64], vectors: Vectors) -> npt.NDArray[np.float32]:
     """Return the similarity of each query, on the grid, to each vector."""
-    return np.asarray((wide @ _on_grid(vectors).T) / _GRID**2, dtype=np.float32)
+    scores = np.empty((len(wide), len(vectors)), dtype=np.float32)
+    step = max(_GRID_ROWS, len(wide))
+    for start in range(0, len(vectors), step):
+        block = slice(start, start + step)
+        scores[:, block] = (wide @ _on_grid(vectors[block]).T) / _GRID**2
+    return scores
+
+
+def _at(vectors: Vectors, positions: npt.NDArray[np.intp]) -> Vectors:
+    """Return the vectors at rising positions; where they follow each other, without a copy."""
+    if len(positions) and positions[-1] - positions[0] == len(positions) - 1:
+        return vectors[positions[0] : positions[-1] + 1]
+    return vectors[positions]
 
 
 def _with_regions(

@@ -198,6 +198,27 @@ class PhotoColumns(Sequence[Photo]):
         for photo in photos:
             self.append(photo)
 
+    @classmethod
+    def counted(
+        cls, names: Sequence[str], product_ids: Sequence[str | None], domain: Domain
+    ) -> PhotoColumns:
+        """Make photos that are numbered from 0, all at once; where their files are is not known.
+
+        Args:
+            names: (n) theirs.
+            product_ids: (n) theirs; None where one is not known.
+            domain: of all of them.
+        """
+        photos, n = cls(), len(names)
+        photos._ids = array("i", range(n))
+        photos._names = list(names)
+        photos._paths = [Path()] * n
+        photos._others = [(domain, None, "upright", None)] * n
+        photos._products = list(product_ids)
+        photos._files = [None] * n
+        photos._attributes = AttributeColumns(n_rows=n)
+        return photos
+
     @property
     def ids(self) -> npt.NDArray[np.int32]:
         """(n,) int32, a copy."""

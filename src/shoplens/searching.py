@@ -240,7 +240,9 @@ def search_vectors(
     if confidence is not None:
         depth = max(depth, EVIDENCE_DEPTH)
     ranked = chain.rerank(Ranked(rank(query_vectors, gallery, depth=depth), query_vectors, gallery))
-    ranking, scores, rows = ranked.ranking, ranked.scores, ranked.positions()
+    # More photos than are listed only tell of products, and of how sure the search is.
+    n_hits = listing.k if listing.is_plain and confidence is None else depth
+    ranking, scores, rows = ranked.ranking, ranked.scores[:, :n_hits], ranked.positions(n_hits)
     products = _Products(gallery)
     failures = {failure.row: failure for failure in query_vectors.failures}
     spent = {**(seconds or {}), **gallery.seconds, **ranking.seconds}

@@ -85,7 +85,8 @@ class Finder:
             return
         found = self._neighbours(vectors, self._n_asked, photos)
         for vector, neighbours in zip(vectors, found, strict=True):
-            hits = self._photos(neighbours)
+            # No more than these: a chain gives all of its candidates back.
+            hits = self._photos(neighbours.found[: self._n_asked])
             # Their ranks stand: those that are not accepted come after all that are.
             kept = tuple(hit for hit in hits if terms.accept(hit.score))[: terms.listing.k]
             ranked = _located(kept, vector, neighbours)
@@ -136,7 +137,7 @@ class Finder:
         asked = self._n_asked
         while True:
             [neighbours] = self._neighbours(vector[None], asked, [photo])
-            photos = self._photos(neighbours)
+            photos = self._photos(neighbours.found)
             kept = [hit for hit in photos if terms.accept(hit.score)]
             vectors = {
                 entry.photo_id: entry.vector
@@ -153,9 +154,9 @@ class Finder:
         hits = _located(terms.listing.finished(chosen, views), vector, neighbours)
         return Found(hits, neighbours.exact, terms.judge(photos))
 
-    def _photos(self, neighbours: Neighbours) -> list[Hit]:
+    def _photos(self, found: Sequence[tuple[Entry, float]]) -> list[Hit]:
         """Return the photos that were found as hits."""
-        found = [one for one in neighbours.found if one[0].photo_id != self.left_out]
+        kept = [one for one in found if one[0].photo_id != self.left_out]
         return [
             Hit(
                 rank=rank,
@@ -165,7 +166,7 @@ class Finder:
                 path=entry.path,
                 attributes=entry.attributes,
             )
-            for rank, (entry, score) in enumerate(found, start=1)
+            for rank, (entry, score) in enumerate(kept, start=1)
         ]
 
     def _views(self, vector: Vector, product_ids: Sequence[str]) -> dict[str, list[View]]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from shoplens.catalog.entry import Entry
 from shoplens.catalog.originals import Originals
 from shoplens.ranking import DEPTH, Ranking
-from shoplens.records import Photo, PhotoSet, Vector
-from shoplens.reranking import Chain, Ranked
+from shoplens.records import Photo, PhotoColumns, PhotoSet, Vector
+from shoplens.reranking import Chain, Cost, Ranked
 from shoplens.vectors.embeddings import Embeddings
 from shoplens.vectors.regions import RegionVectors
 
@@ -46,7 +45,7 @@ def reranked(
     rows = np.arange(len(entries), dtype=np.int32)
     gallery = Embeddings(
         rows,
-        np.stack([entry.vector for entry in entries]),
+        np.concatenate([entry.vector for entry in entries]).reshape(len(entries), len(vector)),
         photos=PhotoSet(_photos(entries, located=chain.reads_photos)),
         regions=_regions(entries, len(vector)),
     )
@@ -64,13 +63,20 @@ def reranked(
     return (*first, *((entry, min(score, lowest)) for entry, score in others))
 
 
+def rerank_costs(chain: Chain, n: int, dimension: int) -> tuple[Cost, ...]:
+    """Estimate what each step takes for one query, before it starts.
+
+    Args:
+        chain: gallery-side steps.
+        n: entries that are re-ranked.
+        dimension: of their vectors.
+    """
+    return chain.costs(Ranked.sized(1, n, dimension, depth=n))
+
+
 def expected_seconds(chain: Chain, n: int, dimension: int) -> float:
     """Estimate how long re-ranking n entries for one query takes, from the sizes alone."""
-    rows = np.arange(n, dtype=np.int32)
-    gallery = Embeddings(rows, np.zeros((n, dimension), dtype=np.float32))
-    queries = Embeddings(np.zeros(1, np.int32), np.zeros((1, dimension), dtype=np.float32))
-    ranking = Ranking(queries.ids, rows[None], np.zeros((1, n), dtype=np.float32))
-    return sum(cost.seconds for cost in chain.costs(Ranked(ranking, queries, gallery)))
+    return sum(cost.seconds for cost in rerank_costs(chain, n, dimension))
 
 
 def _regions(entries: Sequence[Entry], dimension: int) -> RegionVectors | None:
@@ -80,13 +86,13 @@ def _regions(entries: Sequence[Entry], dimension: int) -> RegionVectors | None:
     return RegionVectors.of(limit, dimension, [entry.regions for entry in entries])
 
 
-def _photos(entries: Sequence[Entry], *, located: bool) -> list[Photo]:
+def _photos(entries: Sequence[Entry], *, located: bool) -> PhotoColumns:
     """Return the photos of entries; `located` looks for their files."""
     if located:
         originals = Originals()
-        return [replace(originals.photo(entry), id=row) for row, entry in enumerate(entries)]
-    nowhere = Path()
-    return [
-        Photo(row, entry.path, nowhere, "seller", product_id=entry.product_id)
-        for row, entry in enumerate(entries)
-    ]
+        return PhotoColumns(
+            replace(originals.photo(entry), id=row) for row, entry in enumerate(entries)
+        )
+    return PhotoColumns.counted(
+        [entry.path for entry in entries], [entry.product_id for entry in entries], "seller"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,16 @@ from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.errors import ChainError, RankingError
 from shoplens.models import Encoder
 from shoplens.pipeline import RankedDataset
-from shoplens.reranking import AUTO, NO_STEPS, NONE, Chain, Ranked, online_chain, parse_chain
+from shoplens.reranking import (
+    AUTO,
+    NO_STEPS,
+    NONE,
+    Chain,
+    Cost,
+    Ranked,
+    online_chain,
+    parse_chain,
+)
 from shoplens.vectors.embeddings import Embeddings, check_same_model
 
 _SECONDS = 60.0
@@ -149,11 +158,16 @@ def rerank_dataset(
     if not chain.steps:
         return result, told
     ranked = Ranked(result.ranking, result.queries, result.gallery)
-    for step, cost in zip(chain.steps, chain.costs(ranked), strict=True):
-        side = "batch-side: uses the other queries" if step.batch_side else "gallery-side"
-        message(f"re-ranking by {step} ({side}): {cost}")
+    tell_costs(chain, chain.costs(ranked))
     with progress_display() as progress:
         return replace(result, ranking=chain.rerank(ranked, progress=progress).ranking), told
+
+
+def tell_costs(chain: Chain, costs: Sequence[Cost]) -> None:
+    """Say what each step of a chain is expected to take."""
+    for step, cost in zip(chain.steps, costs, strict=True):
+        side = "batch-side: uses the other queries" if step.batch_side else "gallery-side"
+        message(f"re-ranking by {step} ({side}): {cost}")
 
 
 def chosen_chain(

@@ -17,6 +17,7 @@ from shoplens.catalog.entry import photo_id_of
 from shoplens.catalog.filters import parse_filter
 from shoplens.catalog.opening import open_catalog
 from shoplens.catalog.originals import Originals
+from shoplens.catalog.reranked import CANDIDATES, rerank_costs
 from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.hit_page import matches_option, write_hit_page
 from shoplens.cli.hit_table import print_hits
@@ -35,7 +36,12 @@ from shoplens.cli.options import (
     writable,
 )
 from shoplens.cli.region_options import regions_option
-from shoplens.cli.reranking_options import Reranking, chosen_chain, online_rerank_options
+from shoplens.cli.reranking_options import (
+    Reranking,
+    chosen_chain,
+    online_rerank_options,
+    tell_costs,
+)
 from shoplens.cli.telling import tell_failures, tell_others, tell_photos
 from shoplens.datasets.dataset import read_gallery, read_queries
 from shoplens.embedding.sets import embed
@@ -47,7 +53,7 @@ from shoplens.pipeline import VectorFiles, failures_json, load_vectors, require_
 from shoplens.pixels.decoding import read_size
 from shoplens.records import BoxFrame, Photo, PhotoSet
 from shoplens.regions.embedding import with_regions
-from shoplens.reranking import online_chain
+from shoplens.reranking import Chain, Ranked, online_chain
 from shoplens.search_options import SearchOptions
 from shoplens.searching import search_vectors
 from shoplens.sources import read_photo
@@ -363,6 +369,8 @@ def _search_gallery(
     load = None if files.gallery is not None or encoder is None else lambda: encoder
     chain, chosen = chosen_chain(reranking, loaded, load, embedding)
     seconds = {"query": vectors.seconds.get("embed", 0.0)}
+    if chain.steps:
+        tell_costs(chain, chain.costs(Ranked.sized(len(wanted), *loaded.vectors.shape)))
     results = search_vectors(wanted, vectors, loaded, replace(options, chain=chain), seconds)
     return _Found(
         results,
@@ -386,11 +394,21 @@ def _search_catalog(
     where = arguments["where"]
     if where is not None and where.strip():
         parse_filter(where)  # A fault in it is told before a model is loaded.
+    chain: Chain = arguments["rerank"]
+
+    def tell(n_queries: int) -> None:
+        if chain.steps and catalog.model is not None:
+            n = min(catalog.count(), max(arguments["k"], CANDIDATES))
+            costs = rerank_costs(chain, n, catalog.model.dimension)
+            tell_costs(chain, [cost.times(n_queries) for cost in costs])
+
     with open_catalog(uri, read_only=True) as catalog:
         if asked.photo_id is not None:
+            tell(1)
             results = [catalog.search(photo_id=asked.photo_id, **arguments)]
         else:
             wanted = asked.read()
+            tell(len(wanted))
             encoder = settings_for(catalog.model, embedding).load_encoder()
             if asked.is_single:
                 results = [_search_one(wanted[0], catalog, encoder, arguments)]

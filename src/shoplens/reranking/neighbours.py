@@ -13,7 +13,9 @@ from shoplens.records import Vectors
 _BLOCK_BYTES = 16 * 2**20
 """Size of the block of similarities in memory at a time."""
 _GROUP = 64
-"""Similarities that are looked at together to find a bound for the k best."""
+"""Similarities that are looked at together to find a bound for the k best, at most."""
+_GROUPS = 64
+"""How many groups there are at least, if vectors suffice; and four for each of the k."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,17 +69,20 @@ def _best(
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """Return the columns of the k highest values of each row, and the values, highest first."""
     n_rows, m = block.shape
-    n_groups = m // _GROUP
-    if n_groups > k:
-        # The k-th highest of the groups' maxima is reached by k values at least. Few are above it,
-        # so only these are sorted.
-        maxima = block[:, : n_groups * _GROUP].reshape(n_rows, n_groups, _GROUP).max(axis=2)
-        bound = np.partition(maxima, n_groups - k, axis=1)[:, n_groups - k, None]
-        rows, columns = np.nonzero(block >= bound)
-        values = block[rows, columns]
-        order = np.lexsort((columns, -values, rows))
-        starts = np.searchsorted(rows, np.arange(n_rows))
-        first = order[(starts[:, None] + np.arange(k)).ravel()]
-        return columns[first].reshape(n_rows, k).astype(np.int32), values[first].reshape(n_rows, k)
-    order = np.argsort(-block, axis=1, kind="stable")[:, :k]
-    return order.astype(np.int32), np.take_along_axis(block, order, axis=1)
+    size = min(_GROUP, m // max(_GROUPS, 4 * k))
+    if size < 2 or not k:
+        order = np.argsort(-block, axis=1, kind="stable")[:, :k]
+        return order.astype(np.int32), np.take_along_axis(block, order, axis=1)
+    # The k-th highest of the groups' maxima is reached by k values at least. Few are above it, so
+    # only these are sorted.
+    n_groups = m // size
+    maxima = block[:, : n_groups * size].reshape(n_rows, size, n_groups).max(axis=1)
+    bound = np.partition(maxima, n_groups - k, axis=1)[:, n_groups - k, None]
+    rows, columns = np.divmod(np.flatnonzero(block >= bound), m)
+    counts = np.bincount(rows, minlength=n_rows)
+    places = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    values = np.full((n_rows, int(counts.max(initial=0))), -np.inf, dtype=np.float32)
+    positions = np.zeros(values.shape, dtype=np.int32)
+    values[rows, places], positions[rows, places] = block[rows, columns], columns
+    order = np.argsort(-values, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(positions, order, axis=1), np.take_along_axis(values, order, axis=1)

@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from shoplens.progress import Progress, silent
+from shoplens.records import Vectors
 from shoplens.reranking.reciprocal_sets import Encodings, ReciprocalSets, averaged, entries_of
 from shoplens.reranking.reranker import Cost, Ranked, Reranker, parameter
+from shoplens.vectors.embeddings import Embeddings
 
 _PAPER = "Zhong et al., Re-ranking Person Re-identification with k-reciprocal Encoding, CVPR 2017"
 _STEP = 100
@@ -45,24 +47,30 @@ class BatchReciprocal(Reranker):
 
     def rerank(self, ranked: Ranked, *, progress: Progress = silent) -> Ranked:
         """Encode queries and gallery together, and compare."""
-        queries, gallery = ranked.queries, ranked.gallery
-        of_queries = np.flatnonzero(queries.has_vector)
-        of_gallery = np.flatnonzero(gallery.has_vector)
-        pool = np.concatenate((queries.vectors[of_queries], gallery.vectors[of_gallery]))
-        encodings = ReciprocalSets(pool, self.k1, self.k2, progress).encodings()
-        return _compared(
+        n_queries = int(ranked.queries.has_vector.sum())
+        # The vectors are put together in there, and gone before encodings are averaged.
+        encodings = averaged(*self._weights(ranked, progress))
+        scores = _scores(
             ranked,
-            _part(encodings, 0, len(of_queries)),
-            _part(encodings, len(of_queries), len(pool)),
+            _part(encodings, 0, n_queries),
+            _part(encodings, n_queries, len(encodings)),
             self.lam,
             progress,
         )
+        return ranked.reordered(scores)
 
     def cost(self, ranked: Ranked) -> Cost:
         """Return the cost of comparing all photos with all, and of their encodings."""
         n_queries, n = len(ranked.queries), len(ranked.queries) + len(ranked.gallery)
         copied = n * ranked.gallery.vectors.shape[1] * 4
         return _cost(ranked, self.k1, self.k2, n, n_queries, copied)
+
+    def _weights(
+        self, ranked: Ranked, progress: Progress
+    ) -> tuple[Encodings, npt.NDArray[np.int32]]:
+        """Return the encodings of queries and gallery before they are averaged, and of what."""
+        sets = ReciprocalSets(_together(ranked.queries, ranked.gallery), self.k1, self.k2, progress)
+        return sets.weights(), sets.near.positions[:, : self.k2 + 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +95,9 @@ class GalleryReciprocal(Reranker):
         of_gallery = np.flatnonzero(gallery.has_vector)
         place = np.full(len(gallery), -1, dtype=np.int32)
         place[of_gallery] = np.arange(len(of_gallery))
-        present = np.ascontiguousarray(gallery.vectors[of_gallery])
+        present = gallery.vectors
+        if len(of_gallery) < len(present):
+            present = present[of_gallery]
         sets = ReciprocalSets(present, self.k1, self.k2, progress)
         weights = sets.weights()
         # The similarity to the last of a photo's k1 nearest others: a nearer query is one of them.
@@ -109,7 +119,7 @@ class GalleryReciprocal(Reranker):
         values = [values for _, values in encoded] or [np.empty(0, np.float32)]
         of_queries = Encodings(starts, np.concatenate(columns), np.concatenate(values))
         of_photos = averaged(weights, sets.near.positions[:, : self.k2 + 1])
-        return _compared(ranked, of_queries, of_photos, self.lam, progress)
+        return ranked.reordered(_scores(ranked, of_queries, of_photos, self.lam, progress))
 
     def cost(self, ranked: Ranked) -> Cost:
         """Return the cost of comparing the gallery with itself, and of the encodings."""
@@ -130,10 +140,10 @@ class GalleryReciprocal(Reranker):
         return unique.astype(np.int32), (sums / (len(near) + 1)).astype(np.float32)
 
 
-def _compared(
+def _scores(
     ranked: Ranked, of_queries: Encodings, of_gallery: Encodings, lam: float, progress: Progress
-) -> Ranked:
-    """Return the ranking by the scores of both encodings.
+) -> npt.NDArray[np.float32]:
+    """Return the scores (q, k) that the encodings of both sides give the photos of each row.
 
     Args:
         ranked: the ranking.
@@ -146,7 +156,7 @@ def _compared(
     sums, query_sums = of_gallery.sums(), of_queries.sums()
     usable = np.flatnonzero(ranked.gallery.has_vector)
     positions = ranked.positions()
-    scores = ranked.scores.copy()
+    scores: npt.NDArray[np.float32] = ranked.scores.copy()
     rows = np.flatnonzero(ranked.queries.has_vector).tolist()
     shared = np.zeros(len(ranked.gallery))
     union = np.ones(len(ranked.gallery))
@@ -166,7 +176,19 @@ def _compared(
         )
         if (number + 1) % _STEP == 0 or number + 1 == len(rows):
             progress("compare", number + 1, len(rows))
-    return ranked.reordered(scores)
+    return scores
+
+
+def _together(*sides: Embeddings) -> Vectors:
+    """Return the vectors of several sides one after the other, without those that failed."""
+    rows = [np.flatnonzero(side.has_vector) for side in sides]
+    pool = np.empty((sum(map(len, rows)), sides[0].vectors.shape[1]), dtype=np.float32)
+    end = 0
+    for side, present in zip(sides, rows, strict=True):
+        start, end = end, end + len(present)
+        # Straight to their place: `vectors[present]` would be one more copy of them.
+        np.take(side.vectors, present, axis=0, out=pool[start:end], mode="clip")
+    return pool
 
 
 def _part(encodings: Encodings, first: int, end: int) -> Encodings:

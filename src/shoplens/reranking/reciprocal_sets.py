@@ -31,8 +31,8 @@ from shoplens.reranking.neighbours import Neighbours, nearest
 
 _ROWS = 1000
 """Vectors whose sets are computed at a time."""
-_PAIRS = 50_000
-"""Pairs whose similarity is computed at a time."""
+_PAIRS = 2_000
+"""Pairs of vectors whose similarity is computed at a time: they stay in a core's cache."""
 
 Positions = npt.NDArray[np.int32]
 
@@ -124,33 +124,34 @@ class ReciprocalSets:
     def weights(self) -> Encodings:
         """Return V before it is averaged."""
         n = len(self._vectors)
-        all_rows, all_columns = [], []
         near = self.near.positions[:, : self.k1 + 1]
+        parts = _Parts(n)
         for start in range(0, n, _ROWS):
             block = slice(start, start + _ROWS)
             rows, columns = self.expanded(near[block], self._mutual[block])
-            all_rows.append(rows + start)
-            all_columns.append(columns)
+            parts.add(rows, columns, np.exp(self._similarity(rows + start, columns) - 1))
             self._progress("encode", min(start + _ROWS, n), n)
-        rows = np.concatenate(all_rows) if all_rows else np.empty(0, np.int32)
-        columns = np.concatenate(all_columns) if all_columns else np.empty(0, np.int32)
+        return parts.together()
+
+    def _similarity(self, rows: Positions, columns: Positions) -> npt.NDArray[np.float32]:
+        """Return the similarity of pairs of vectors (m,)."""
         similarity = np.empty(len(rows), dtype=np.float32)
         for start in range(0, len(rows), _PAIRS):
             pairs = slice(start, start + _PAIRS)
             similarity[pairs] = np.einsum(
                 "pd,pd->p", self._vectors[rows[pairs]], self._vectors[columns[pairs]]
             )
-        return Encodings(_starts(rows, n), columns, np.exp(similarity - 1))
-
-    def encodings(self) -> Encodings:
-        """Return V: the mean of each vector's weights and those of its k2 nearest others."""
-        return averaged(self.weights(), self.near.positions[:, : self.k2 + 1])
+        return similarity
 
 
 def averaged(weights: Encodings, near: Positions) -> Encodings:
-    """Return for each row of `near` (b, k) the mean of the encodings at these positions."""
+    """Return for each row of `near` (b, k) the mean of the encodings at these positions.
+
+    With the encodings before they are averaged, and the k2 nearest others after each vector itself,
+    this is V.
+    """
     n_columns = int(weights.columns.max(initial=0)) + 1
-    parts: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float32]]] = []
+    parts = _Parts(len(near))
     for start in range(0, len(near), _ROWS):
         block = near[start : start + _ROWS]
         entries, owners = entries_of(weights, block.ravel())
@@ -161,13 +162,36 @@ def averaged(weights: Encodings, near: Positions) -> Encodings:
         firsts = np.flatnonzero(np.diff(keys, prepend=-1))
         sums = np.add.reduceat(weights.values[entries][order], firsts) if len(firsts) else keys[:0]
         row, column = np.divmod(keys[firsts], n_columns)
-        parts.append(
-            (row + start, column.astype(np.int32), (sums / block.shape[1]).astype(np.float32))
-        )
-    if not parts:
-        return Encodings(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
-    rows, columns, values = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Encodings(_starts(rows, len(near)), columns, values)
+        parts.add(row, column.astype(np.int32), (sums / block.shape[1]).astype(np.float32))
+    return parts.together()
+
+
+class _Parts:
+    """Encodings of n vectors that are made one block of `_ROWS` vectors after the other."""
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._counts: list[npt.NDArray[np.int64]] = []
+        self._columns = [np.empty(0, np.int32)]
+        self._values = [np.empty(0, np.float32)]
+
+    def add(
+        self,
+        rows: npt.NDArray[np.integer],
+        columns: Positions,
+        values: npt.NDArray[np.float32],
+    ) -> None:
+        """Add the entries of the next block: for each the vector, counted from the block's first,
+        in rising order, its column and its value."""
+        size = min(_ROWS, self._n - _ROWS * len(self._counts))
+        self._counts.append(np.bincount(rows, minlength=size))
+        self._columns.append(columns)
+        self._values.append(values)
+
+    def together(self) -> Encodings:
+        """Return all of them."""
+        starts = np.cumsum(np.concatenate((np.zeros(1, np.int64), *self._counts)))
+        return Encodings(starts, np.concatenate(self._columns), np.concatenate(self._values))
 
 
 def entries_of(
@@ -183,8 +207,3 @@ def entries_of(
     owners = np.repeat(np.arange(len(positions)), lengths)
     firsts = np.cumsum(lengths) - lengths
     return np.arange(len(owners)) - firsts[owners] + starts[owners], owners
-
-
-def _starts(rows: npt.NDArray[np.integer], n: int) -> npt.NDArray[np.int64]:
-    """Return where the entries of each of n rows begin, for ascending rows."""
-    return np.searchsorted(rows, np.arange(n + 1)).astype(np.int64)

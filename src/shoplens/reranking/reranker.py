@@ -12,7 +12,7 @@ import numpy.typing as npt
 from shoplens.errors import RankingError
 from shoplens.lookup import find_ids
 from shoplens.progress import Progress, silent
-from shoplens.ranking import Ranking, rank
+from shoplens.ranking import DEPTH, Ranking, rank
 from shoplens.records import Vectors
 from shoplens.vectors.embeddings import Embeddings, check_same_model
 
@@ -20,8 +20,8 @@ _SECONDS_PER_PRODUCT = 5e-11
 """What a multiplication in a comparison takes where no ranking says it of this machine."""
 _LEAST_PAIRS = 100_000
 """The time of a ranking of fewer pairs says little."""
-
-
+_ROWS = 256
+"""Rows that are put in order at a time: their order takes more memory than they do."""
 _SHORTEST = 1e-6
 """Vectors that cancel each other have a mean of this length at most, by rounding."""
 
@@ -36,9 +36,11 @@ def unit_rows(sums: npt.NDArray[np.float64], otherwise: Vectors) -> Vectors:
     Returns:
         (n, d) float32.
     """
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    lengths = np.sqrt(np.einsum("nd,nd->n", sums, sums))
     usable = lengths > _SHORTEST
-    return np.where(usable, sums / np.where(usable, lengths, 1), otherwise).astype(np.float32)
+    units = (sums / np.where(usable, lengths, 1)[:, None]).astype(np.float32)
+    units[~usable] = otherwise[~usable]
+    return units
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +71,23 @@ class Ranked:
         if self.ranking.blank is not None:
             raise RankingError("a ranking with blank places cannot be re-ranked")
         check_same_model(self.queries, self.gallery)
+
+    @classmethod
+    def sized(cls, n_queries: int, n_gallery: int, dimension: int, depth: int = DEPTH) -> Ranked:
+        """Return a ranking of some size that says nothing.
+
+        It is for `Reranker.cost`, where there is no ranking yet.
+        """
+        queries, gallery = (
+            Embeddings(np.arange(n, dtype=np.int32), np.zeros((n, dimension), np.float32))
+            for n in (n_queries, n_gallery)
+        )
+        # Rows share no photos if there are enough: then most of them are read.
+        firsts = np.arange(n_queries)[:, None] * n_gallery // max(1, n_queries)
+        places = firsts + np.arange(min(depth, n_gallery))
+        ids = (places % max(1, n_gallery)).astype(np.int32)
+        scores = np.zeros(ids.shape, dtype=np.float32)
+        return cls(Ranking(queries.ids, ids, scores), queries, gallery)
 
     @property
     def scores(self) -> npt.NDArray[np.float32]:
@@ -114,10 +133,12 @@ class Ranked:
                 higher than the lowest new one.
         """
         k = scores.shape[1]
-        order = np.argsort(-scores, axis=1, kind="stable")
         ids, new = self.ranking.ids.copy(), self.scores.copy()
-        ids[:, :k] = np.take_along_axis(ids[:, :k], order, axis=1)
-        new[:, :k] = np.take_along_axis(scores, order, axis=1)
+        for start in range(0, len(scores), _ROWS):
+            block = slice(start, start + _ROWS)
+            order = np.argsort(-scores[block], axis=1, kind="stable")
+            ids[block, :k] = np.take_along_axis(ids[block, :k], order, axis=1)
+            new[block, :k] = np.take_along_axis(scores[block], order, axis=1)
         if 0 < k < new.shape[1]:
             np.minimum(new[:, k:], new[:, k - 1 : k], out=new[:, k:])
         return replace(self, ranking=replace(self.ranking, ids=ids, scores=new))
@@ -140,6 +161,10 @@ class Cost:
     """Memory beside the vectors, 10^6 bytes."""
     photos: int = 0
     """Photos that are read and decoded."""
+
+    def times(self, n: int) -> Cost:
+        """Return the cost of doing it so many times, one after the other."""
+        return Cost(n * self.seconds, self.megabytes, n * self.photos)
 
     def __str__(self) -> str:
         seconds = f"{self.seconds:,.0f}" if self.seconds >= 1 else "1"
