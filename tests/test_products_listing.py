@@ -137,6 +137,10 @@ def test_collapsed_products() -> None:
     found = listing.finished(listing.chosen(hits(), views, vectors), views)
     assert [hit.product_id for hit in found] == ["chair-red", "lamp", None]
     assert [hit.product_id for hit in found[0].duplicates or ()] == ["chair-blue"]
+    vectors[4] = vectors[1] * 0.6 + vectors[0] * 0.8
+    for at, n in ((True, 4), (0.5, 3), (0.7, 4)):
+        listing = Listing.of(9, group_by="product", collapse=at)
+        assert len(listing.chosen(hits(), views, vectors)) == n
 
 
 def test_when_enough_photos_were_looked_at() -> None:
@@ -158,6 +162,9 @@ def test_when_enough_photos_were_looked_at() -> None:
         {"k": 1, "group_by": "product", "product_score": "worst"},
         {"k": 1, "group_by": "product", "variants": ""},
         {"k": 1, "group_by": "product", "variants": "id:"},
+        {"k": 1, "collapse": 0.0},
+        {"k": 1, "collapse": 1.5},
+        {"k": 1, "collapse": float("nan")},
     ],
 )
 def test_what_does_not_fit_is_refused(arguments: dict[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,20 +73,29 @@ def test_without_a_calibration_nothing_is_said(shop: Path) -> None:
     assert "confidence" not in told["hits"][0]
 
 
-def test_products_are_listed_as_in_python(shop: Path) -> None:
+@pytest.mark.parametrize("collapse", [True, 0.5])
+def test_products_are_listed_as_in_python(shop: Path, collapse: bool | float) -> None:
     photo = png(4)
     terms = {"k": 5, "group_by": "product", "product_score": "mean2", "variants": "id:-",
-             "collapse": True}  # fmt: skip
+             "collapse": collapse}  # fmt: skip
     with open_catalog(shop, read_only=True) as catalog:
         expected = catalog.search(photo, **terms)  # type: ignore[arg-type]
     with serving(shop) as client:
         answer = client.post("/v1/search", files={"photo": ("p.png", photo)}, data=terms)
+        encoded = base64.b64encode(photo).decode()
+        as_json = client.post("/v1/search", json={"photo": encoded, **terms})
         refused = [
             client.post("/v1/search", files={"photo": ("p.png", photo)}, data=data).json()
-            for data in ({"product_score": "mean2"}, {**terms, "product_score": "worst"})
+            for data in (
+                {"product_score": "mean2"},
+                {**terms, "product_score": "worst"},
+                {**terms, "collapse": -0.5},
+                {**terms, "collapse": 1.5},
+            )
         ]
     assert parsing.search_response(answer.content).hits == expected.hits
-    assert [one["code"] for one in refused] == ["bad_request", "bad_request"]
+    assert parsing.search_response(as_json.content).hits == expected.hits
+    assert [one["code"] for one in refused] == ["bad_request"] * 4
     assert "mean2" in refused[1]["detail"]
 
 

@@ -21,7 +21,7 @@ class SearchOptions:
     group_by: str | None = None
     product_score: str | None = None
     variants: str | None = None
-    collapse: bool = False
+    collapse: bool | float = False
     confidence: Calibration | None = None
     chain: Chain = NO_STEPS
     """What re-ranks, with gallery-side steps: `rerank`, read."""

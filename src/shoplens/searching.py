@@ -51,7 +51,7 @@ def search(
     group_by: Literal["product"] | None = None,
     product_score: str | None = None,
     variants: str | None = None,
-    collapse: bool = False,
+    collapse: bool | float = False,
     confidence: Calibration | None = None,
     rerank: str | Chain = NONE,
     encoder: Encoder | None = None,
@@ -81,7 +81,9 @@ def search(
         variants: which products are one hit together, where they are grouped: those that share the
             value of an attribute, by its name, or `id:-` for those whose ids are the same before
             the last `-`.
-        collapse: show photos of the same picture as one hit; its `duplicates` are the others.
+        collapse: show photos of the same picture as one hit; its `duplicates` are the others. A
+            number is from which similarity of their vectors on they do; True is 0.95, which suits
+            built-in models.
         confidence: a calibration of the model (`shoplens.calibrate`); then hits have a
             `confidence`, and the result a `no_match`.
         rerank: a chain of re-ranking methods, such as `alpha-qe:k=4` (docs/reranking.md). Only
@@ -138,7 +140,7 @@ def search_each(
     group_by: Literal["product"] | None = None,
     product_score: str | None = None,
     variants: str | None = None,
-    collapse: bool = False,
+    collapse: bool | float = False,
     confidence: Calibration | None = None,
     rerank: str | Chain = NONE,
     encoder: Encoder | None = None,

@@ -64,7 +64,7 @@ class Catalog(EntryCollection):
         exact: bool = False,
         product_score: str | None = None,
         variants: str | None = None,
-        collapse: bool = False,
+        collapse: bool | float = False,
         confidence: Calibration | None = None,
         rerank: str | Chain = NONE,
         encoder: Encoder | None = None,
@@ -93,7 +93,9 @@ class Catalog(EntryCollection):
             variants: which products are one hit together, where they are grouped: those that share
                 the value of an attribute, by its name, or `id:-` for those whose ids are the same
                 before the last `-`.
-            collapse: show photos of the same picture as one hit; its `duplicates` are the others.
+            collapse: show photos of the same picture as one hit; its `duplicates` are the others. A
+                number is from which similarity of their vectors on they do; True is 0.95, which
+                suits built-in models.
             confidence: a calibration of the catalogue's model; then hits have a `confidence`, and
                 the result a `no_match`.
             rerank: a chain of gallery-side re-ranking methods, such as `alpha-qe:k=4`, for the
@@ -160,7 +162,7 @@ class Catalog(EntryCollection):
         exact: bool = False,
         product_score: str | None = None,
         variants: str | None = None,
-        collapse: bool = False,
+        collapse: bool | float = False,
         confidence: Calibration | None = None,
         rerank: str | Chain = NONE,
         queries: PhotoSet | None = None,
@@ -192,7 +194,7 @@ class Catalog(EntryCollection):
         exact: bool = False,
         product_score: str | None = None,
         variants: str | None = None,
-        collapse: bool = False,
+        collapse: bool | float = False,
         confidence: Calibration | None = None,
         rerank: str | Chain = NONE,
         encoder: Encoder | None = None,

@@ -11,6 +11,7 @@ import click
 
 from shoplens.confidence import Calibration
 from shoplens.errors import RankingError
+from shoplens.products.duplicates import SAME_PICTURE
 from shoplens.products.scores import PRODUCT_SCORES, ProductScore
 from shoplens.products.variants import Variants
 from shoplens.search_options import SearchOptions
@@ -65,6 +66,13 @@ _OPTIONS = (
         help="Return photos that show the same picture, or nearly, as one hit.",
     ),
     click.option(
+        "--collapse-at",
+        type=click.FloatRange(0, 1, min_open=True),
+        metavar="SIMILARITY",
+        help="The same, for photos whose vectors are at least so similar; --collapse takes "
+        f"{SAME_PICTURE}, which suits the built-in models.",
+    ),
+    click.option(
         "--confidence",
         "confidence_file",
         type=click.Path(path_type=Path),
@@ -84,6 +92,7 @@ def listing_options(command: Callable[..., int | None]) -> Callable[..., int | N
         product_score: str | None,
         variants: str | None,
         collapse: bool,
+        collapse_at: float | None,
         confidence_file: Path | None,
         **others: Any,
     ) -> int | None:
@@ -95,7 +104,7 @@ def listing_options(command: Callable[..., int | None]) -> Callable[..., int | N
             group_by=group_by,
             product_score=product_score,
             variants=variants,
-            collapse=collapse,
+            collapse=collapse if collapse_at is None else collapse_at,
             confidence=confidence,
         )
         return command(options=options, **others)

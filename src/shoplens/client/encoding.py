@@ -26,7 +26,7 @@ def terms_json(
     exact: bool,
     product_score: str | None,
     variants: str | None,
-    collapse: bool,
+    collapse: bool | float,
     rerank: str | None,
 ) -> dict[str, Any]:
     """Return how is searched."""

@@ -86,7 +86,7 @@ def search(
     exact: bool = False,
     product_score: str | None = None,
     variants: str | None = None,
-    collapse: bool = False,
+    collapse: bool | float = False,
     rerank: str | None = None,
 ) -> Request[SearchResponse]:
     """Find the photos or the products that are most similar to a query.
@@ -113,7 +113,8 @@ def search(
         variants: which products are one hit together, where they are grouped: those that share the
             value of an attribute, by its name, or `id:-` for those whose ids are the same before
             the last `-`.
-        collapse: show photos of the same picture as one hit.
+        collapse: show photos of the same picture as one hit. A number is from which similarity of
+            their vectors on they do.
         rerank: a chain of re-ranking methods, such as `alpha-qe:k=4` (docs/reranking.md); `none`
             for no re-ranking. None takes the service's own, which is none unless it is set up
             otherwise. The result's `chain` says what was done.
@@ -151,7 +152,7 @@ def search_batch(
     exact: bool = False,
     product_score: str | None = None,
     variants: str | None = None,
-    collapse: bool = False,
+    collapse: bool | float = False,
     rerank: str | None = None,
 ) -> Request[list[SearchResponse | ServiceError]]:
     """Search for several queries in one request (see `search`).

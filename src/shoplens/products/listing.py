@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from shoplens.errors import RankingError
 from shoplens.hits import Hit
-from shoplens.products.duplicates import collapse
+from shoplens.products.duplicates import SAME_PICTURE, collapse
 from shoplens.products.grouping import Grouping, Views
 from shoplens.products.scores import ProductScore
 from shoplens.products.variants import Variants
@@ -26,8 +26,9 @@ class Listing:
     k: int
     grouping: Grouping | None = None
     """None where each photo is a hit."""
-    collapses: bool = False
-    """Whether photos that show the same picture are one hit."""
+    same_picture: float | None = None
+    """Photos whose vectors are as similar or more show the same picture and are one hit; None where
+    each is a hit."""
 
     @classmethod
     def of(
@@ -37,7 +38,7 @@ class Listing:
         group_by: str | None = None,
         product_score: str | None = None,
         variants: str | None = None,
-        collapse: bool = False,
+        collapse: bool | float = False,
         temperature: float | None = None,
     ) -> Listing:
         """Read what a search was asked for.
@@ -47,7 +48,8 @@ class Listing:
             group_by: `product` or None.
             product_score: a name of `ProductScore`; needs `group_by`.
             variants: a text of `Variants`; needs `group_by`.
-            collapse: whether photos that show the same picture are one hit.
+            collapse: whether photos that show the same picture are one hit; or from which
+                similarity of their vectors on they do.
             temperature: of `logsum` where `product_score` names none.
 
         Raises `RankingError` if something does not exist, or does not fit.
@@ -59,11 +61,15 @@ class Listing:
         if group_by is None:
             if product_score is not None or variants is not None:
                 raise RankingError("product_score and variants need group_by='product'")
-            return cls(k, None, collapse)
+            return cls(k, None, _same_picture(collapse))
         score = None if product_score is None else ProductScore.parse(product_score, temperature)
-        return cls(
-            k, Grouping(score, None if variants is None else Variants.parse(variants)), collapse
-        )
+        grouping = Grouping(score, None if variants is None else Variants.parse(variants))
+        return cls(k, grouping, _same_picture(collapse))
+
+    @property
+    def collapses(self) -> bool:
+        """Whether photos that show the same picture are one hit."""
+        return self.same_picture is not None
 
     @property
     def is_plain(self) -> bool:
@@ -102,8 +108,8 @@ class Listing:
             vectors: of the photos, by id; may be empty if nothing is collapsed.
         """
         found = list(hits) if self.grouping is None else self.grouping.products(hits, views)
-        if self.collapses:
-            found = collapse(found, vectors, self.k)
+        if self.same_picture is not None:
+            found = collapse(found, vectors, self.k, self.same_picture)
         return found[: self.k]
 
     def is_settled(self, chosen: Sequence[Hit], last: float) -> bool:
@@ -121,3 +127,13 @@ class Listing:
         """Return the hits with their ranks, and products with all their photos."""
         hits = chosen if self.grouping is None else self.grouping.with_photos(chosen, views)
         return tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits, start=1))
+
+
+def _same_picture(collapse: bool | float) -> float | None:
+    if isinstance(collapse, bool):
+        return SAME_PICTURE if collapse else None
+    if not 0 < collapse <= 1:
+        raise RankingError(
+            f"collapse must be true, false, or a similarity above 0 and at most 1; got {collapse}"
+        )
+    return collapse

@@ -122,8 +122,9 @@ class Terms(BaseModel):
     variants: str | None = Field(None, max_length=200, examples=["id:-"])
     """The attribute that variants of one product share, or `id:-` for ids that are the same before
     the last `-`. They are one hit together. It needs `group_by`."""
-    collapse: bool = False
-    """Whether photos that show the same picture are one hit."""
+    collapse: bool | Annotated[float, Field(gt=0, le=1)] = False
+    """Whether photos that show the same picture are one hit. A number is from which similarity of
+    their vectors on they do; `true` is 0.95."""
     rerank: str | None = Field(None, max_length=200, examples=["alpha-qe:k=4"])
     """A chain of gallery-side re-ranking methods, which put the photos that were found in a better
     order; `none` for no re-ranking. Without it, the server's own is used, if it has one."""
