@@ -25,7 +25,7 @@ from shoplens import (
 )
 from shoplens.confidence import Calibration
 from shoplens.embedding.query_views import MARGIN, MOST, ViewEncoder
-from shoplens.errors import ModelError, ShoplensError
+from shoplens.errors import CatalogError, ModelError, ShoplensError
 from shoplens.models import Encoder
 from shoplens.models.ensemble import Ensemble, Member
 from shoplens.pixels.crops import with_margin
@@ -190,6 +190,45 @@ def test_commands_take_the_option(
     assert again.json["chain"] == ranked.json["chain"]
 
 
+def test_searches_take_views(
+    run: Run, make_dataset: Callable[..., Path], make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    root, model = make_dataset(queries=QUERIES), make_model()
+    encoder, dataset = load_encoder(model), read_dataset(root)
+    query, shop = dataset.queries[1], tmp_path / "shop"
+    gallery = embed(dataset.gallery, encoder)
+    expected = gallery.vectors @ embed(dataset.queries, encoder, views=3).vectors[1]
+    plain = gallery.vectors @ embed(dataset.queries, encoder).vectors[1]
+    assert not np.allclose(expected, plain)
+    shoplens.index(root, shop, encoder=encoder)
+
+    def scores(result: shoplens.SearchResult) -> list[float]:
+        by_id = {hit.photo_id: hit.score for hit in result}
+        return [by_id[photo_id] for photo_id in gallery.ids.tolist()]
+
+    with shoplens.open_catalog(shop, read_only=True) as catalog:
+        for where in (gallery, catalog):
+            asked = {"query_views": 3, "encoder": encoder}
+            one = shoplens.search(query.path, where, box=query.box, **asked)  # type: ignore[arg-type]
+            each = shoplens.search_each(dataset.queries, where, **asked)  # type: ignore[arg-type]
+            np.testing.assert_allclose(scores(one), expected, atol=1e-5)
+            np.testing.assert_allclose(scores(each[1]), expected, atol=1e-5)
+        with pytest.raises(CatalogError, match="only a photo"):
+            catalog.search(photo_id=0, query_views=2)
+    for words in (("--gallery", root), ("--catalog", shop)):
+        told = run(
+            "search", query.path, "--box", "8,6,40,36", "--model", model, "--query-views", "3",
+            "--json", "-", *words,
+        )  # fmt: skip
+        found = {hit["photo_id"]: hit["score"] for hit in told.json["hits"]}
+        np.testing.assert_allclose(
+            [found[photo_id] for photo_id in gallery.ids.tolist()], expected, atol=1e-5
+        )
+    wrong = run("search", "--photo-id", "0", "--catalog", shop, "--query-views", "2")
+    assert wrong.code == 2
+    assert "it does not go with --photo-id" in wrong.err
+
+
 def test_what_does_not_go_together_is_told(
     run: Run, make_dataset: Callable[..., Path], make_model: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -219,3 +258,10 @@ def test_a_calibration_is_for_as_many_views(
     assert not calibration.fits(None)
     with pytest.raises(ModelError, match="from 2 views, and here it is 1"):
         calibration.require_fit(None, None)
+    shoplens.index(root, tmp_path / "shop", encoder=load_encoder(model))
+    searched = ("search", root / "queries" / "0.png", "--model", model, "--confidence", file)
+    for where in (("--gallery", root), ("--catalog", tmp_path / "shop")):
+        assert run(*searched, *where, "--query-views", "2").code == 0
+        refused = run(*searched, *where)
+        assert refused.code == 1
+        assert "from 2 views" in refused.err

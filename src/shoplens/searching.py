@@ -48,6 +48,7 @@ def search(
     box: Box | str | None = None,
     k: int = 20,
     regions: int | None = None,
+    query_views: int = 1,
     group_by: Literal["product"] | None = None,
     product_score: str | None = None,
     variants: str | None = None,
@@ -73,6 +74,8 @@ def search(
         regions: of how many regions of each gallery photo the vectors are compared as well, up to
             8. A hit's `region` says which one matched. None takes what the gallery has: none, if
             its photos are embedded now.
+        query_views: of how many views of the photo its vector is the mean, up to 4 (see
+            docs/searching.md).
         group_by: `product` for k products, each with its best photo and its other photos. The best
             1000 photos are looked at for them. Photos without a product stand for themselves.
         product_score: what products are ordered by, where they are grouped: `best` (their best
@@ -107,20 +110,22 @@ def search(
         ChainError: `rerank` is not a chain.
         CatalogError: `regions` were asked for of a catalogue. It has what it was indexed with.
         ShoplensError: none of the gallery's photos could be embedded, or there cannot be so many
-            regions.
+            regions or views.
     """
     options = SearchOptions(
         k, group_by, product_score, variants, collapse, confidence, online_chain(rerank)
     )
     if isinstance(gallery, Catalog):
         _refuse_regions(regions)
-        return gallery.search(photo, box=box, encoder=encoder, **options.arguments())
+        return gallery.search(
+            photo, box=box, query_views=query_views, encoder=encoder, **options.arguments()
+        )
     options.listing()  # What does not fit is told before photos are embedded.
     encoder = encoder or _encoder_for(gallery)
     query = boxed_photo(photo, box)
     # The query comes first: a faulty one is told before a large gallery is embedded.
     started = time.perf_counter()
-    embedded = embed(PhotoSet([query]), encoder, cache=False, workers=1)
+    embedded = embed(PhotoSet([query]), encoder, views=query_views, cache=False, workers=1)
     if embedded.failures:
         failure = embedded.failures[0]
         raise PhotoError(failure.reason, f"{query.name}: {failure.detail}")
@@ -137,6 +142,7 @@ def search_each(
     *,
     k: int = 20,
     regions: int | None = None,
+    query_views: int = 1,
     group_by: Literal["product"] | None = None,
     product_score: str | None = None,
     variants: str | None = None,
@@ -163,12 +169,19 @@ def search_each(
     if isinstance(gallery, Catalog):
         _refuse_regions(regions)
         return gallery.search_each(
-            queries, encoder=encoder, workers=workers, progress=progress, **options.arguments()
+            queries,
+            query_views=query_views,
+            encoder=encoder,
+            workers=workers,
+            progress=progress,
+            **options.arguments(),
         )
     options.listing()  # What does not fit is told before photos are embedded.
     encoder = encoder or _encoder_for(gallery)
     started = time.perf_counter()
-    embedded = embed(queries, encoder, cache=cache, workers=workers, progress=progress)
+    embedded = embed(
+        queries, encoder, views=query_views, cache=cache, workers=workers, progress=progress
+    )
     seconds = {"query": time.perf_counter() - started}
     vectors = gallery_vectors(
         gallery, encoder, regions=regions, cache=cache, workers=workers, progress=progress
@@ -232,7 +245,13 @@ def search_vectors(
     listing, chain, confidence = options.listing(), options.chain, options.confidence
     if confidence is not None:
         regions = 0 if gallery.regions is None else gallery.regions.limit
-        confidence.require_fit(gallery.fingerprint, gallery.model_name, regions, chain=chain.names)
+        confidence.require_fit(
+            gallery.fingerprint,
+            gallery.model_name,
+            regions,
+            query_views=query_vectors.views,
+            chain=chain.names,
+        )
     if len(gallery) and not gallery.has_vector.any():
         raise ShoplensError(f"none of the {len(gallery):,} gallery photos could be embedded")
     depth = listing.k if listing.is_plain else max(listing.n_photos, DEPTH)

@@ -67,6 +67,7 @@ class Catalog(EntryCollection):
         collapse: bool | float = False,
         confidence: Calibration | None = None,
         rerank: str | Chain = NONE,
+        query_views: int = 1,
         encoder: Encoder | None = None,
     ) -> SearchResult:
         """Find the photos or the products that are most similar to a query.
@@ -100,6 +101,8 @@ class Catalog(EntryCollection):
                 the result a `no_match`.
             rerank: a chain of gallery-side re-ranking methods, such as `alpha-qe:k=4`, for the
                 first 1000 photos (docs/reranking.md).
+            query_views: of how many views of `photo` its vector is the mean, as in
+                `shoplens.search`.
             encoder: the model; None loads the catalogue's (see `encoder`).
 
         Returns:
@@ -118,10 +121,12 @@ class Catalog(EntryCollection):
             raise CatalogError("give a photo, a vector or a photo id: one of them")
         if box is not None and photo is None:
             raise CatalogError("a box belongs to a photo")
+        if query_views != 1 and photo is None:
+            raise CatalogError("only a photo can be embedded from several views")
         options = SearchOptions(
             k, group_by, product_score, variants, collapse, confidence, online_chain(rerank)
         )
-        terms = self._terms(options, where, min_score, facets, exact)
+        terms = self._terms(options, where, min_score, facets, exact, query_views)
         started = time.perf_counter()
         query = None
         left_out: PhotoId | None = None
@@ -129,7 +134,7 @@ class Catalog(EntryCollection):
             encoder = encoder or self.encoder()
             self.require_model(encoder)
             query = boxed_photo(photo, box)
-            embedded = embed(PhotoSet([query]), encoder, cache=False, workers=1)
+            embedded = embed(PhotoSet([query]), encoder, views=query_views, cache=False, workers=1)
             if embedded.failures:
                 failure = embedded.failures[0]
                 raise PhotoError(failure.reason, f"{query.name}: {failure.detail}")
@@ -197,6 +202,7 @@ class Catalog(EntryCollection):
         collapse: bool | float = False,
         confidence: Calibration | None = None,
         rerank: str | Chain = NONE,
+        query_views: int = 1,
         encoder: Encoder | None = None,
         workers: int | None = None,
         progress: Progress = silent,
@@ -215,11 +221,11 @@ class Catalog(EntryCollection):
         options = SearchOptions(
             k, group_by, product_score, variants, collapse, confidence, online_chain(rerank)
         )
-        terms = self._terms(options, where, min_score, facets, exact)
+        terms = self._terms(options, where, min_score, facets, exact, query_views)
         encoder = encoder or self.encoder()
         self.require_model(encoder)
         started = time.perf_counter()
-        embedded = embed(queries, encoder, workers=workers, progress=progress)
+        embedded = embed(queries, encoder, views=query_views, workers=workers, progress=progress)
         spent = time.perf_counter() - started
         usable = np.flatnonzero(embedded.has_vector)
         found = self._results(
@@ -286,6 +292,7 @@ class Catalog(EntryCollection):
         min_score: float | None,
         facets: Sequence[str],
         exact: bool,
+        query_views: int = 1,
     ) -> Terms:
         """Check what is asked for."""
         try:
@@ -302,6 +309,7 @@ class Catalog(EntryCollection):
                 self.model.fingerprint,
                 self.model.name,
                 self.regions,
+                query_views=query_views,
                 chain=options.chain.names,
             )
         return Terms(listing, accepted, min_score, names, exact, confidence, options.chain)

@@ -35,6 +35,7 @@ from shoplens.cli.options import (
     settings_for,
     writable,
 )
+from shoplens.cli.query_view_options import query_views_option
 from shoplens.cli.region_options import regions_option
 from shoplens.cli.reranking_options import (
     Reranking,
@@ -134,6 +135,7 @@ from shoplens.sources import read_photo
 @gallery_vectors_option
 @query_vectors_option
 @regions_option
+@query_views_option
 @boxes_option
 @columns_option
 @remote_option
@@ -159,6 +161,7 @@ def search(
     gallery_vectors: Path | None,
     query_vectors: Path | None,
     regions: int,
+    query_views: int,
     box_frame: BoxFrame,
     columns: dict[str, str],
     remote: bool,
@@ -180,7 +183,7 @@ def search(
             online_chain(reranking.chain)
         except RankingError as error:
             raise click.UsageError(str(error)) from error
-    asked = _Query(photos, box_text, queries, photo_id, box_frame, columns, remote)
+    asked = _Query(photos, box_text, queries, photo_id, query_views, box_frame, columns, remote)
     if (gallery is None) == (catalog is None):
         raise click.UsageError("name what to search, with --gallery or with --catalog")
     if sum((bool(photos), queries is not None, photo_id is not None)) != 1:
@@ -192,6 +195,11 @@ def search(
         raise click.UsageError(
             "--box belongs to one photo; for several, use --box auto, or write a table and name it "
             "with --queries"
+        )
+    if query_views != 1 and (photo_id is not None or query_vectors is not None):
+        raise click.UsageError(
+            "--query-views is for photos to embed: it does not go with --photo-id or "
+            "--query-vectors"
         )
     files = VectorFiles(gallery_vectors, query_vectors)
     if files.queries is not None and (queries is None or gallery is None):
@@ -253,6 +261,7 @@ class _Query:
     box_text: str | None
     table: str | None
     photo_id: str | None
+    views: int
     box_frame: BoxFrame
     columns: dict[str, str]
     remote: bool
@@ -341,7 +350,8 @@ def _search_gallery(
     # The queries come first: a bad box is told before a large gallery is embedded.
     if vectors is None:
         assert encoder is not None  # It is needed, then.
-        vectors = embed(wanted, encoder, cache=asked.table is not None and embedding.use_cache)
+        use_cache = asked.table is not None and embedding.use_cache
+        vectors = embed(wanted, encoder, views=asked.views, cache=use_cache)
     if asked.is_single and vectors.failures:
         failure = vectors.failures[0]
         raise PhotoError(failure.reason, f"{asked.photos[0]}: {failure.detail}")
@@ -408,6 +418,7 @@ def _search_catalog(
             results = [catalog.search(photo_id=asked.photo_id, **arguments)]
         else:
             wanted = asked.read()
+            arguments = {**arguments, "query_views": asked.views}
             tell(len(wanted))
             encoder = settings_for(catalog.model, embedding).load_encoder()
             if asked.is_single:
