@@ -36,10 +36,11 @@ def adapt(
     """Fit a model to your shop's photos without labels, and keep it if that helps.
 
     SOURCE is a folder of sellers' photos, a table such as gallery.csv, a test set folder (whose
-    queries are not looked at), or a catalogue. Users' photos are made of them, and say what
-    counts and what does not. The network stays as it is, and its last layer is fitted in closed
-    form; torch is not needed. Before and after are compared on made photos that were kept out of
-    the fit. If the gain is not more than chance, nothing is written and the exit code is 1.
+    queries are not looked at), or a catalogue. Photos as users take them are
+    made of these: badly boxed, tilted, on clutter. The last layer is fitted to look past such
+    differences, in closed form; the network stays as it is, and torch is not needed. The model
+    before and after is compared on made photos that had no part in the fit. If the gain is not
+    more than chance, nothing is written and the exit code is 1.
 
     \b
     Example:

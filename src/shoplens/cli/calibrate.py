@@ -46,7 +46,7 @@ from shoplens.reranking import Chain
 @click.option(
     "--category",
     metavar="COLUMN",
-    help="The column of the gallery's table with categories, by which confidences may differ; by "
+    help="A column of the gallery's table with categories. Confidences may differ between them. By "
     "default `category`, if it exists.",
 )
 @click.option(
@@ -55,7 +55,8 @@ from shoplens.reranking import Chain
     default=0.05,
     show_default=True,
     metavar="SHARE",
-    help="How many of the searches whose product is not in the gallery may pass as a match.",
+    help="The share of searches that may pass as a match although their product is not in the "
+    "gallery.",
 )
 @click.option(
     "--absent",
@@ -63,8 +64,8 @@ from shoplens.reranking import Chain
     default=0.0,
     show_default=True,
     metavar="SHARE",
-    help="How many of all searches will be for a product that is not in the gallery, beyond those "
-    "of the dataset. It lowers all confidences.",
+    help="The share of all searches that will be for a product that is not in the gallery, beyond "
+    "those of the dataset. It lowers all confidences.",
 )
 @click.option(
     "--html",

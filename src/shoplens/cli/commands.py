@@ -28,7 +28,7 @@ _COMMANDS = {
     "export": ("shoplens.cli.export", "Make a model folder of a trained model."),
     "adapt": ("shoplens.cli.adapt", "Fit a model to your shop without labels."),
     "finetune": ("shoplens.cli.finetune", "Fit a model to labelled photos of your shop."),
-    "dataset": ("shoplens.cli.dataset", "Make, inspect and anonymise test sets, and find leaks."),
+    "dataset": ("shoplens.cli.dataset", "Make, convert, clean and anonymise test sets."),
     "challenge": ("shoplens.cli.challenge", "Take part in a challenge, or run one."),
 }
 

@@ -29,13 +29,13 @@ def finetune(
     remote: bool,
     json_file: str | None,
 ) -> int:
-    """Fit a model to your shop's labelled photos, and keep it if it wins.
+    """Fit a model to your shop's labelled photos, and keep it if it gains.
 
     DATASET is a test set folder with gallery.csv and queries.csv: sellers' and users' photos whose
-    products are known. A hundred products or more are useful. The network stays as it is, and its
-    last layer is fitted in closed form, in seconds after the photos are embedded; torch is not
-    needed. Before and after are compared on products that were kept out of the fit. If the gain is
-    not more than chance, nothing is written and the exit code is 1.
+    products are known. There must be 20 products at least, and a hundred are useful. The last
+    layer is fitted in closed form, in seconds once the photos are embedded; the network stays as
+    it is, and torch is not needed. The model before and after is compared on products that had no
+    part in the fit. If the gain is not more than chance, nothing is written and the exit code is 1.
 
     \b
     Example:

@@ -32,7 +32,7 @@ from shoplens.reranking.fusion import fuse as fuse_rankings
     multiple=True,
     type=click.FloatRange(0, min_open=True),
     metavar="W",
-    help="What a ranking counts: once for each, in their order. By default all count the same.",
+    help="The weight of a ranking: once for each, in their order. By default all weigh the same.",
 )
 @click.option(
     "--by",

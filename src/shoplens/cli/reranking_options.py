@@ -110,7 +110,7 @@ rerank_chain_option = click.option(
 
 def rerank_options(command: Callable[..., int | None]) -> Callable[..., int | None]:
     """Add the options of commands that rank many queries; they reach them as `reranking`."""
-    return _BATCH_SIDE(online_rerank_options(command))
+    return online_rerank_options(_BATCH_SIDE(command))
 
 
 def online_rerank_options(command: Callable[..., int | None]) -> Callable[..., int | None]:

@@ -93,6 +93,7 @@ from shoplens.sources import read_photo
     "-k",
     "depth",
     type=click.IntRange(min=1),
+    metavar="N",
     default=20,
     show_default=True,
     help="How many hits to return.",
@@ -168,6 +169,8 @@ def search(
     json_file: str | None,
 ) -> int:
     """Search a gallery or a catalogue for the product in PHOTO, or in each of several.
+
+    Say where to search, with --gallery or --catalog. If a PHOTO cannot be used, the exit code is 1.
 
     \b
     Example:

@@ -10,7 +10,7 @@ _HERE = "shoplens.cli.dataset"
 _COMMANDS = {
     "make": (f"{_HERE}.make", "Make a test set of photos that are tagged user or seller."),
     "convert": (f"{_HERE}.convert", "Write a published dataset as a test set."),
-    "clean": (f"{_HERE}.clean", "Write a dataset without what should not be in it."),
+    "clean": (f"{_HERE}.clean", "Write a copy of a dataset without certain faults."),
     "statistics": (f"{_HERE}.statistics", "Show counts, sizes, boxes, light and more."),
     "leaks": (f"{_HERE}.leaks", "Find what a training set and a test set share."),
     "anonymise": (f"{_HERE}.anonymise", "Write a test set without labels, for participants."),

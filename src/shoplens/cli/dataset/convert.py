@@ -41,7 +41,7 @@ from shoplens.report.counts import counted
     type=click.Choice(["copy", "link", "reference"]),
     default="copy",
     show_default=True,
-    help="As in `shoplens dataset make`.",
+    help="Copy, link or reference the photos, as in `shoplens dataset make`.",
 )
 @click.option(
     "--seed",
@@ -68,9 +68,9 @@ def convert(
 
     SOURCE is the folder of the dataset as it was downloaded and unpacked. LAYOUT says which dataset
     it is: products-10k, stanford-online-products, deepfashion-in-shop,
-    deepfashion-consumer-to-shop, grocery-store or rp2k; auto finds out. OUT_DIR must be
-    new, except with --photos reference. Photos that cannot be used are left out and counted. The
-    result passes `shoplens check`.
+    deepfashion-consumer-to-shop, grocery-store or rp2k; with auto, the command finds out. OUT_DIR
+    must be new, except with --photos reference. Photos that cannot be used are left out and
+    counted. The result passes `shoplens check`.
 
     \b
     Example:

@@ -17,7 +17,7 @@ _COMMANDS = {
 
 @click.group(cls=LazyGroup, subcommands=_COMMANDS)
 def clean() -> None:
-    """Write a dataset without what should not be in it.
+    """Write a copy of a dataset without certain faults.
 
     The dataset itself stays as it is. The new folder holds the tables, the photos, and changes.csv,
     which lists every change with its reason. With --dry-run, nothing is written but the page (-o)

@@ -27,8 +27,8 @@ from shoplens.records import BoxFrame
 def copies(run: CleaningRun, threshold: float, box_frame: BoxFrame, workers: int | None) -> None:
     """Leave out photos that show the same picture as another photo of their product.
 
-    DATASET is a test set, or a CSV table of photos tagged user or seller. A seller photo stays
-    before a user photo, then the one with more pixels.
+    DATASET is a test set, or a CSV table of photos tagged user or seller. Of several, one
+    stays: a seller photo before a user photo, then the one with more pixels.
 
     \b
     Example:
