@@ -18,6 +18,7 @@ from shoplens.server.layers.admission import Admission, Door
 from shoplens.server.metrics import Metrics
 from shoplens.server.overload import OverloadedError
 from shoplens.server.problems import Problem, problem_of
+from shoplens.server.routes import photos
 from shoplens.server.routes.photos import _Sending
 
 
@@ -215,9 +216,35 @@ def test_a_client_that_takes_nothing_is_given_up(tmp_path: Path) -> None:
             raise AssertionError
 
         with file.open("rb") as stream:
-            sending = _Sending(stream, held, 0.05, "image/png", {})
+            sending = _Sending(stream, 10, held, 0.05, "image/png", {})
             with pytest.raises(ClientDisconnect):
                 await sending({"type": "http", "asgi": {}}, receive, stuck)
         assert given_back == [1]
 
     asyncio.run(asyncio.wait_for(work(), 30))
+
+
+def test_a_client_that_takes_little_at_a_time_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "_PIECE", 10)
+    file = tmp_path / "photo"
+    file.write_bytes(bytes(10_000))
+    taken: list[Message] = []
+
+    async def work() -> None:
+        async def slow(message: Message) -> None:
+            await asyncio.sleep(0.02)
+            taken.append(message)
+
+        async def receive() -> Message:
+            await asyncio.sleep(3600)
+            raise AssertionError
+
+        with file.open("rb") as stream:
+            sending = _Sending(stream, 10_000, AsyncExitStack(), 0.5, "image/png", {})
+            with pytest.raises(ClientDisconnect):
+                await sending({"type": "http", "asgi": {}}, receive, slow)
+
+    asyncio.run(asyncio.wait_for(work(), 30))
+    assert len(taken) < 1000

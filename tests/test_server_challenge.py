@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import stat
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from shoplens.challenge.running import ChallengeRun
 from shoplens.datasets.dataset import read_dataset
 from shoplens.errors import DataError, MissingError
 from shoplens.server import challenge_site
+from shoplens.server.challenge import ServedChallenge
 from shoplens.server.keys import create_key
 
 DAY = timedelta(days=1)
@@ -260,12 +263,42 @@ def test_answers_are_taken_only_where_the_organiser_wants_them(shop: Path, tmp_p
         assert "takes no answer arrays" in refused.json()["detail"]
 
 
-def test_a_days_limit_holds_for_requests_at_once(client: TestClient, registry: Registry) -> None:
+def test_a_days_limit_holds_for_requests_at_once(
+    client: TestClient, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One at a time is taken of a team over HTTP; what is behind must hold without that.
+    monkeypatch.setattr(ServedChallenge, "handing_in", lambda *_: nullcontext())
     mine = token(registry)
     data = answer()
     with ThreadPoolExecutor(8) as threads:
         codes = list(threads.map(lambda _: hand_in(client, mine, data).status_code, range(12)))
     assert sorted(codes) == [201] * 5 + [403] * 7
+
+
+def test_a_team_hands_in_one_submission_at_a_time(
+    client: TestClient, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+    take = ServedChallenge.take_answer
+
+    def held(self: ServedChallenge, stream: Any, n_bytes: int, team: str, *rest: Any) -> Any:
+        if team == "Owls":
+            begun.set()
+            assert may_end.wait(60)
+        return take(self, stream, n_bytes, team, *rest)
+
+    monkeypatch.setattr(ServedChallenge, "take_answer", held)
+    mine = token(registry)
+    with ThreadPoolExecutor(1) as thread:
+        first = thread.submit(hand_in, client, mine, answer())
+        assert begun.wait(60)
+        refused = hand_in(client, mine, answer())
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
+        assert refused.headers["retry-after"] == "1"
+        assert hand_in(client, token(registry, "Red Pandas"), answer()).status_code == 201
+        may_end.set()
+        assert first.result().status_code == 201
+    assert hand_in(client, mine, answer()).status_code == 201
 
 
 def test_a_team_may_not_ask_without_end(client: TestClient, registry: Registry) -> None:

@@ -6,8 +6,9 @@ import asyncio
 import math
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -38,7 +39,7 @@ _T = TypeVar("_T")
 
 
 class ServedChallenge:
-    """A challenge behind HTTP. Its methods block: make them `in_thread`."""
+    """A challenge behind HTTP. Its methods block, but for `handing_in`: make them `in_thread`."""
 
     def __init__(self, folder: Path, max_submission_bytes: int) -> None:
         """Open a challenge.
@@ -58,6 +59,7 @@ class ServedChallenge:
         # None of those that searches need.
         self._threads = ThreadPoolExecutor(_N_THREADS, "challenge")
         self._taking = asyncio.Semaphore(_N_TAKING)
+        self._handing_in: set[str] = set()
 
     async def in_thread(self, work: Callable[[], _T]) -> _T:
         """Run something that blocks on a thread."""
@@ -101,6 +103,24 @@ class ServedChallenge:
             require_admitted(self.registry, team, now=current())
         except ChallengeError as error:
             raise Problem("challenge_rule", str(error)) from None
+
+    @contextmanager
+    def handing_in(self, team: str) -> Iterator[None]:
+        """Let a team hand in one submission at a time: each is held here meanwhile. Does not block.
+
+        Raises `Problem` (`too_many_requests`) if it hands in another.
+        """
+        if team in self._handing_in:
+            raise Problem(
+                "too_many_requests",
+                "Your team hands in another submission now: try again when that is taken.",
+                headers={"Retry-After": "1"},
+            )
+        self._handing_in.add(team)
+        try:
+            yield
+        finally:
+            self._handing_in.discard(team)
 
     def take_answer(
         self, stream: BinaryIO, n_bytes: int, team: str, label: str, tags: list[str]

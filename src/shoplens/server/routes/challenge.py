@@ -134,18 +134,19 @@ async def submit(request: Request, team: Annotated[str, Depends(_team)]) -> Json
     """
     served = _challenge_of(request)
     await served.in_thread(lambda: served.require_admitted(team))
-    form = await _read_form(request)
-    try:
-        kind, file, label, tags = _handed_in(form)
+    with served.handing_in(team):
+        form = await _read_form(request)
+        try:
+            kind, file, label, tags = _handed_in(form)
 
-        def taken() -> Receipt:
-            if kind == "archive":
-                return served.take_archive(file.file, team, label, tags)
-            return served.take_answer(file.file, file.size or 0, team, label, tags)
+            def taken() -> Receipt:
+                if kind == "archive":
+                    return served.take_archive(file.file, team, label, tags)
+                return served.take_answer(file.file, file.size or 0, team, label, tags)
 
-        receipt = await served.take(taken)
-    finally:
-        await form.close()
+            receipt = await served.take(taken)
+        finally:
+            await form.close()
     return JsonAnswer(
         {
             "submission": receipt.id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any, BinaryIO
@@ -25,6 +26,8 @@ router = APIRouter(prefix="/v1", tags=["photos"], dependencies=[require("search"
 
 _CACHING = "private, max-age=300"
 _PIECE = 1 << 17
+_LEAST_RATE = 1 << 17
+"""Bytes a second that a client takes at least, beside the time that each request has."""
 
 
 def _answers(media_type: str) -> dict[int | str, dict[str, Any]]:
@@ -56,7 +59,9 @@ async def photo(request: Request, photo_id: str = Path(max_length=MOST_ID_CHARAC
         stream, n_bytes = await service.in_thread(found.opened)
         held.callback(stream.close)
         headers["Content-Length"] = str(n_bytes)
-        return _Sending(stream, held.pop_all(), service.settings.timeout, found.media_type, headers)
+        return _Sending(
+            stream, n_bytes, held.pop_all(), service.settings.timeout, found.media_type, headers
+        )
 
 
 @router.get(
@@ -88,8 +93,10 @@ class _Sending(StreamingResponse):
 
     Args:
         stream: the file.
+        n_bytes: that it has.
         held: what is given back at the end, even if the client leaves.
-        seconds: that a client may take for each piece.
+        seconds: that a client may take for each piece; for all of them, as long and the time that
+            they need at the least rate.
         media_type: of the file.
         headers: further ones.
     """
@@ -97,6 +104,7 @@ class _Sending(StreamingResponse):
     def __init__(
         self,
         stream: BinaryIO,
+        n_bytes: int,
         held: AsyncExitStack,
         seconds: float,
         media_type: str,
@@ -105,13 +113,16 @@ class _Sending(StreamingResponse):
         super().__init__(_pieces(stream), media_type=media_type, headers=headers)
         self._held = held
         self._seconds = seconds
+        self._all_seconds = seconds + n_bytes / _LEAST_RATE
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
+        until = time.monotonic() + self._all_seconds
 
         async def sending(message: Message) -> None:
+            left = min(self._seconds, until - time.monotonic())
             try:
-                await asyncio.wait_for(send(message), self._seconds)
+                await asyncio.wait_for(send(message), left)
             except asyncio.TimeoutError:
                 raise ClientDisconnect from None
 
