@@ -26,6 +26,7 @@ from shoplens.products.ranking import rank_products
 from shoplens.products.scores import ProductScore
 from shoplens.products.temperature import fit_temperature
 from shoplens.ranking import Ranking
+from shoplens.reranking import parse_chain
 from shoplens.vectors.embeddings import Embeddings
 
 DRAWS = 1000
@@ -37,6 +38,8 @@ PARTS = {
     "all, with agreement": FEATURES,
 }
 """By name, the columns of the evidence that are used."""
+CHAIN = "product-score"
+"""What re-ranks searches, beside those that are not re-ranked."""
 SCORES = ("best", "mean2", "mean3", "logsum")
 METRICS = ("hit@1:product", "mrr:product", "map@1000")
 BY_PRODUCT = "mrr:product"
@@ -140,6 +143,7 @@ def measured(dataset: Dataset) -> dict[str, Any]:
     queries, gallery = embed(dataset.queries, encoder), embed(dataset.gallery, encoder)
     searched = search_labelled(queries, gallery)
     samples = searched_samples(searched, dataset.gallery, None)
+    reranked = search_labelled(queries, gallery, parse_chain(CHAIN))
     return {
         "n_queries": len(dataset.queries),
         "n_products": len(np.unique(samples.group)),
@@ -149,6 +153,7 @@ def measured(dataset: Dataset) -> dict[str, Any]:
         },
         "isotonic": judged(samples, "isotonic", 0.0),
         "half absent": judged(samples, "logistic", 0.5),
+        "re-ranked": judged(searched_samples(reranked, dataset.gallery, None), "logistic", 0.0),
         "products": by_product(dataset, queries, gallery, searched),
     }
 
@@ -169,6 +174,7 @@ def confidence_rows(result: dict[str, Any]) -> list[list[str]]:
         **result["parts"],
         "all, isotonic": result["isotonic"],
         "all, half of the searches without the product": result["half absent"],
+        f"all, re-ranked by {CHAIN}": result["re-ranked"],
     }
     return [
         [

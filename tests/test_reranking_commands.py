@@ -222,6 +222,33 @@ def test_products_beyond_the_candidates_follow_in_their_order(
     ]
 
 
+def test_photos_without_a_product_stand_for_themselves(catalog: shoplens.Catalog) -> None:
+    """Where none of those that were found has one, steps that need products change nothing."""
+    rng = np.random.default_rng(1)
+    vectors = rng.standard_normal((9, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    with catalog:
+        catalog.upsert(
+            Entry(f"new-{row}", vector, attributes={"new": True})
+            for row, vector in enumerate(vectors)
+        )
+        terms = {"vector": vectors[0], "where": "new = true", "k": 9}
+        for chain, expected in (
+            ("product-score", "none"),
+            ("product-dba", "none"),
+            ("product-score+aqe", "aqe"),
+        ):
+            found = catalog.search(rerank=chain, **terms)  # type: ignore[arg-type]
+            assert len(found.chain) == len(chain.split("+"))
+            plain = catalog.search(rerank=expected, **terms)  # type: ignore[arg-type]
+            assert [(hit.photo_id, hit.score) for hit in found] == [
+                (hit.photo_id, hit.score) for hit in plain
+            ]
+        catalog.delete(where="new is null")
+        with pytest.raises(RankingError, match="needs the products of gallery photos"):
+            catalog.search(rerank="product-score", **terms)  # type: ignore[arg-type]
+
+
 def test_a_search_refuses_what_needs_other_queries(catalog: shoplens.Catalog) -> None:
     class Batch(AlphaExpansion):
         batch_side = True

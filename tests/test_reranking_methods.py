@@ -106,6 +106,17 @@ def test_no_queries_give_no_rows(method: type[Reranker]) -> None:
 
 
 @pytest.mark.parametrize("method", ON_VECTORS, ids=names)
+def test_a_method_needs_products_as_it_says(method: type[Reranker]) -> None:
+    made = shop()
+    bare = replace(made, gallery=replace(made.gallery, photos=None))
+    if method.needs_products:
+        with pytest.raises(RankingError, match=f"{method.name} needs the products"):
+            method().rerank(bare)
+    else:
+        method().rerank(bare)
+
+
+@pytest.mark.parametrize("method", ON_VECTORS, ids=names)
 def test_a_gallery_without_a_vector_stays_as_it_is(method: type[Reranker]) -> None:
     made = shop(2, views=2, failed=range(4))
     after = method().rerank(made)

@@ -331,7 +331,13 @@ class Catalog(EntryCollection):
             n_photos = self._count(None)
             check_queries(vectors, model, self.uri)
             photos = [None] * len(vectors) if queries is None else list(queries)
-            finder = Finder(self._nearest, self._entries_of, terms, left_out)
+            finder = Finder(
+                self._nearest,
+                self._entries_of,
+                lambda: self.stats().n_products > 0,
+                terms,
+                left_out,
+            )
             found = list(finder.found(vectors, photos))
             counted = self._ordered_facets(terms.facets, terms.where) if terms.facets else None
             n_failed = self._count_failures()

@@ -67,6 +67,8 @@ class Finder:
     """Finds the k nearest entries of each query (see `Engine`)."""
     entries_of: Callable[[Sequence[str], Filter | None], list[Entry]]
     """Reads the entries of products that pass a filter."""
+    has_products: Callable[[], bool]
+    """Whether any photo of the catalogue has a product; it may take a while."""
     terms: Terms
     left_out: PhotoId | None = None
     """The photo that is searched with, which is not among the hits."""
@@ -111,18 +113,24 @@ class Finder:
         n = max(self._n_asked, CANDIDATES)
         nearest = self.nearest(vectors, max(k, n), terms.where, terms.exact)
         return [
-            replace(
-                neighbours,
-                found=reranked(
-                    [one for one in neighbours.found if one[0].photo_id != self.left_out],
-                    vector,
-                    photo,
-                    terms.chain,
-                    n,
-                ),
-            )
+            replace(neighbours, found=self._reranked(neighbours, vector, photo, n))
             for vector, photo, neighbours in zip(vectors, photos, nearest, strict=True)
         ]
+
+    def _reranked(
+        self, neighbours: Neighbours, vector: Vector, photo: Photo | None, n: int
+    ) -> tuple[tuple[Entry, float], ...]:
+        """Return the entries that were found for a query, the first n in a better order."""
+        found = [one for one in neighbours.found if one[0].photo_id != self.left_out]
+        chain = self.terms.chain
+        if (
+            chain.needs_products
+            and all(entry.product_id is None for entry, _ in found[:n])
+            and self.has_products()
+        ):
+            # It is by chance that none of these has one, as with a filter.
+            chain = chain.without_products()
+        return reranked(found, vector, photo, chain, n)
 
     def _found_by_product(self, vector: Vector, photo: Photo | None) -> Found:
         """Return the k best products, or the k best photos of different pictures.

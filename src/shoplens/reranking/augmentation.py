@@ -33,6 +33,7 @@ class ProductAugmentation(Reranker):
     name = "product-dba"
     about = "averages each gallery vector with those of its product's other photos"
     paper = _PAPER
+    needs_products = True
 
     k: int = parameter(10, 1, 1000, "photos that are averaged with it, at most: the most similar")
     weight: float = parameter(1, 0, 100, "what each of them weighs, beside 1 for the photo")

@@ -56,6 +56,15 @@ class Chain:
         """Whether a step needs the photos themselves."""
         return any(step.reads_photos for step in self.steps)
 
+    @property
+    def needs_products(self) -> bool:
+        """Whether a step needs the products of gallery photos."""
+        return any(step.needs_products for step in self.steps)
+
+    def without_products(self) -> Chain:
+        """Return the steps that need no products."""
+        return Chain(tuple(step for step in self.steps if not step.needs_products))
+
     def costs(self, ranked: Ranked) -> tuple[Cost, ...]:
         """Estimate what each step takes."""
         return tuple(step.cost(ranked) for step in self.steps)

@@ -28,6 +28,7 @@ class ProductPooling(Reranker):
     name = "product-score"
     about = "mixes each photo's score with the soft maximum of its product's scores"
     paper = "Ramon and De Raedt, Multi Instance Neural Networks, ICML workshop 2000 (the pooling)"
+    needs_products = True
 
     weight: float = parameter(0.9, 0, 1, "share of the product's score")
     temperature: float = parameter(0.05, 0.001, 100, "of the soft maximum")

@@ -208,6 +208,9 @@ class Reranker(ABC):
     """Whether it uses the other queries of the run."""
     reads_photos: ClassVar[bool] = False
     """Whether it needs the photos themselves (`Embeddings.photos`), and not only vectors."""
+    needs_products: ClassVar[bool] = False
+    """Whether it needs the products of gallery photos. Photos without one stand for themselves, so
+    where no photo has one, nothing changes."""
 
     @abstractmethod
     def rerank(self, ranked: Ranked, *, progress: Progress = silent) -> Ranked:
