@@ -1,11 +1,13 @@
 """Fit the head of clip-b16 again and write its model folder; anyone can run this.
 
     python scripts/build_clip.py --tables FOLDER [--from FILE] [-o FOLDER --precision int8]
+        [--adapters FILE]
 
 FOLDER holds `train-photos/` (see `scripts/product_views.py`) and `scans/` with archives of scanned
 products and `exclude.txt`. Renders of the scans are made in it where they are not there yet. Needs
-the extras `[clip]` and `[train]`, and moderngl. CLIP's weights
-stay as they are: what is fitted is two linear layers and a mean for each domain, in closed form.
+the extras `[clip]` and `[train]`, and moderngl. What is
+fitted is two linear layers and a mean for each domain, in closed form. The adapters of CLIP's last
+layers stay those of the head that ships, or are those that scripts/tune_clip.py wrote (--adapters).
 Class tokens are kept in the cache: stopped at any moment, the same command goes on where it was.
 """
 
@@ -16,6 +18,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tables", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--from", dest="file", type=Path, help="the wheel, or the file in it")
+    parser.add_argument("--adapters", type=Path, default=HEAD, help="a head that has them")
     parser.add_argument("--bf16", action="store_true", help="embed by OpenVINO in bfloat16")
     parser.add_argument("--head", type=Path, default=HEAD, help="where the head is written")
     parser.add_argument("-o", "--output", type=Path, help="a model folder to write as well")
@@ -170,7 +174,9 @@ def main() -> None:
     path = arguments.file or download(CLIP_B16, cache_folder() / "downloads")
     file = read_source(CLIP_B16, path)
     openvino = "bf16" if arguments.bf16 else None
-    encoder = OnnxEncoder(*build_clip(CLIP_B16, file, None), openvino=openvino)
+    adapters = Head.from_bytes(arguments.adapters.read_bytes()).adapters
+    tuned = Head((), {}, adapters)
+    encoder = OnnxEncoder(*build_clip(CLIP_B16, file, tuned), openvino=openvino)
     tables = Tables(arguments.tables)
     views: list[View] = []
     parts = []
@@ -179,7 +185,7 @@ def main() -> None:
         parts.append(tokens_of(of_source, tables, encoder))
         views += of_source
         print(source, len(of_source), flush=True)
-    head = fit(np.concatenate(parts), views)
+    head = replace(fit(np.concatenate(parts), views), adapters=adapters)
     arguments.head.write_bytes(head.to_bytes())
     if arguments.output is not None:
         stored = "int8" if arguments.precision == "int8" else "fp32"

@@ -4,6 +4,7 @@ import hashlib
 import os
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from shoplens.models import gettable, getting, load_encoder, load_recipe, unit
 from shoplens.models.clip import head as head_module
 from shoplens.models.clip.build import MEAN, STD, build_clip
 from shoplens.models.clip.graph import Stored, token_graph
-from shoplens.models.clip.head import Head, Linear, head_file
+from shoplens.models.clip.head import Adapter, Head, Linear, head_file
 from shoplens.models.clip.source import CLIP_B16, Source, _tell, read_source
 from shoplens.models.gettable import list_gettable
 from shoplens.models.getting import get_model
@@ -120,6 +121,36 @@ def test_each_layer_of_the_head_is_applied_to_vectors_of_unit_length(
     centres = np.stack([head.centres["user"], head.centres["seller"]])
     found = OnnxEncoder(weights, recipe).encode(pixels, ["user", "seller"])
     assert found == pytest.approx(unit(projected - centres), abs=1e-5)
+
+
+@pytest.mark.parametrize("stored", ["int8", "fp32"])
+def test_adapters_are_added_to_the_weights_of_layers(
+    small: bytes, pixels: np.ndarray, head: Head, stored: Stored
+) -> None:
+    random = np.random.default_rng(3)
+    tower = Tower(small, HEAD_WIDTH)
+    adapters = {}
+    for name, n_in, n_out in (("self_attn.q_proj", WIDTH, WIDTH), ("mlp.fc2", 4 * WIDTH, WIDTH)):
+        layer = f"vision_model.encoder.layers.1.{name}"
+        down, up = (
+            random.normal(size=shape, scale=0.2).astype(np.float16).astype(np.float32)
+            for shape in ((2, n_in), (n_out, 2))
+        )
+        adapters[layer] = Adapter(down, up)
+        tower.weights[f"{layer}.weight"] = tower.weights[f"{layer}.weight"] + (up @ down).T
+    adapted = replace(head, adapters=adapters)
+    weights, recipe = build_clip(CLIP_B16, small, Head.from_bytes(adapted.to_bytes()), stored)
+    projected = unit(tower.class_token(pixels).astype(np.float32))
+    for weight, bias in head.layers:
+        projected = unit(projected @ weight.T + bias)
+    centres = np.stack([head.centres["user"], head.centres["seller"]])
+    found = OnnxEncoder(weights, recipe).encode(pixels, ["user", "seller"])
+    assert found == pytest.approx(unit(projected - centres), abs=1e-4)
+    plain = OnnxEncoder(*build_clip(CLIP_B16, small, head)).encode(pixels, ["user", "seller"])
+    assert np.abs(found - plain).max() > 0.01
+    wrong = replace(head, adapters={"vision_model.head": adapters[layer]})
+    with pytest.raises(ModelError, match=r"no layer vision_model\.head"):
+        build_clip(CLIP_B16, small, wrong)
 
 
 def test_building_again_gives_the_same_bytes(small: bytes, head: Head) -> None:

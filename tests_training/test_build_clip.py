@@ -2,69 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import build_clip
 import product_views
 import scans_test_set
+from product_tables import N_PRODUCTS, write_tables
 from product_views import MILD, Prepared, Tables, View, hashed
 
 from shoplens.datasets.dataset import read_dataset
 from shoplens.models import unit
 
-N_PRODUCTS = 12
-
-
-def picture(path: Path, colour: tuple[int, int, int], transparent: bool) -> None:
-    """Draw an ellipse, on white or on nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.new("RGBA", (96, 96), (0, 0, 0, 0) if transparent else (255, 255, 255, 255))
-    ImageDraw.Draw(image).ellipse((20, 30, 70, 60), fill=colour)
-    image.save(path) if transparent else image.convert("RGB").save(path)
-
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
-    """A folder with all tables, a few products of each source."""
-    folder = tmp_path_factory.mktemp("tables")
-    rows: dict[str, list[list[str]]] = {
-        table: [] for table in ("train-photos", "scan-renders", "renders")
-    }
-    kinds = [
-        ("train-photos", "grocery", ("user", "seller")),
-        ("train-photos", "clothing", ("user",)),
-        ("train-photos", "gso", ("seller",)),
-        ("train-photos", "dreambooth", ("user",)),
-        ("scan-renders", "renders", ("user", "seller")),
-        ("renders", "renders", ("user", "seller")),
-    ]
-    for table, source, domains in kinds:
-        for number in range(N_PRODUCTS):
-            for domain in domains:
-                for take in range(3):
-                    name = f"{source}-{number}-{domain}-{take}.png"
-                    colour = (20 * number, 255 - 20 * number, 90)
-                    picture(folder / table / name, colour, table != "train-photos")
-                    product = str(number)
-                    if source == "gso":  # There are previews of two of the scans.
-                        product = f"gso/{number}" if number < 2 else f"gso/other {number}"
-                    elif table == "scan-renders":
-                        product = f"gso/{number}"
-                    rows[table].append([name, source, domain, product, "kind"])
-    for table, of in rows.items():
-        with (folder / table / "train.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["img_path", "source", "domain", "product_id", "category"])
-            writer.writerows(of)
-    return Tables(folder)
+    return write_tables(tmp_path_factory.mktemp("tables"))
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,8 @@ Read in this order:
   or frozen features), `teacher` (their targets), `lessons`;
 - how it learns: `losses`, `schedule`, `averaging`, `fitting`, `checkpoint`;
 - the run: `validation` and `fitted`, `progress_curves`, `loop`;
-- to a model folder: `graphs`, `export`.
+- to a model folder: `graphs`, `export`;
+- beside all that, less to train: `adapters` (small changes of CLIP's last layers), `tuning`.
 """
 
 from __future__ import annotations

@@ -87,16 +87,28 @@ class Layer(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Map (n, c, t, 1) to the same."""
         x = _as_rows(tokens)
-        y = self.norm1(x)
+        return _as_map(self.rows(x, x))
+
+    def rows(self, tokens: Tensor, wanted: Tensor) -> Tensor:
+        """Return what becomes of those tokens that are wanted; they look at all of them.
+
+        Args:
+            tokens: (n, t, c)
+            wanted: (n, w, c) tokens, or some of them.
+
+        Returns:
+            (n, w, c)
+        """
+        y = self.norm1(tokens)
         q, k, v = (
-            part(y).unflatten(2, (self.n_heads, -1)).transpose(1, 2)
-            for part in (self.q, self.k, self.v)
+            part(z).unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+            for part, z in ((self.q, self.norm1(wanted)), (self.k, y), (self.v, y))
         )
         mixed = functional.scaled_dot_product_attention(q, k, v)
-        x = x + self.out(mixed.transpose(1, 2).flatten(2))
+        x = wanted + self.out(mixed.transpose(1, 2).flatten(2))
         y = self.widen(self.norm2(x))
-        x = x + self.narrow(y * torch.sigmoid(_SLOPE * y))
-        return _as_map(x)
+        changed: Tensor = x + self.narrow(y * torch.sigmoid(_SLOPE * y))
+        return changed
 
 
 class ClassToken(nn.Module):
@@ -122,7 +134,7 @@ def _as_rows(tokens: Tensor) -> Tensor:
 
 _EMBEDDINGS = "vision_model.embeddings"
 _LAYERS = "vision_model.encoder.layers"
-_OF_A_LAYER = {
+OF_A_LAYER = {
     "norm1": "layer_norm1",
     "norm2": "layer_norm2",
     "q": "self_attn.q_proj",
@@ -132,6 +144,12 @@ _OF_A_LAYER = {
     "widen": "mlp.fc1",
     "narrow": "mlp.fc2",
 }
+"""What a layer is made of: our names and the file's."""
+
+
+def layer_name(number: int, part: str) -> str:
+    """Return the file's name of a part of a layer, which are counted from 0."""
+    return f"{_LAYERS}.{number}.{part}"
 
 
 def _names(n_layers: int) -> list[tuple[str, str]]:
@@ -145,8 +163,8 @@ def _names(n_layers: int) -> list[tuple[str, str]]:
     pairs += [(f"0.norm.{kind}", f"vision_model.pre_layrnorm.{kind}") for kind in both]
     for number in range(n_layers):
         pairs += [
-            (f"{number + 1}.{ours}.{kind}", f"{_LAYERS}.{number}.{theirs}.{kind}")
-            for ours, theirs in _OF_A_LAYER.items()
+            (f"{number + 1}.{ours}.{kind}", f"{layer_name(number, theirs)}.{kind}")
+            for ours, theirs in OF_A_LAYER.items()
             for kind in both
         ]
     last = n_layers + 1

@@ -55,8 +55,12 @@ def clip_recipe(taken_from: str, dimension: int, head: Head | None = None) -> Re
         std=STD,
         licence="MIT",
         sources=(
-            "weights: CLIP ViT-B/16, image tower, Radford et al., ICML 2021 (OpenAI, MIT), not "
-            "trained further",
+            "weights: CLIP ViT-B/16, image tower, Radford et al., ICML 2021 (OpenAI, MIT), "
+            + (
+                "with changes of low rank to its last layers, trained by shoplens"
+                if head is not None and head.adapters
+                else "not trained further"
+            ),
             taken_from,
             *fitted,
             "use: OpenAI's model card calls the model a research output and says of its use: \"Any "
@@ -105,6 +109,7 @@ def build_clip(
         mean=MEAN,
         std=STD,
         head=() if head is None else head.layers,
+        adapters=None if head is None else head.adapters,
         stored=stored,
     )
     taken_from = (

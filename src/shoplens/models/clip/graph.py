@@ -16,7 +16,7 @@ import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from shoplens.errors import ModelError
-from shoplens.models.clip.head import Linear
+from shoplens.models.clip.head import Adapter, Linear
 
 Stored = Literal["int8", "fp32"]
 """How the graph stores weights: `int8` as the file does, multiplied by their scales when the graph
@@ -41,6 +41,11 @@ class Layer:
     output: str
     """x W, in floats."""
 
+    @property
+    def name(self) -> str:
+        """What its bias is named after: `vision_model.encoder.layers.0.mlp.fc1`."""
+        return self.output.removesuffix("/MatMul_output_0").strip("/").replace("/", ".")
+
 
 def token_graph(
     source: bytes,
@@ -48,6 +53,7 @@ def token_graph(
     mean: tuple[float, float, float],
     std: tuple[float, float, float],
     head: Sequence[Linear] = (),
+    adapters: Mapping[str, Adapter] | None = None,
     stored: Stored = "int8",
 ) -> tuple[bytes, int]:
     """Return a graph from raw bytes to the class token, or to what a head makes of it.
@@ -58,6 +64,7 @@ def token_graph(
         mean: per channel (R, G, B), in grey levels.
         std: likewise; pixels become (x - mean) / std.
         head: layers, each for vectors scaled to unit length; none gives the tokens.
+        adapters: what is added to the weights of layers, by the layer's name as in `float_weights`.
         stored: how weights are stored.
 
     Returns:
@@ -75,6 +82,7 @@ def token_graph(
     if stored == "int8":
         for layer in layers:
             nodes[:0] = _scaled(layer)
+    nodes, added = _adapted(nodes, layers, adapters or {})
     last = next((layer for layer in layers if layer.output == graph.output[0].name), None)
     if last is None:
         raise ModelError("its first output is no quantised layer")
@@ -82,7 +90,7 @@ def token_graph(
     after, fitted, width = _head(last.activations, head, weights[last.integers].dims[0])
     kept, names = _needed([*before, *nodes, *after], VECTORS)
     output = helper.make_tensor_value_info(VECTORS, TensorProto.FLOAT, ["n", width])
-    constants = [*graph.initializer, *made, *fitted, *_normalisation(mean, std)]
+    constants = [*graph.initializer, *made, *added, *fitted, *_normalisation(mean, std)]
     opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
     made_model = helper.make_model(
         helper.make_graph(
@@ -109,9 +117,8 @@ def float_weights(source: bytes) -> dict[str, Floats]:
         name: value for name, value in values.items() if value.dtype == np.float32 and value.ndim
     }
     for layer in _layers(graph):
-        name = layer.output.removesuffix("/MatMul_output_0").strip("/").replace("/", ".")
         integers = values[layer.integers].astype(np.float32)
-        weights[f"{name}.weight"] = integers * values[layer.scales]
+        weights[f"{layer.name}.weight"] = integers * values[layer.scales]
     return weights
 
 
@@ -191,6 +198,35 @@ def _multiplied(layers: Iterable[Layer], weights: Mapping[str, TensorProto]) -> 
         )
         for layer in layers
     ]
+
+
+def _adapted(
+    nodes: list[NodeProto], layers: Iterable[Layer], adapters: Mapping[str, Adapter]
+) -> tuple[list[NodeProto], list[TensorProto]]:
+    """Add adapters to the weights of layers; ONNX Runtime does it once, on loading."""
+    of = {layer.name: layer for layer in layers}
+    if unknown := sorted(adapters.keys() - of.keys()):
+        raise ModelError(f"there is no layer {unknown[0]} to adapt")
+    made: list[NodeProto] = []
+    weights: list[TensorProto] = []
+    changed: dict[str, str] = {}
+    for name, adapter in adapters.items():
+        down, up, product, whole = (f"{name}.{part}" for part in ("down", "up", "added", "adapted"))
+        weights += [
+            numpy_helper.from_array(np.ascontiguousarray(values.T), key)
+            for key, values in ((down, adapter.down), (up, adapter.up))
+        ]
+        made += [
+            helper.make_node("MatMul", [down, up], [product]),
+            helper.make_node("Add", [_weight(of[name]), product], [whole]),
+        ]
+        changed[of[name].output] = whole
+    for node in nodes:
+        if node.output[0] in changed:
+            node.input[1] = changed[node.output[0]]
+    # Before the layers that read them, after the scaled weights that they read.
+    first = next((n for n, node in enumerate(nodes) if node.output[0] in changed), 0)
+    return [*nodes[:first], *made, *nodes[first:]], weights
 
 
 def _from_bytes(

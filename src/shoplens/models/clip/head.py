@@ -1,11 +1,12 @@
-"""What was fitted here for CLIP's class token: linear layers, and a centre for each domain."""
+"""What was fitted here for CLIP: linear layers for its class token, a centre for each domain, and
+what is added to the weights of its late layers."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -28,9 +29,23 @@ class Linear(NamedTuple):
     """(outputs,)"""
 
 
+class Adapter(NamedTuple):
+    """A matrix of low rank that is added to a layer's weight W: x W + (x down^T) up^T.
+
+    Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022.
+    """
+
+    down: Floats
+    """(rank, inputs), numbers that float16 holds."""
+    up: Floats
+    """(outputs, rank), likewise."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
     """Linear layers, each for vectors scaled to unit length; in the end minus the domain's centre.
+
+    Without layers and centres, it only adapts the network.
 
     Raises `ModelError` when a layer does not take what the one before gives.
     """
@@ -38,6 +53,8 @@ class Head:
     layers: tuple[Linear, ...]
     centres: Mapping[Domain, Floats]
     """(dimension,) each."""
+    adapters: Mapping[str, Adapter] = field(default_factory=dict)
+    """By the name of a layer of the network; layers that are not named stay as they are."""
 
     def __post_init__(self) -> None:
         for before, after in pairwise(self.layers):
@@ -58,6 +75,9 @@ class Head:
         for number, layer in enumerate(self.layers):
             values[f"weight{number}"] = layer.weight.astype(np.float16)
             values[f"bias{number}"] = layer.bias
+        for name, adapter in self.adapters.items():
+            values[f"down {name}"] = adapter.down.astype(np.float16)
+            values[f"up {name}"] = adapter.up.astype(np.float16)
         file = io.BytesIO()
         np.savez(file, **values)
         return file.getvalue()
@@ -73,6 +93,14 @@ class Head:
                     for n in range(n_layers)
                 ),
                 {"user": values["user"], "seller": values["seller"]},
+                {
+                    name: Adapter(
+                        values[f"down {name}"].astype(np.float32),
+                        values[f"up {name}"].astype(np.float32),
+                    )
+                    for part, _, name in (key.partition(" ") for key in values.files)
+                    if part == "down"
+                },
             )
 
 

@@ -6,6 +6,7 @@ does, and our head is applied to the class token.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch.nn import functional
 from shoplens._version import __version__
 from shoplens.errors import ModelError
 from shoplens.models.clip.build import INPUT_SIZE, MEAN, STD, clip_recipe
-from shoplens.models.clip.head import Head
+from shoplens.models.clip.head import Adapter, Head
 from shoplens.models.hub.convert import LOWEST_COSINE, graph_of, lowest_cosine, sample_photos
 from shoplens.models.hub.loading import load_tower
 from shoplens.models.onnx_encoder import OnnxEncoder
@@ -30,7 +31,7 @@ def clip_of(model: str, head: Head, precision: Precision = "fp16") -> tuple[byte
 
     Args:
         model: `open_clip:ViT-B-16/openai`, or the same with `@` and a file of the weights.
-        head: what was fitted to the class token.
+        head: what was fitted.
         precision: how weights are stored.
 
     Raises:
@@ -70,6 +71,7 @@ class _Projected(nn.Module):
     def __init__(self, visual: Any, head: Head) -> None:
         super().__init__()
         visual.proj = None
+        _adapt(visual.transformer.resblocks, head.adapters)
         self.visual = visual
         self.layers = nn.ModuleList()
         for weight, bias in head.layers:
@@ -83,3 +85,25 @@ class _Projected(nn.Module):
         for layer in self.layers:
             vectors = layer(functional.normalize(vectors))
         return vectors
+
+
+_WEIGHTS = {
+    "self_attn.q_proj": ("attn.in_proj_weight", 0),
+    "self_attn.k_proj": ("attn.in_proj_weight", 1),
+    "self_attn.v_proj": ("attn.in_proj_weight", 2),
+    "self_attn.out_proj": ("attn.out_proj.weight", 0),
+    "mlp.fc1": ("mlp.c_fc.weight", 0),
+    "mlp.fc2": ("mlp.c_proj.weight", 0),
+}
+"""Where a block has the weight of a layer, and at which place among weights kept as one."""
+
+
+def _adapt(blocks: nn.Sequential, adapters: Mapping[str, Adapter]) -> None:
+    """Add adapters to weights; they go by the names that the other file has for layers."""
+    for name, adapter in adapters.items():
+        number, _, layer = name.removeprefix("vision_model.encoder.layers.").partition(".")
+        weight, place = _WEIGHTS[layer]
+        added = torch.from_numpy(adapter.up @ adapter.down)
+        with torch.no_grad():
+            whole = blocks[int(number)].get_parameter(weight)
+            whole[place * len(added) : (place + 1) * len(added)] += added
