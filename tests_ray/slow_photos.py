@@ -43,7 +43,7 @@ def reads(log: Path, node: str = "") -> int:
     return sum(file.name.startswith(node) for file in log.iterdir())
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:

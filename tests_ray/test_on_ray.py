@@ -87,14 +87,14 @@ def test_a_node_that_dies_loses_and_doubles_nothing(
 ) -> None:
     expected = embed(photos, load_encoder(toy))
     log = tmp_path / "log"
-    slowly = slow(photos, 0.15, log)
+    slowly = slow(photos, 0.5, log)
     victim = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     assert len(cluster.list_all_nodes()) == 3
 
     def kill() -> None:
         # In the middle of a partition, after it has finished one.
-        wait_until(lambda: reads(log, victim.node_id) == N_ROWS + 2)
+        wait_until(lambda: reads(log, victim.node_id) >= N_ROWS + 2)
         cluster.remove_node(victim, allow_graceful=False)
 
     killer = threading.Thread(target=kill)
@@ -137,8 +137,8 @@ def test_stopped_and_run_again_it_goes_on(
 ) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
-    for i in range(40):
-        picture(i, (400, 300)).save(folder / f"{i:02}.jpg", quality=90)
+    for i in range(120):
+        picture(i, (400, 300)).save(folder / f"{i:03}.jpg", quality=90)
     output = tmp_path / "parts"
     words = ["embed", str(folder), "-o", str(output), "--engine", "ray", "--partition-rows", "4"]
     words += ["--address", cluster.address]
@@ -146,13 +146,13 @@ def test_stopped_and_run_again_it_goes_on(
         [sys.executable, "-m", "shoplens", *words], stderr=subprocess.PIPE, env=os.environ
     )
     records = output / "_records"
-    wait_until(lambda: process.poll() is not None or any(records.glob("part-*.json")), 120)
+    wait_until(lambda: process.poll() is not None or any(records.glob("part-*.json")))
     process.send_signal(stop)
     _, err = process.communicate()
     assert process.returncode == (130 if stop == signal.SIGINT else -stop), err.decode()
     assert not (output / "_manifest.json").exists()
     values = run(*words, "--json", "-").json
-    assert 0 < values["n_cached"] < 40
+    assert 0 < values["n_cached"] < 120
     check_congruent(output, read_gallery(folder), embed(read_gallery(folder), load_encoder()))
 
 

@@ -233,6 +233,15 @@ def test_the_box_is_in_the_address(stage: Stage) -> None:
     expect(stage.page).to_have_url(re.compile(f"box={text}"))
 
 
+def test_a_filter_that_is_chosen_before_the_box_is_searched_for_is_kept(stage: Stage) -> None:
+    stage.page.locator(".surface").press("Shift+ArrowLeft")
+    stage.page.get_by_role("checkbox", name=re.compile("^fan")).check()
+    stage.settled()
+    address = stage.page.evaluate("decodeURIComponent(location.hash)")
+    assert f"box=0,0,{WIDTH - 5},{HEIGHT}" in address
+    assert 'where=category+=+"fan"' in address
+
+
 def test_answers_to_earlier_boxes_are_dropped(stage: Stage) -> None:
     page = stage.page
     page.route("**/v1/search", lambda route: None, times=1)
