@@ -1,5 +1,5 @@
-"""Regions of gallery photos, chosen or fixed, and views of queries: what they add to a search, and
-what they cost.
+"""Regions of gallery photos, chosen or fixed, alone and re-ranked, and views of queries: what they
+add to a search, and what they cost.
 
 Runs on the sample data, and on the challenge's open development photos where they are at hand: log
 that in docs/devset-log.md.
@@ -27,6 +27,7 @@ from shoplens import (
     load_encoder,
     rank,
     read_dataset,
+    rerank,
 )
 from shoplens.boxes.network import load_network
 from shoplens.boxes.proposing import propose_in
@@ -48,6 +49,10 @@ NUMBERS = (1, 2, 3, 5)
 MOST = max(NUMBERS)
 VIEWS = tuple(range(2, MOST_VIEWS + 1))
 ALL = len(FIXED)
+CHAINS = ("none", "dba", "patches", "product-score", "patches+product-score")
+"""Gallery-side chains, with and without regions; the last two need products."""
+CHAINED = 3
+"""Regions that they are tried with."""
 TIMED = 8
 """Photos a round."""
 
@@ -116,10 +121,18 @@ def measured(dataset: Dataset) -> dict[str, Any]:
         seen = embed(dataset.queries, encoder, views=n)
         found = evaluate(rank(seen, gallery), dataset, metrics=(METRIC,))
         views.append({"n": n, **compared(found, plain, groups)})
+    chains = []
+    for key in ((NONE, 0), (CHOSEN, CHAINED)):
+        searched = galleries[key]
+        for chain in CHAINS:
+            ranking = rerank(rank(queries, searched), queries, searched, chain)
+            found = evaluate(ranking, dataset, metrics=(METRIC,))
+            chains.append({"n": key[1], "chain": chain, **compared(found, plain, groups)})
     return {
         "n_queries": len(dataset.queries),
         "n_gallery": len(dataset.gallery),
         "ways": ways,
+        "chains": chains,
         "query_views": views,
     }
 
@@ -198,9 +211,16 @@ def main() -> None:
         result = results[name] = measured(read_dataset(folder))
         title = f"{name}: {result['n_queries']} queries, {result['n_gallery']} gallery photos"
         views = [[str(way["n"]), *told(way)] for way in result["query_views"]]
+        chains = [
+            [str(way["n"]), f"`{way['chain']}`", *told(way)]
+            for way in result["chains"]
+            if way["n"] or way["chain"] != "none"
+        ]
         texts.append(
             f"{title[0].upper()}{title[1:]}.\n\n{table(header, rows(result))}\n\n"
             + table(["views of a query", "mAP@1000", "gain over one"], views)
+            + "\n\n"
+            + table(["regions", "then re-ranked by", "mAP@1000", "gain over neither"], chains)
         )
     cost = table(
         ["step", "core ms a photo"],

@@ -40,8 +40,10 @@ SECTIONS = {
         "Regions of gallery photos",
         "Searches with `--regions N`. *Chosen* is what it does: regions around what stands out. "
         "*Fixed* are the middle of the photo, 0.7 of each side, then its corners, then nine of 0.5 "
-        "of each side. Gains are over N = 0, with 95 % intervals, paired by query "
-        "([what they are](regions.md), [log](devset-log.md)).",
+        "of each side. Gains are over N = 0, with 95 % intervals, paired by query; "
+        "so are those of 3 regions with [re-ranking](reranking.md) after them. `product-score` "
+        "needs the products of gallery photos ([what regions are](regions.md), "
+        "[log](devset-log.md)).",
     ),
     "adaptation": (
         "Fitting a model to a shop",

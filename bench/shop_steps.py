@@ -75,6 +75,12 @@ def _regions(found: Result) -> str:
     return _gained(way[METRIC]["value"], way["gain"])
 
 
+def _regions_reranked(found: Result) -> str:
+    wanted = (3, "product-score")
+    (way,) = (one for one in found["chains"] if (one["n"], one["chain"]) == wanted)
+    return _gained(way[METRIC]["value"], way["gain"])
+
+
 def _fitted(command: str) -> Callable[[Result], str]:
     def cell(found: Result) -> str:
         report = found[command]
@@ -113,7 +119,13 @@ _STEPS: Sequence[tuple[str, Sequence[Line]]] = (
         ],
     ),
     ("photo_reranking", [("`--rerank patches`", _patches)]),
-    ("regions", [("`--regions 3`", _regions)]),
+    (
+        "regions",
+        [
+            ("`--regions 3`", _regions),
+            ("`--regions 3 --rerank product-score`, products known", _regions_reranked),
+        ],
+    ),
     (
         "adaptation",
         [

@@ -68,16 +68,27 @@ def test_an_answer_is_scored_and_not_run(tmp_path: Path, dataset: Dataset) -> No
     assert "answer array" in (built.folder / "submissions" / "1.html").read_text()
 
 
-@pytest.mark.parametrize("batch_side", [False, True])
-def test_a_saved_ranking_that_used_other_queries_is_tagged(
-    tmp_path: Path, dataset: Dataset, batch_side: bool
+@pytest.mark.parametrize(
+    ("chain", "batch_side", "tag"),
+    [
+        (("exact",), False, None),
+        (("query-views(2)", "exact", "regions(3)"), False, None),
+        (("exact", "alpha-qe:k=2,alpha=3,gap=0.1"), False, "gallery-side re-ranking"),
+        (("exact", "csls:k=10,weight=0.35"), True, "batch-side re-ranking"),
+    ],
+)
+def test_a_saved_ranking_that_was_re_ranked_is_tagged(
+    tmp_path: Path, dataset: Dataset, chain: tuple[str, ...], batch_side: bool, tag: str | None
 ) -> None:
     registry = make_challenge(tmp_path, "Owls", accepts_answers=True)
     file = tmp_path / "mine.npz"
-    Ranking(dataset.queries.ids, perfect(dataset), None, batch_side=batch_side).save(file)
+    ranking = Ranking(
+        dataset.queries.ids, perfect(dataset), None, chain=chain, batch_side=batch_side
+    )
+    ranking.save(file)
     submit_answer(registry, file, "Owls", now=NOW)
     [record] = list_submissions(registry, NOW)
-    assert ("batch-side re-ranking" in record.tags) is batch_side
+    assert record.tags == ("answer array", *([] if tag is None else [tag]))
 
 
 def test_answers_and_folders_share_the_days_limit(tmp_path: Path, dataset: Dataset) -> None:

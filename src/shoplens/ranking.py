@@ -11,8 +11,9 @@ most.
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,9 @@ _GRID = 2.0**26
 
 _UNIT_TOLERANCE = 1e-3
 """How far from 1 the length of a vector may be."""
+
+_PLAIN_STEP = re.compile(r"exact|(?:regions|query-views)\(\d+\)")
+"""A step of a chain that compares vectors once."""
 
 _REGION_ARRAYS = ("region_ids", "region_numbers", "region_boxes")
 """The fields of `Ranking.regions` in an `.npz`."""
@@ -203,6 +207,11 @@ class Ranking:
             "version": __version__,
             "n_failed": dict(self.n_failed),
         }
+
+
+def is_reranked(chain: Sequence[str]) -> bool:
+    """Whether a step of a chain (`Ranking.chain`) changed the order of a plain ranking."""
+    return any(_PLAIN_STEP.fullmatch(step) is None for step in chain)
 
 
 def rank(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from shoplens.answers.answer import Finding, Policy, check_answer, read_answer, 
 from shoplens.datasets.dataset import Dataset
 from shoplens.errors import RankingError, reason_of
 from shoplens.json_text import parse_object
-from shoplens.ranking import Ranking
+from shoplens.ranking import Ranking, is_reranked
 
 _UNFORGIVEN = frozenset({"repeat", "nan", "blank"})
 """Findings that lenient scoring forgives and scoring without a policy does not."""
@@ -69,13 +70,13 @@ def is_saved_ranking(file: Path) -> bool:
         return "meta.npy" in members.namelist()
 
 
-def says_batch_side(file: Path) -> bool:
-    """Return whether a saved ranking says that a step used other queries; False for other files.
+def reranking_class(file: Path) -> Literal["gallery-side", "batch-side"] | None:
+    """Return how a saved ranking says that it was re-ranked: None if not, and for other files.
 
     Raises `RankingError` if what it says cannot be read.
     """
     if not is_saved_ranking(file):
-        return False
+        return None
     try:
         with np.load(file, allow_pickle=False) as arrays:
             meta = parse_object(str(arrays["meta"]), f"{file}, meta", RankingError)
@@ -83,4 +84,8 @@ def says_batch_side(file: Path) -> bool:
         raise
     except Exception as error:  # A damaged zip or header can raise almost anything.
         raise RankingError(f"{file} is not a ranking in .npz: {reason_of(error)}") from error
-    return meta.get("batch_side") is True
+    if meta.get("batch_side") is True:
+        return "batch-side"
+    chain = meta.get("chain")
+    steps = [str(step) for step in chain] if isinstance(chain, list) else []
+    return "gallery-side" if is_reranked(steps) else None

@@ -36,6 +36,7 @@ from shoplens.evaluation.scores import evaluate as evaluate_ranking
 from shoplens.pipeline import VectorFiles, rank_dataset
 from shoplens.products.ranking import rank_products
 from shoplens.products.scores import ProductScore
+from shoplens.ranking import is_reranked
 from shoplens.records import BoxFrame
 
 PRODUCT_METRICS = ("hit@1:product", "hit@5:product", "mrr:product")
@@ -169,7 +170,7 @@ def print_scores(results: Results, scores: Scores, asked: Sequence[str] = ()) ->
     title = f"{scores.n_queries:,} queries, {scores.n_gallery:,} gallery photos"
     if scores.ranking.batch_side:
         title += ", batch-side (uses other queries)"
-    elif len(scores.ranking.chain) > 1:
+    elif is_reranked(scores.ranking.chain):
         title += ", gallery-side"
     if scores.n_failed:
         title += f", {scores.n_failed:,} photos failed"

@@ -14,7 +14,7 @@ from shoplens._version import __version__
 from shoplens.embedding import STAGES
 from shoplens.evaluation.bootstrap import Estimate
 from shoplens.files import write_text
-from shoplens.ranking import Ranking
+from shoplens.ranking import Ranking, is_reranked
 from shoplens.records import REASONS
 from shoplens.report.curves import LEVELS
 from shoplens.report.figures import (
@@ -110,7 +110,7 @@ def chain_text(ranking: Ranking) -> str:
     steps = " → ".join(ranking.chain) or "not known"
     if ranking.batch_side:
         return f"{steps} (batch-side)"
-    return f"{steps} (gallery-side)" if len(ranking.chain) > 1 else steps
+    return f"{steps} (gallery-side)" if is_reranked(ranking.chain) else steps
 
 
 def _details(report: RunReport) -> list[tuple[str, str]]:

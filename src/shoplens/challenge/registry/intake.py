@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from shoplens.answers.answer import check_answer, read_answer
-from shoplens.answers.ranking_files import says_batch_side
+from shoplens.answers.ranking_files import reranking_class
 from shoplens.challenge.registry.copies import store_copy
 from shoplens.challenge.registry.ground_truth import require_unchanged
 from shoplens.challenge.registry.instants import day_of, for_people, to_text
@@ -29,8 +29,9 @@ ANSWER = "answer.npy"
 """The name of an answer array in its copy."""
 ANSWER_TAG = "answer array"
 """The tag of submissions that are not run, so that everybody sees it."""
-BATCH_TAG = "batch-side re-ranking"
-"""The tag of answers that say that they used other queries; the rules name it."""
+RERANKING_TAG = "{} re-ranking"
+"""The tag of saved rankings that say that they were re-ranked, with its class: `gallery-side` or
+`batch-side`. The rules name the latter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,8 @@ def submit_answer(
         team: who submits it.
         now: the time it counts as submitted at.
         label: what the team calls it; None takes the file's name.
-        tags: what it uses; `answer array` is added, and `batch-side re-ranking` to a saved ranking
-            that says so.
+        tags: what it uses; `answer array` is added, and to a saved ranking that was re-ranked
+            `gallery-side re-ranking` or `batch-side re-ranking`.
         who: for the trail; None takes the user's name.
 
     Raises:
@@ -125,7 +126,8 @@ def submit_answer(
             np.save(Path(folder) / ANSWER, array, allow_pickle=False)
             return store_copy(Path(folder), registry.submissions)
 
-    known = (ANSWER_TAG, BATCH_TAG) if says_batch_side(file) else (ANSWER_TAG,)
+    reranked = reranking_class(file)
+    known = [ANSWER_TAG, *([] if reranked is None else [RERANKING_TAG.format(reranked)])]
     return _take_in(registry, "answer", copied, team, label, (*tags, *known), now, who)
 
 
