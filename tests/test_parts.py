@@ -110,7 +110,9 @@ def test_a_writer_of_the_same_process_keeps_its_part(tmp_path: Path) -> None:
 
 def test_a_part_that_was_just_made_stays(tmp_path: Path) -> None:
     # Its writer may be about to lock it.
-    (tmp_path / ".a.txt.0123abcd.part").touch()
+    part = tmp_path / ".a.txt.0123abcd.part"
+    part.touch()
+    os.utime(part, (time.time() + 600,) * 2)  # However long the next writer takes to start.
     assert run(NEXT, tmp_path) == 0
     assert len(parts(tmp_path)) == 1
 
