@@ -39,9 +39,9 @@ from shoplens.evaluation.scores import Scores, judge
 from shoplens.parallel import parallel_map
 from shoplens.pixels.decoding import decode, read_size
 from shoplens.regions.choosing import FIXED, choose_regions
-from shoplens.regions.embedding import embed_boxes
+from shoplens.regions.embedding import embed_boxes, first_regions
 from shoplens.sources import read_photo
-from shoplens.vectors.regions import PhotoRegions, RegionVectors
+from shoplens.vectors.regions import RegionVectors
 
 METRIC = "map@1000"
 NONE, CHOSEN, BLIND = "none", "chosen", "fixed"
@@ -82,19 +82,6 @@ def with_boxes(
     return replace(gallery, regions=RegionVectors.of(ALL, encoder.dimension, found))
 
 
-def first(gallery: Embeddings, n: int) -> Embeddings:
-    """Return a gallery with the first n regions of each photo."""
-    regions = gallery.regions
-    assert regions is not None
-    spans = zip(regions.starts[:-1].tolist(), regions.starts[1:].tolist(), strict=True)
-    places = [slice(start, min(end, start + n)) for start, end in spans]
-    parts = [
-        PhotoRegions(n, tuple(Box(*c) for c in regions.boxes[p].tolist()), regions.vectors[p])
-        for p in places
-    ]
-    return replace(gallery, regions=RegionVectors.of(n, gallery.vectors.shape[1], parts))
-
-
 def measured(dataset: Dataset) -> dict[str, Any]:
     """Return what regions do on a test set."""
     encoder = load_encoder()
@@ -103,7 +90,7 @@ def measured(dataset: Dataset) -> dict[str, Any]:
     for name, way in WAYS.items():
         every = with_boxes(gallery, way, encoder)
         numbers = (*NUMBERS, ALL) if name == BLIND else NUMBERS
-        galleries |= {(name, n): first(every, n) for n in numbers}
+        galleries |= {(name, n): first_regions(every, n) for n in numbers}
     scores: dict[tuple[str, int], Scores] = {
         key: evaluate(rank(queries, one), dataset, metrics=(METRIC,))
         for key, one in galleries.items()

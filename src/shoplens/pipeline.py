@@ -18,7 +18,7 @@ from shoplens.models import Encoder
 from shoplens.progress import Progress, silent
 from shoplens.ranking import Ranking, rank
 from shoplens.records import PhotoSet
-from shoplens.regions.embedding import with_regions
+from shoplens.regions.embedding import first_regions, with_regions
 from shoplens.vectors.embeddings import Embeddings, check_same_model
 from shoplens.vectors.writing import require_vector_file
 
@@ -69,7 +69,7 @@ def rank_dataset(
         files: vectors to take instead of embedding, and where to write those that are made.
         regions: how many regions of each gallery photo are compared as well (see
             `shoplens.regions.with_regions`). They are embedded also where the gallery's vectors
-            are from a file.
+            are from a file, unless it holds as many.
         query_views: of how many views of each query a vector is the mean (see `shoplens.embed`).
         progress: told how far each stage is.
 
@@ -96,17 +96,18 @@ def rank_dataset(
     if files.save is not None:
         require_vector_file(files.save / "gallery.parquet")
         files.save.mkdir(parents=True, exist_ok=True)
-    if gallery is None or queries is None or regions:
+    if gallery is not None:
+        gallery = first_regions(gallery, regions)
+    made = gallery is None or gallery.n_regions < regions
+    if gallery is None or queries is None or made:
         encoder = settings.load_encoder()
         for loaded, file in ((gallery, files.gallery), (queries, files.queries)):
             if loaded is not None:
                 require_same_model(loaded, encoder, file)
         if gallery is None:
-            gallery = _embed(dataset.gallery, "gallery", encoder, settings, files, progress)
+            gallery = _embed(dataset.gallery, "gallery", encoder, settings, progress)
         if queries is None:
-            queries = _embed(
-                dataset.queries, "queries", encoder, settings, files, progress, query_views
-            )
+            queries = _embed(dataset.queries, "queries", encoder, settings, progress, query_views)
         gallery = with_regions(
             gallery,
             regions,
@@ -115,6 +116,11 @@ def rank_dataset(
             workers=settings.workers,
             progress=progress,
         )
+    if files.save is not None:
+        if made:
+            gallery.save(files.save / "gallery.parquet", dataset.gallery)
+        if files.queries is None:
+            queries.save(files.save / "queries.parquet", dataset.queries)
     ranking = rank(queries, gallery, progress=progress)
     seconds: Counter[str] = Counter(ranking.seconds)
     seconds.update(gallery.seconds)
@@ -161,14 +167,10 @@ def _embed(
     side: str,
     encoder: Encoder,
     settings: EmbeddingSettings,
-    files: VectorFiles,
     progress: Progress,
     views: int = 1,
 ) -> Embeddings:
     def told(_stage: str, done: int, total: int) -> None:
         progress(f"embed {side}", done, total)
 
-    embeddings = settings.embed(photos, encoder, told, views=views)
-    if files.save is not None:
-        embeddings.save(files.save / f"{side}.parquet", photos)
-    return embeddings
+    return settings.embed(photos, encoder, told, views=views)

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from shoplens.arrow import arrow
+from shoplens.vectors.region_columns import REGION_COLUMNS, region_types
 
 VECTOR_COLUMNS = ("photo_id", "product_id", "path", "sha256", "domain", "vector", "failure")
-REGION_COLUMNS = ("regions", "region_boxes", "region_vectors")
-"""How many regions were asked for, null for none; x0, y0, x1 and y1 of each, and the vectors, one
-after the other."""
 CATALOG_COLUMNS = ("detail", "source", "box", "stamp", "null_attributes", *REGION_COLUMNS)
 """`detail` is the sentence about a failure. `box` holds x0, y0, x1 and y1, null for the whole
 photo. `null_attributes` names the attributes that a photo has, but without a value."""
@@ -39,10 +37,7 @@ def fixed_fields(dimension: int) -> list[tuple[str, Any]]:
     types["vector"] = pyarrow.list_(pyarrow.float32(), dimension)
     types["box"] = pyarrow.list_(pyarrow.float64())
     types["null_attributes"] = pyarrow.list_(text)
-    types["regions"] = pyarrow.int64()
-    types["region_boxes"] = pyarrow.list_(pyarrow.float64())
-    types["region_vectors"] = pyarrow.list_(pyarrow.float32())
-    return list(types.items())
+    return list({**types, **region_types()}.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,13 @@ from shoplens.attributes import Value
 from shoplens.catalog.checks import UNIT_TOLERANCE
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId, photo_id_of
 from shoplens.catalog.filters import RESERVED
-from shoplens.catalog.parquet_columns import DOMAIN, REGION_COLUMNS, attribute_of
+from shoplens.catalog.parquet_columns import DOMAIN, attribute_of
 from shoplens.errors import DataError, MissingError, PhotoError
 from shoplens.json_text import parse_object
 from shoplens.progress import Progress
 from shoplens.records import REASONS, Box, Fault, Vectors
 from shoplens.regions.choosing import MOST
+from shoplens.vectors.region_columns import REGION_COLUMNS
 from shoplens.vectors.regions import PhotoRegions
 from shoplens.vectors.writing import METADATA_KEY
 

@@ -24,7 +24,7 @@ from shoplens.catalog.parquet_columns import (
 )
 from shoplens.files import replacing
 from shoplens.progress import Progress
-from shoplens.records import Box
+from shoplens.vectors.region_columns import region_cells
 from shoplens.vectors.writing import METADATA_KEY
 
 _BATCH = 2048
@@ -147,12 +147,7 @@ class _Spool:
                 [name for name, value in row.attributes.items() if value is None] or None
                 for row in rows
             ],
-            "regions": [None if one is None else one.limit for one in regions],
-            "region_boxes": [
-                None if one is None else [edge for box in one.boxes for edge in _edges(box)]
-                for one in regions
-            ],
-            "region_vectors": [None if one is None else one.vectors.ravel() for one in regions],
+            **region_cells(regions),
             _SPOOLED_ATTRIBUTES: [json.dumps(dict(row.attributes)) for row in rows],
         }
         columns = [
@@ -182,8 +177,5 @@ def _typed(batch: Any, schema: Any, attributes: Sequence[AttributeColumn]) -> An
 
 
 def _corners(entry: Entry) -> list[float] | None:
-    return None if entry.box is None else _edges(entry.box)
-
-
-def _edges(box: Box) -> list[float]:
-    return [box.x0, box.y0, box.x1, box.y1]
+    box = entry.box
+    return None if box is None else [box.x0, box.y0, box.x1, box.y1]

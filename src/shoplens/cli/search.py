@@ -53,7 +53,7 @@ from shoplens.models import Encoder
 from shoplens.pipeline import VectorFiles, failures_json, load_vectors, require_same_model
 from shoplens.pixels.decoding import read_size
 from shoplens.records import BoxFrame, Photo, PhotoSet
-from shoplens.regions.embedding import with_regions
+from shoplens.regions.embedding import first_regions, with_regions
 from shoplens.reranking import Chain, Ranked, online_chain
 from shoplens.search_options import SearchOptions
 from shoplens.searching import search_vectors
@@ -344,6 +344,8 @@ def _search_gallery(
         searched = read_gallery(gallery, columns=asked.columns, remote=asked.remote)
         tell_others(searched.n_others)
         loaded = load_vectors(searched, files.gallery)
+        if loaded is not None:
+            loaded = first_regions(loaded, regions)
         wanted = asked.read()
         vectors = load_vectors(wanted, files.queries)
         encoder = None if loading is None else loading.result()

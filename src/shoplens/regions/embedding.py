@@ -38,8 +38,8 @@ def with_regions(
     Args:
         gallery: of this model, with its `photos`. Photos that failed, and photos with a box, get no
             regions.
-        n: regions of each photo, at most 8; 0 for none. `gallery` is returned as it is if it has so
-            many already.
+        n: regions of each photo, at most 8; 0 for none. If `gallery` has as many or more already,
+            its first n are taken, and nothing is embedded.
         encoder: the model.
         cache: as in `shoplens.embed`, for chosen regions and for vectors.
         workers: as in `shoplens.embed`.
@@ -50,10 +50,8 @@ def with_regions(
         ShoplensError: `n` is below 0 or above 8.
     """
     require_number(n)
-    if n == (0 if gallery.regions is None else gallery.regions.limit):
-        return gallery
-    if n == 0:
-        return replace(gallery, regions=None)
+    if n <= gallery.n_regions:
+        return first_regions(gallery, n)
     if gallery.photos is None:
         raise RankingError(
             "regions are embedded from photos, and only the vectors of this gallery are known"
@@ -69,6 +67,14 @@ def with_regions(
     made = RegionVectors.of(n, encoder.dimension, found)
     seconds = {**gallery.seconds, "regions": time.perf_counter() - started}
     return replace(gallery, regions=made, seconds=seconds)
+
+
+def first_regions(gallery: Embeddings, n: int) -> Embeddings:
+    """Return a gallery with the first n regions of those that it has; 0 for none."""
+    regions = gallery.regions
+    if regions is None or n == regions.limit:
+        return gallery
+    return replace(gallery, regions=regions.first(n) if n else None)
 
 
 def embed_regions(

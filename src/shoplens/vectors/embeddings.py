@@ -24,6 +24,7 @@ from shoplens.vectors.lance import SUFFIX as LANCE
 from shoplens.vectors.lance import read_lance
 from shoplens.vectors.matching import find_rows, has_changed
 from shoplens.vectors.part_folder import PartFolder
+from shoplens.vectors.region_columns import read_regions
 from shoplens.vectors.regions import RegionVectors
 from shoplens.vectors.writing import METADATA_KEY, VectorFileInfo, writing_vectors
 
@@ -58,8 +59,7 @@ class Embeddings:
     photos: PhotoSet | None = None
     """The photos that the vectors belong to; None if only their ids are known."""
     regions: RegionVectors | None = None
-    """Vectors of regions of the photos; None if there are none. Files of vectors do not hold
-    them."""
+    """Vectors of regions of the photos; None if there are none."""
     views: int = 1
     """Of how many views of its photo a vector is the mean."""
 
@@ -87,6 +87,11 @@ class Embeddings:
         mask = np.ones(len(self.ids), dtype=np.bool_)
         mask[[failure.row for failure in self.failures]] = False
         return mask
+
+    @property
+    def n_regions(self) -> int:
+        """How many regions a photo has at most; 0 if there are none."""
+        return 0 if self.regions is None else self.regions.limit
 
     def failures_by_reason(self) -> dict[str, int]:
         """Return the number of photos that failed for each reason, most frequent first."""
@@ -127,21 +132,31 @@ class Embeddings:
     def save(self, path: str | Path, photos: PhotoSet) -> None:
         """Write vectors as `.parquet`, `.lance` or `.npy`; an earlier file is replaced in one step.
 
-        A `.npy` holds float32 (n, d) in table order, with a row of NaN if the photo failed.
+        A `.npy` holds float32 (n, d) in table order, with a row of NaN if the photo failed. It has
+        no place for regions.
 
         Raises:
-            RankingError: the suffix is unknown, or the vectors belong to other photos.
+            RankingError: the suffix is unknown, the vectors belong to other photos, or there are
+                regions that the file cannot hold.
             MissingError: the extra for Parquet or Lance is missing.
         """
         _require_ids(photos, self.ids, str(path))
         dimension = self.vectors.shape[1]
-        info = VectorFileInfo(len(photos), dimension, self.model_name, self.fingerprint, self.views)
+        info = VectorFileInfo(
+            len(photos),
+            dimension,
+            self.model_name,
+            self.fingerprint,
+            views=self.views,
+            regions=self.n_regions,
+        )
         reasons = {failure.row: failure.reason for failure in self.failures}
         with writing_vectors(path, info) as writer:
             for row, photo in enumerate(photos):
                 reason = reasons.get(row, "")
                 sha256 = self.sha256[row] if self.sha256 else None
-                writer.add(photo, None if reason else self.vectors[row], sha256, reason)
+                regions = None if self.regions is None or reason else self.regions.of_photo(row)
+                writer.add(photo, None if reason else self.vectors[row], sha256, reason, regions)
 
 
 def check_same_model(queries: Embeddings, gallery: Embeddings) -> None:
@@ -218,7 +233,12 @@ def _from_table(path: Path, photos: PhotoSet) -> Embeddings:
         path, photos, rows, absent, meta.get("model"), meta.get("fingerprint"), details
     )
     views = meta.get("views", 1)
-    return replace(found, sha256=tuple(digests), views=views if isinstance(views, int) else 1)
+    return replace(
+        found,
+        sha256=tuple(digests),
+        views=views if isinstance(views, int) else 1,
+        regions=read_regions(path, table, source, found.vectors.shape[1]),
+    )
 
 
 def _modified(path: Path) -> float:

@@ -85,6 +85,19 @@ class RegionVectors:
     def __len__(self) -> int:
         return len(self.vectors)
 
+    def of_photo(self, row: int) -> PhotoRegions:
+        """Return the regions of a photo by its row."""
+        part = slice(*self.starts[row : row + 2].tolist())
+        boxes = tuple(Box(*corners) for corners in self.boxes[part].tolist())
+        return PhotoRegions(self.limit, boxes, self.vectors[part])
+
+    def first(self, n: int) -> RegionVectors:
+        """Return the first n regions of each photo, as if no more had been asked for."""
+        counts = np.minimum(np.diff(self.starts), n)
+        starts = np.concatenate(([0], np.cumsum(counts)))
+        places = np.repeat(self.starts[:-1] - starts[:-1], counts) + np.arange(starts[-1])
+        return RegionVectors(min(n, self.limit), starts, self.boxes[places], self.vectors[places])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatchedRegions:

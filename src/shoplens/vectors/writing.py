@@ -19,6 +19,8 @@ from shoplens.records import Photo, Vector
 from shoplens.vectors.lance import SUFFIX as LANCE
 from shoplens.vectors.lance import require_lance, write_lance
 from shoplens.vectors.matching import stored_name
+from shoplens.vectors.region_columns import region_cells, region_types
+from shoplens.vectors.regions import PhotoRegions
 
 METADATA_KEY = b"shoplens"
 """The metadata key of a Parquet file that holds the model."""
@@ -36,12 +38,21 @@ class VectorFileInfo:
     fingerprint: str | None
     views: int = 1
     """Of how many views of each photo a vector is the mean."""
+    regions: int = 0
+    """How many regions of each photo have vectors beside it, at most; 0 for none."""
 
 
 class VectorWriter(Protocol):
     """Writes the rows of a file, in table order."""
 
-    def add(self, photo: Photo, vector: Vector | None, sha256: str | None, reason: str) -> None:
+    def add(
+        self,
+        photo: Photo,
+        vector: Vector | None,
+        sha256: str | None,
+        reason: str,
+        regions: PhotoRegions | None = None,
+    ) -> None:
         """Write a row.
 
         Args:
@@ -49,6 +60,7 @@ class VectorWriter(Protocol):
             vector: (dimension,) float32; None if the photo failed.
             sha256: SHA-256 of the photo's bytes; None if unknown.
             reason: why it failed; empty if it did not.
+            regions: its regions; None for none.
         """
 
 
@@ -59,11 +71,16 @@ def writing_vectors(path: str | Path, info: VectorFileInfo) -> Iterator[VectorWr
     A `.npy` holds float32 (n, dimension), with a row of NaN if the photo failed.
 
     Raises:
-        RankingError: the suffix is unknown, or the number of rows is not the announced one.
+        RankingError: the suffix is unknown, the file cannot hold regions, or the number of rows is
+            not the announced one.
         MissingError: the extra for Parquet or Lance is missing.
     """
     path = Path(path)
     require_vector_file(path)
+    if info.regions and path.suffix == ".npy":
+        raise RankingError(
+            f"{path}: a .npy has no place for vectors of regions; write .parquet or .lance"
+        )
     if path.suffix == LANCE:
         # Lance takes rows instead of being given them, so they wait in a file.
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
@@ -110,7 +127,14 @@ class _NpyWriter:
         header = {"descr": "<f4", "fortran_order": False, "shape": (info.n_photos, info.dimension)}
         np.lib.format.write_array_header_1_0(stream, header)
 
-    def add(self, photo: Photo, vector: Vector | None, sha256: str | None, reason: str) -> None:
+    def add(
+        self,
+        photo: Photo,
+        vector: Vector | None,
+        sha256: str | None,
+        reason: str,
+        regions: PhotoRegions | None = None,
+    ) -> None:
         row = self._absent if vector is None else vector.astype("<f4")
         self._stream.write(row.tobytes())
         self.n_rows += 1
@@ -123,11 +147,14 @@ class _ParquetWriter:
     def __init__(self, stream: IO[bytes], info: VectorFileInfo) -> None:
         self.n_rows = 0
         self._rows: list[tuple[Photo, Vector | None, str | None, str]] = []
+        self._regions: list[PhotoRegions | None] = []
         self._dimension = info.dimension
         pyarrow = arrow()
         meta: dict[str, Any] = {"model": info.model_name, "fingerprint": info.fingerprint}
         if info.views != 1:
             meta["views"] = info.views
+        if info.regions:
+            meta["regions"] = info.regions
         fields = [
             ("photo_id", pyarrow.int32()),
             ("product_id", pyarrow.string()),
@@ -138,11 +165,21 @@ class _ParquetWriter:
             ("vector", pyarrow.list_(pyarrow.float32(), info.dimension)),
             ("failure", pyarrow.string()),
         ]
+        self._types = region_types() if info.regions else {}
+        fields += self._types.items()
         self._schema = pyarrow.schema(fields, metadata={METADATA_KEY: json.dumps(meta)})
         self._writer: Any = arrow("pyarrow.parquet").ParquetWriter(stream, self._schema)
 
-    def add(self, photo: Photo, vector: Vector | None, sha256: str | None, reason: str) -> None:
+    def add(
+        self,
+        photo: Photo,
+        vector: Vector | None,
+        sha256: str | None,
+        reason: str,
+        regions: PhotoRegions | None = None,
+    ) -> None:
         self._rows.append((photo, vector, sha256, reason))
+        self._regions.append(regions)
         self.n_rows += 1
         if len(self._rows) == _BLOCK:
             self._write()
@@ -156,6 +193,7 @@ class _ParquetWriter:
     def _write(self) -> None:
         pyarrow = arrow()
         rows, self._rows = self._rows, []
+        regions, self._regions = self._regions, []
         zero = np.zeros(self._dimension, dtype=np.float32)
         vectors = [zero if vector is None else vector for _, vector, _, _ in rows]
         flat = np.concatenate(vectors) if vectors else zero[:0]
@@ -168,4 +206,6 @@ class _ParquetWriter:
             pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(flat), self._dimension),
             pyarrow.array([reason or None for *_, reason in rows], pyarrow.string()),
         ]
+        cells = region_cells(regions)
+        columns += [pyarrow.array(cells[name], kind) for name, kind in self._types.items()]
         self._writer.write_table(pyarrow.table(columns, schema=self._schema))
