@@ -97,6 +97,8 @@ def test_products_are_listed_as_in_python(shop: Path, collapse: bool | float) ->
     assert parsing.search_response(as_json.content).hits == expected.hits
     assert [one["code"] for one in refused] == ["bad_request"] * 4
     assert "mean2" in refused[1]["detail"]
+    told = "collapse: it is true, false, or a similarity between 0 and 1"
+    assert [told in one["detail"] for one in refused] == [False, False, True, True]
 
 
 def test_a_calibration_of_another_model_is_refused_at_the_start(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import math
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -12,6 +14,8 @@ from pydantic import (
     ConfigDict,
     Field,
     FiniteFloat,
+    TypeAdapter,
+    ValidationError,
     WithJsonSchema,
     model_validator,
 )
@@ -44,12 +48,38 @@ def _names(value: object) -> object:
     return value
 
 
+def _collapse(value: object) -> object:
+    try:
+        return _BOOLEAN.validate_python(value)
+    except ValidationError:
+        number = math.nan
+    if isinstance(value, str | float):
+        with contextlib.suppress(ValueError):
+            number = float(value)
+    if not 0 < number < 1:
+        raise ValueError("it is true, false, or a similarity between 0 and 1")
+    return number
+
+
+_BOOLEAN = TypeAdapter(bool)
 _Photo = Annotated[
     bytes | None,
     BeforeValidator(_bytes),
     WithJsonSchema({"type": "string", "format": "base64"}),
 ]
 _Names = Annotated[list[str], BeforeValidator(_names), Field(max_length=MOST_FACETS)]
+_Collapse = Annotated[
+    bool | float,
+    BeforeValidator(_collapse),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "boolean"},
+                {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+            ]
+        }
+    ),
+]
 
 
 class QueryFields(BaseModel):
@@ -122,7 +152,7 @@ class Terms(BaseModel):
     variants: str | None = Field(None, max_length=200, examples=["id:-"])
     """The attribute that variants of one product share, or `id:-` for ids that are the same before
     the last `-`. They are one hit together. It needs `group_by`."""
-    collapse: bool | Annotated[float, Field(gt=0, le=1)] = False
+    collapse: _Collapse = False
     """Whether photos that show the same picture are one hit. A number is from which similarity of
     their vectors on they do; `true` is 0.95."""
     rerank: str | None = Field(None, max_length=200, examples=["alpha-qe:k=4"])
