@@ -11,7 +11,13 @@ from made_grids import grid
 from PIL import Image
 
 from shoplens import embed, load_encoder, read_gallery
-from shoplens.adaptation.adapting import LEAST_PHOTOS, adapt
+from shoplens.adaptation.adapting import (
+    LEAST_GAIN,
+    LEAST_PHOTOS,
+    SPLITS,
+    adapt,
+)
+from shoplens.adaptation.choosing import FOLDS
 from shoplens.adaptation.label_free import ShopPhotos, fit_shop
 from shoplens.adaptation.made_photos import shopper_view
 from shoplens.adaptation.shop_photos import read_shop, read_shoppers
@@ -43,7 +49,7 @@ def test_a_shop_gains_a_model_without_labels(tmp_path: Path, make_model: MakeMod
     assert [failure.name for failure in report.failures] == ["broken.png"]
     (folder / "broken.png").unlink()
     photos = read_gallery(folder)
-    assert report.gain.difference.low > 0
+    assert report.gain.difference.low > LEAST_GAIN
     assert (report.n_products, report.n_queries, report.n_gallery) == (60, 180, 60)
     recipe = load_recipe(tmp_path / "mine")
     # Products at any place on white are found by what is inside the white.
@@ -56,6 +62,25 @@ def test_a_shop_gains_a_model_without_labels(tmp_path: Path, make_model: MakeMod
     fresh = embed(photos, encoder, cache=False).vectors
     np.testing.assert_allclose(cached.vectors, fresh, atol=1e-5)
     json.dumps(report.to_json(), allow_nan=False)
+
+
+def test_a_gain_that_says_little_is_not_kept(tmp_path: Path, make_model: MakeModel) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(60):
+        grid(number, 0).save(folder / f"{number:03}.png")  # Nothing but the product: all is well.
+    told: list[tuple[str, int, int]] = []
+    report = adapt(
+        read_gallery(folder),
+        tmp_path / "mine",
+        model=make_model(),
+        progress=lambda *step: told.append(step),
+    )
+    assert told[-1] == ("validate", SPLITS * FOLDS, SPLITS * FOLDS)
+    assert report.gain.before.value > 0.9
+    assert report.gain.difference.low < LEAST_GAIN == report.least_gain
+    assert not report.kept
+    assert not (tmp_path / "mine").exists()
 
 
 def test_too_few_photos_are_refused(tmp_path: Path, make_model: MakeModel) -> None:

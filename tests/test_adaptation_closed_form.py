@@ -61,9 +61,21 @@ def test_without_a_bound_on_shrinkage_distances_stay_as_they_are() -> None:
 def test_components_come_in_order_of_their_variance() -> None:
     examples = made()
     head = ClosedForm(examples).head(Settings(1.0, 8))
-    rows = [examples.of(domain) - examples.of(domain).mean(0) for domain in ("user", "seller")]
-    spread = (np.concatenate(rows) @ head.weight.T).std(axis=0)
-    assert (np.diff(spread) < 1e-6).all()
+    users, sellers = (
+        (examples.of(domain) @ head.weight.T).var(axis=0) for domain in ("user", "seller")
+    )
+    assert (np.diff(0.2 * users + 0.8 * sellers) < 1e-6).all()
+
+
+def test_sellers_photos_decide_more_which_components_are_kept() -> None:
+    rng = np.random.default_rng(0)
+    is_user = np.repeat([True, False], 200)
+    # The first number varies most in shoppers' photos, the second in sellers'.
+    spread = np.where(is_user[:, None], [0.3, 0.2, 0.1], [0.1, 0.2, 0.1])
+    features = np.concatenate([np.ones((400, 1)), spread * rng.normal(size=(400, 3))], axis=1)
+    examples = Examples(unit(features.astype(np.float32)), is_user, np.full(400, -1))
+    head = ClosedForm(examples).head(Settings(1.0, 1))
+    assert np.abs(head.weight[0]).argmax() == 2
 
 
 def test_fewer_directions_than_asked_for_give_shorter_vectors() -> None:

@@ -1,14 +1,14 @@
 """A head in closed form: a linear map of a frozen network's features, fitted to a shop's photos.
 
-What varies between photos of one product is scaled down (within-class covariance normalisation:
-Hatch, Kajarekar and Stolcke, Interspeech 2006). With C the covariance within products, of mean
-variance m, features x become::
+What varies between photos of one product is scaled down (cf. within-class covariance
+normalisation: Hatch, Kajarekar and Stolcke, Interspeech 2006). With C the covariance within
+products, of mean variance m, features x become::
 
-    (C / (s m) + I)^-1 x
+    (C / (2 s m) + I)^-2 x
 
 The shrinkage s says from which variance on a direction counts less. A small covariance is a matter
 of chance where there are few photos, so s is large there. Of what comes out, the principal
-components are kept. Shoppers' and sellers' photos are centred apart, and weigh the same.
+components are kept. Shoppers' and sellers' photos are centred apart.
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ import numpy.typing as npt
 from shoplens.models.unit_length import unit
 from shoplens.records import Domain, Vectors
 
+_POWER = 2
+"""With a higher power, what varies little is scaled down less, and what varies much more."""
+_SELLERS = 0.8
+"""Weight of sellers' photos in what decides which components are kept, beside shoppers': similarity
+is lost only with what sellers' photos differ in. Shoppers' photos stand in for sellers' to come."""
 _LEAST_VARIANCE = 1e-6
 """Of the first component's: what varies less is rounding."""
 
@@ -34,7 +39,8 @@ class Settings:
     """How a head is fitted."""
 
     shrinkage: float
-    """How many times the mean variance within products a direction must vary to count half."""
+    """How many times the mean variance within products a direction must vary to count less than
+    half."""
     dimension: int | None = None
     """Length of the vectors, at most; None keeps as many numbers as there are features."""
 
@@ -94,15 +100,16 @@ class ClosedForm:
         self._rows = examples.features - np.where(
             examples.is_user[:, None], means["user"], means["seller"]
         )
-        domains = (self._rows[examples.is_user == flag] for flag in (False, True))
-        self._total = sum(_covariance(rows) for rows in domains)
+        users, sellers = (_covariance(self._rows[examples.is_user == flag]) for flag in (1, 0))
+        self._total = (1 - _SELLERS) * users + _SELLERS * sellers
         variances, self._basis = np.linalg.eigh(_covariance(self._apart()))
         self._within = np.maximum(variances, 0)
 
     def head(self, settings: Settings) -> LinearHead:
         """Fit a head. Without a dimension this takes next to no time."""
         mean = self._within.mean() or 1.0  # Without two photos of a product nothing varies.
-        weight = (self._basis / (self._within / (settings.shrinkage * mean) + 1)).T
+        scales = (self._within / (_POWER * settings.shrinkage * mean) + 1) ** _POWER
+        weight = (self._basis / scales).T
         if settings.dimension is not None:
             weight = self._components(weight)[: settings.dimension]
         bias = -weight @ self._centre

@@ -109,7 +109,7 @@ def finetune(
     pairs = all_pairs[way]
     chosen = Settings(shrinkage, dimension)
     written = None
-    if gain.wins:
+    if gain.exceeds(0):
         head = ClosedForm(pairs.examples(pairs.products)).head(chosen)
         written = write_adapted(
             output,
@@ -129,6 +129,7 @@ def finetune(
         settings=chosen,
         trim=frozen.recipe.trim,
         gain=gain,
+        least_gain=0,
         n_products=n_products,
         n_queries=len(pairs.queries),
         n_gallery=len(gallery),

@@ -43,10 +43,9 @@ class Gain:
             paired_difference(after, before, groups),
         )
 
-    @property
-    def wins(self) -> bool:
-        """Whether the gain is more than chance: its 95 % interval is above zero."""
-        return self.difference.low > 0
+    def exceeds(self, least: float) -> bool:
+        """Whether the gain is credible: its 95 % interval is above `least`."""
+        return self.difference.low > least
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
@@ -80,6 +79,8 @@ class AdaptationReport:
     """Domains whose photos the model is shown without their plain borders (see `Recipe.trim`)."""
     gain: Gain
     """On queries whose products neither the head nor the choice of its settings knew."""
+    least_gain: float
+    """The model is kept if the 95 % interval of the gain is above this."""
     n_products: int
     """Products that were searched for."""
     n_queries: int
@@ -109,6 +110,7 @@ class AdaptationReport:
                 "trim": list(self.trim),
             },
             METRIC: self.gain.to_json(),
+            "least_gain": self.least_gain,
             "n_products": self.n_products,
             "n_queries": self.n_queries,
             "n_gallery": self.n_gallery,

@@ -39,8 +39,8 @@ def adapt(
     queries are not looked at), or a catalogue. Photos as users take them are
     made of these: badly boxed, tilted, on clutter. The last layer is fitted to look past such
     differences, in closed form; the network stays as it is, and torch is not needed. The model
-    before and after is compared on made photos that had no part in the fit. If the gain is not
-    more than chance, nothing is written and the exit code is 1.
+    before and after is compared on made photos that had no part in the fit. If the gain is
+    small or not certain, nothing is written and the exit code is 1.
 
     \b
     Example:

@@ -119,8 +119,8 @@ def tell_adapted(report: AdaptationReport, searched: str, json_file: str | None)
         message(f"wrote {report.output}: use it with --model {report.output}")
     else:
         message(
-            "nothing was written: the gain is not more than chance (its 95 % interval is not above "
-            f"zero). Stay with {report.model}"
+            "nothing was written: the gain is not certain enough (its 95 % interval is not above "
+            f"{report.least_gain:g}). Stay with {report.model}"
         )
     write_json(json_file, report.to_json())
     return 0 if report.kept else 1
