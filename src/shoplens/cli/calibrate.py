@@ -6,29 +6,14 @@ from pathlib import Path
 
 import click
 
-from shoplens.cli.console import Results, message, progress_display, write_json
-from shoplens.cli.options import (
-    boxes_option,
-    columns_option,
-    distinct,
-    embedding_options,
-    gallery_vectors_option,
-    json_option,
-    query_vectors_option,
-    remote_option,
-    writable,
-)
-from shoplens.cli.query_view_options import query_views_option
-from shoplens.cli.region_options import regions_option
+from shoplens.cli.console import Results, message, write_json
+from shoplens.cli.options import distinct, json_option, writable
+from shoplens.cli.ranking_options import RankingOptions, ranking_options
 from shoplens.cli.reranking_options import rerank_chain_option
 from shoplens.cli.telling import tell_ranked
 from shoplens.confidence import Calibration
 from shoplens.confidence import calibrate as fit_calibration
-from shoplens.datasets.dataset import read_dataset
-from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.evaluation.scores import require_ground_truth
-from shoplens.pipeline import VectorFiles, rank_dataset
-from shoplens.records import BoxFrame
 from shoplens.reranking import Chain
 
 
@@ -76,14 +61,7 @@ from shoplens.reranking import Chain
     help="Also write a page with a reliability diagram.",
 )
 @rerank_chain_option
-@gallery_vectors_option
-@query_vectors_option
-@regions_option
-@query_views_option
-@boxes_option
-@columns_option
-@remote_option
-@embedding_options
+@ranking_options
 @json_option
 def calibrate(
     dataset: str,
@@ -93,14 +71,7 @@ def calibrate(
     absent: float,
     html_file: Path | None,
     chain: Chain,
-    embedding: EmbeddingSettings,
-    gallery_vectors: Path | None,
-    query_vectors: Path | None,
-    regions: int,
-    query_views: int,
-    box_frame: BoxFrame,
-    columns: dict[str, str],
-    remote: bool,
+    options: RankingOptions,
     json_file: str | None,
 ) -> None:
     """Learn from a dataset with ground truth how likely a score means the same product.
@@ -114,13 +85,9 @@ def calibrate(
       shoplens calibrate examples/furniture -o confidence.json --html confidence.html
     """
     distinct(output, html_file, json_file)
-    data = read_dataset(dataset, columns=columns, box_frame=box_frame, remote=remote)
+    data = options.read(dataset)
     require_ground_truth(data)
-    files = VectorFiles(gallery_vectors, query_vectors)
-    with progress_display() as progress:
-        result = rank_dataset(
-            data, embedding, files, regions=regions, query_views=query_views, progress=progress
-        )
+    result = options.rank(data)
     tell_ranked(result)
     found = fit_calibration(
         result.queries,

@@ -12,32 +12,19 @@ from shoplens.answers.answer import (
     Policy,
 )
 from shoplens.answers.ranking_files import read_ranking
-from shoplens.cli.console import Results, message, progress_display, write_json
+from shoplens.cli.console import Results, message, write_json
 from shoplens.cli.listing_options import product_score_option
-from shoplens.cli.options import (
-    boxes_option,
-    columns_option,
-    embedding_options,
-    gallery_vectors_option,
-    json_option,
-    query_vectors_option,
-    remote_option,
-)
-from shoplens.cli.query_view_options import query_views_option
-from shoplens.cli.region_options import regions_option
+from shoplens.cli.options import json_option
+from shoplens.cli.ranking_options import RankingOptions, ranking_options
 from shoplens.cli.reranking_options import Reranking, rerank_dataset, rerank_options
 from shoplens.cli.telling import tell_ranked
-from shoplens.datasets.dataset import read_dataset
-from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.errors import RankingError
 from shoplens.evaluation.metric_names import DEFAULT_METRICS, parse_metric
 from shoplens.evaluation.scores import Scores, require_ground_truth
 from shoplens.evaluation.scores import evaluate as evaluate_ranking
-from shoplens.pipeline import VectorFiles, rank_dataset
 from shoplens.products.ranking import rank_products
 from shoplens.products.scores import ProductScore
 from shoplens.ranking import is_reranked
-from shoplens.records import BoxFrame
 
 PRODUCT_METRICS = ("hit@1:product", "hit@5:product", "mrr:product")
 """Printed beside the others where the ranking is ordered by product."""
@@ -80,14 +67,7 @@ def _known_metrics(
 )
 @product_score_option
 @rerank_options
-@gallery_vectors_option
-@query_vectors_option
-@regions_option
-@query_views_option
-@boxes_option
-@columns_option
-@remote_option
-@embedding_options
+@ranking_options
 @json_option
 def evaluate(
     dataset: str,
@@ -96,14 +76,7 @@ def evaluate(
     more_metrics: tuple[str, ...],
     product_score: str | None,
     reranking: Reranking,
-    embedding: EmbeddingSettings,
-    gallery_vectors: Path | None,
-    query_vectors: Path | None,
-    regions: int,
-    query_views: int,
-    box_frame: BoxFrame,
-    columns: dict[str, str],
-    remote: bool,
+    options: RankingOptions,
     json_file: str | None,
 ) -> None:
     """Score a ranking of a dataset with ground truth: mAP@1000 and more, with intervals.
@@ -119,11 +92,11 @@ def evaluate(
     Example:
       shoplens evaluate examples/furniture --ranks ranks.npy --json scores.json
     """
-    if ranks is not None and (gallery_vectors or query_vectors):
+    if ranks is not None and options.own_vectors:
         raise click.UsageError("--ranks is scored as it is; it cannot go with vectors to rank")
-    if ranks is not None and regions:
+    if ranks is not None and options.regions:
         raise click.UsageError("--ranks is scored as it is; it cannot go with --regions")
-    if ranks is not None and query_views != 1:
+    if ranks is not None and options.query_views != 1:
         raise click.UsageError("--ranks is scored as it is; it cannot go with --query-views")
     if ranks is not None and product_score is not None:
         raise click.UsageError(
@@ -135,7 +108,7 @@ def evaluate(
         )
     if policy is not None and ranks is None:
         raise click.UsageError("--policy is for an answer given with --ranks")
-    data = read_dataset(dataset, columns=columns, box_frame=box_frame, remote=remote)
+    data = options.read(dataset)
     require_ground_truth(data)
     extra: dict[str, Any] = {}
     if ranks is not None:
@@ -144,13 +117,8 @@ def evaluate(
             message(str(finding))
         extra = {"findings": [finding.to_json() for finding in findings]}
     else:
-        files = VectorFiles(gallery_vectors, query_vectors)
-        with progress_display() as progress:
-            result = rank_dataset(
-                data, embedding, files, regions=regions, query_views=query_views, progress=progress
-            )
-        own = gallery_vectors is not None or query_vectors is not None
-        result, chosen = rerank_dataset(result, reranking, embedding, own_vectors=own)
+        result = options.rank(data)
+        result, chosen = rerank_dataset(result, reranking, options)
         tell_ranked(result)
         ranking, extra = result.ranking, {**result.to_json(), **chosen}
     if product_score is not None:

@@ -6,29 +6,14 @@ from pathlib import Path
 
 import click
 
-from shoplens.cli.console import message, progress_display, write_json
+from shoplens.cli.console import message, write_json
 from shoplens.cli.listing_options import product_score_option
-from shoplens.cli.options import (
-    boxes_option,
-    columns_option,
-    distinct,
-    embedding_options,
-    gallery_vectors_option,
-    json_option,
-    query_vectors_option,
-    remote_option,
-    writable,
-)
-from shoplens.cli.query_view_options import query_views_option
-from shoplens.cli.region_options import regions_option
+from shoplens.cli.options import distinct, json_option, writable
+from shoplens.cli.ranking_options import RankingOptions, ranking_options
 from shoplens.cli.reranking_options import Reranking, rerank_dataset, rerank_options
 from shoplens.cli.telling import tell_ranked
-from shoplens.datasets.dataset import read_dataset
-from shoplens.embedding.settings import EmbeddingSettings
-from shoplens.pipeline import VectorFiles, rank_dataset
 from shoplens.products.ranking import rank_products, require_products
 from shoplens.products.scores import ProductScore
-from shoplens.records import BoxFrame
 
 
 @click.command()
@@ -44,35 +29,21 @@ from shoplens.records import BoxFrame
 )
 @product_score_option
 @rerank_options
-@gallery_vectors_option
-@query_vectors_option
 @click.option(
     "--save-vectors",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
     help="Also write gallery.parquet and queries.parquet to this folder, to rank them again later.",
 )
-@regions_option
-@query_views_option
-@boxes_option
-@columns_option
-@remote_option
-@embedding_options
+@ranking_options
 @json_option
 def rank(
     dataset: str,
     output: Path,
     product_score: str | None,
     reranking: Reranking,
-    embedding: EmbeddingSettings,
-    gallery_vectors: Path | None,
-    query_vectors: Path | None,
     save_vectors: Path | None,
-    regions: int,
-    query_views: int,
-    box_frame: BoxFrame,
-    columns: dict[str, str],
-    remote: bool,
+    options: RankingOptions,
     json_file: str | None,
 ) -> None:
     """Rank a dataset's gallery for each of its queries.
@@ -89,18 +60,13 @@ def rank(
       shoplens rank examples/furniture -o ranks.npy
     """
     distinct(output, json_file)
-    data = read_dataset(dataset, columns=columns, box_frame=box_frame, remote=remote)
+    data = options.read(dataset)
     if output.suffix not in (".npy", ".npz"):
         raise click.BadParameter(f"{output} must end in .npy or .npz", param_hint="--output")
     if product_score is not None:
         require_products(data.gallery)
-    files = VectorFiles(gallery_vectors, query_vectors, save_vectors)
-    with progress_display() as progress:
-        result = rank_dataset(
-            data, embedding, files, regions=regions, query_views=query_views, progress=progress
-        )
-    own = gallery_vectors is not None or query_vectors is not None
-    result, chosen = rerank_dataset(result, reranking, embedding, own_vectors=own)
+    result = options.rank(data, save_vectors)
+    result, chosen = rerank_dataset(result, reranking, options)
     tell_ranked(result)
     ranking = result.ranking
     if product_score is not None:

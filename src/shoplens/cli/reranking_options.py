@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from shoplens.cli.console import message, progress_display
+from shoplens.cli.ranking_options import RankingOptions
 from shoplens.datasets.dataset import read_dataset
 from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.errors import ChainError, RankingError
@@ -139,22 +140,21 @@ def online_rerank_options(command: Callable[..., int | None]) -> Callable[..., i
 
 
 def rerank_dataset(
-    result: RankedDataset, reranking: Reranking, settings: EmbeddingSettings, *, own_vectors: bool
+    result: RankedDataset, reranking: Reranking, options: RankingOptions
 ) -> tuple[RankedDataset, dict[str, Any]]:
     """Re-rank a dataset's ranking, and say before what it takes.
 
     Args:
         result: the ranking with its vectors.
         reranking: what is asked for.
-        settings: how photos are embedded.
-        own_vectors: whether the vectors came from files.
+        options: how the dataset was ranked.
 
     Returns:
         The result, and what the choice of a chain adds to the command's JSON.
     """
-    chain, told = chosen_chain(
-        reranking, result.gallery, None if own_vectors else settings.load_encoder, settings
-    )
+    settings = options.embedding
+    load = None if options.own_vectors else settings.load_encoder
+    chain, told = chosen_chain(reranking, result.gallery, load, settings)
     if not chain.steps:
         return result, told
     ranked = Ranked(result.ranking, result.queries, result.gallery)
