@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from shoplens.cli.console import Results, message, write_json
-from shoplens.cli.options import distinct, json_option, writable
+from shoplens.cli.options import distinct, json_option, output_option, writable
 from shoplens.cli.ranking_options import RankingOptions, ranking_options
 from shoplens.cli.reranking_options import rerank_chain_option
 from shoplens.cli.telling import tell_ranked
@@ -19,15 +19,7 @@ from shoplens.reranking import Chain
 
 @click.command()
 @click.argument("dataset", metavar="DATASET")
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    callback=writable,
-    help="The calibration to write, for `shoplens search --confidence`.",
-)
+@output_option("The calibration to write, for `shoplens search --confidence`.")
 @click.option(
     "--category",
     metavar="COLUMN",

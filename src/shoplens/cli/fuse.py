@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from shoplens.cli.console import message, write_json
-from shoplens.cli.options import distinct, json_option, writable
+from shoplens.cli.options import distinct, json_option, output_option
 from shoplens.ranking import Ranking
 from shoplens.reranking.fusion import Fusion
 from shoplens.reranking.fusion import fuse as fuse_rankings
@@ -17,15 +17,7 @@ from shoplens.reranking.fusion import fuse as fuse_rankings
 @click.argument(
     "rankings", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RANKING..."
 )
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    callback=writable,
-    help="ranks.npy for the ids alone, or ranks.npz with scores.",
-)
+@output_option("ranks.npy for the ids alone, or ranks.npz with scores.", ".npy", ".npz")
 @click.option(
     "--weight",
     "weights",
@@ -61,8 +53,6 @@ def fuse(
       shoplens fuse a.npz b.npz -o both.npz
     """
     distinct(output, json_file)
-    if output.suffix not in (".npy", ".npz"):
-        raise click.BadParameter(f"{output} must end in .npy or .npz", param_hint="--output")
     if len(rankings) < 2:
         raise click.UsageError("name two rankings or more")
     if weights and len(weights) != len(rankings):

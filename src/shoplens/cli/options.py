@@ -48,6 +48,34 @@ json_option = click.option(
     "and nothing else does.",
 )
 
+
+def output_option(
+    help_text: str, *endings: str
+) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
+    """Return the required option -o for one file, which reaches the command as `output`.
+
+    Args:
+        help_text: what the file is.
+        endings: those that its name may have; none for any.
+    """
+
+    def checked(context: click.Context, parameter: click.Parameter, output: Path) -> Path:
+        if endings and output.suffix not in endings:
+            raise click.BadParameter(f"{output} must end in {' or '.join(endings)}")
+        writable(context, parameter, output)
+        return output
+
+    return click.option(
+        "-o",
+        "--output",
+        required=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        callback=checked,
+        help=help_text,
+    )
+
+
 boxes_option = click.option(
     "--boxes",
     "box_frame",

@@ -8,7 +8,7 @@ import click
 
 from shoplens.cli.console import message, write_json
 from shoplens.cli.listing_options import product_score_option
-from shoplens.cli.options import distinct, json_option, writable
+from shoplens.cli.options import distinct, json_option, output_option
 from shoplens.cli.ranking_options import RankingOptions, ranking_options
 from shoplens.cli.reranking_options import Reranking, rerank_dataset, rerank_options
 from shoplens.cli.telling import tell_ranked
@@ -18,14 +18,10 @@ from shoplens.products.scores import ProductScore
 
 @click.command()
 @click.argument("dataset", metavar="DATASET")
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    callback=writable,
-    help="ranks.npy for the ids alone, or ranks.npz with scores and the model's fingerprint.",
+@output_option(
+    "ranks.npy for the ids alone, or ranks.npz with scores and the model's fingerprint.",
+    ".npy",
+    ".npz",
 )
 @product_score_option
 @rerank_options
@@ -61,8 +57,6 @@ def rank(
     """
     distinct(output, json_file)
     data = options.read(dataset)
-    if output.suffix not in (".npy", ".npz"):
-        raise click.BadParameter(f"{output} must end in .npy or .npz", param_hint="--output")
     if product_score is not None:
         require_products(data.gallery)
     result = options.rank(data, save_vectors)

@@ -22,6 +22,7 @@ from pydantic import (
 
 from shoplens.errors import RankingError
 from shoplens.products.listing import Listing
+from shoplens.search_options import SearchOptions
 from shoplens.server.schemas import PhotoIdField, Scalar
 from shoplens.server.settings import MOST_QUERIES
 
@@ -169,13 +170,9 @@ class Terms(BaseModel):
 
     def listing(self) -> Listing:
         """Return how many hits are listed, and what is one."""
-        return Listing.of(
-            self.k,
-            group_by=self.group_by,
-            product_score=self.product_score,
-            variants=self.variants,
-            collapse=self.collapse,
-        )
+        return SearchOptions(
+            self.k, self.group_by, self.product_score, self.variants, self.collapse
+        ).listing()
 
 
 class SearchRequest(QueryFields, Terms):
