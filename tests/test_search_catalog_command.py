@@ -266,6 +266,8 @@ def test_the_page_shows_the_photos(
     assert page.read_text().count("data:image/jpeg") == 4 + 3 * 2
     assert page.read_text().count("why hit") == 3
     assert search(snapshot, "--matches").code == 2
+    assert search(snapshot, "--html", page, "--rerank", "aqe").code == 0
+    assert "aqe:k=2,gap=0.05 (gallery-side)" in page.read_text()
     for file in photos.glob("*.png"):
         file.unlink()
     assert search(snapshot, "--html", page, "-k", "3", "--matches").code == 0

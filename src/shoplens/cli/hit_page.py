@@ -58,8 +58,10 @@ def write_hit_page(
         for result, (query, photos) in zip(results, pictures, strict=True)
     ]
     title = f"Search in {results[0].n_gallery:,} photos" if results else "Search"
-    model = (results[0].model_name if results else None) or ""
-    write_page(file, title, [("model", model)], shown)
+    facts = [("model", (results[0].model_name if results else None) or "")]
+    if results and results[0].chain:
+        facts.append(("re-ranked by", f"{' → '.join(results[0].chain)} (gallery-side)"))
+    write_page(file, title, facts, shown)
 
 
 def _caption(hit: Hit) -> str:
