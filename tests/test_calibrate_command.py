@@ -317,7 +317,10 @@ def test_a_calibration_is_for_a_chain(
 
 
 def test_a_search_has_no_chain_that_needs_others(run: Run, dataset: Path, tmp_path: Path) -> None:
-    for chain, told in (("csls", "csls is batch-side"), ("auto", "auto chooses a chain")):
+    for chain, told in (
+        ("csls", "csls is batch-side"),
+        ("auto", "auto is for commands"),
+    ):
         result = run("calibrate", dataset, "-o", tmp_path / "c.json", "--rerank", chain)
         assert result.code == 2
         assert told in result.err

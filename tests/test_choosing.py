@@ -9,14 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Run
 from made_rankings import Ranked, at, embeddings, only, shop
 
 import shoplens
 import shoplens.choosing.choice
+from shoplens.catalog.gallery import gallery_of
 from shoplens.choosing import chains, choose, pairs_of
 from shoplens.choosing.choice import best_chain
 from shoplens.cli import main
-from shoplens.errors import DataError
+from shoplens.errors import CatalogError, DataError
 from shoplens.reranking import NO_STEPS, Cost, parse_chain
 from shoplens.reranking.expansion import AlphaExpansion
 from shoplens.vectors.regions import RegionVectors
@@ -198,6 +200,54 @@ def test_the_command_chooses_and_says_by_what(
     shown = capsys.readouterr().err
     assert f"--rerank {chain}: chosen on " in shown
     assert "on products kept out of the choice" in shown
+
+
+@pytest.mark.parametrize("regions", [0, 2])
+def test_a_chain_is_chosen_for_a_catalogue_as_for_its_gallery(
+    dataset: Path, tmp_path: Path, run: Run, regions: int
+) -> None:
+    shoplens.index(dataset, tmp_path / "shop", regions=regions)
+    words = ("search", dataset / "queries" / "0.png", "--rerank", "auto", "--json", "-")
+    more = ("--regions", regions) if regions else ()
+    by_gallery = run(*words, "--gallery", dataset, *more)
+    by_catalog = run(*words, "--catalog", tmp_path / "shop")
+    chain = by_catalog.json["rerank"]["chain"]
+    assert f"--rerank {chain}: chosen on 6 queries made of gallery photos" in by_catalog.err
+    for name in ("chain", "gain", "n_queries", "n_products"):
+        assert by_catalog.json["rerank"][name] == by_gallery.json["rerank"][name]
+    assert by_catalog.json.get("chain") == by_gallery.json.get("chain")
+    ids = [[hit["photo_id"] for hit in one.json["hits"]] for one in (by_catalog, by_gallery)]
+    assert ids[0] == ids[1]
+
+
+def test_a_chain_is_chosen_for_a_catalogue_on_a_test_set(
+    dataset: Path, make_model: Callable[..., Path], tmp_path: Path, run: Run
+) -> None:
+    model = make_model()
+    shoplens.index(dataset, tmp_path / "shop", encoder=shoplens.load_encoder(model))
+    words = ("search", "--catalog", tmp_path / "shop", "--model", model, "--photo-id", "3")
+    found = run(*words, "--rerank", "auto", "--rerank-data", dataset, "--json", "-")
+    assert found.json["rerank"]["n_queries"] == 6
+    assert "chosen on the 6 queries of dataset" in found.err
+    assert 3 not in [hit["photo_id"] for hit in found.json["hits"]]
+
+
+def test_a_large_catalogue_is_not_chosen_on(
+    dataset: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoplens.cli.catalog_reranking.MOST_PHOTOS", 17)
+    shoplens.index(dataset, tmp_path / "shop")
+    found = run("search", "--catalog", tmp_path / "shop", "--photo-id", "3", "--rerank", "auto")
+    assert found.code == 2
+    assert "has 18: 17 are the most" in found.err
+
+
+def test_an_empty_catalogue_is_not_chosen_on(tmp_path: Path) -> None:
+    with (
+        shoplens.open_catalog(tmp_path / "empty", create=True) as catalog,
+        pytest.raises(CatalogError, match="is empty"),
+    ):
+        gallery_of(catalog)
 
 
 def test_options_of_the_choice_need_auto(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:

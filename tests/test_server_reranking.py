@@ -105,7 +105,7 @@ def test_a_batch_is_re_ranked(client: TestClient) -> None:
         ("dba+k-reciprocal", "k-reciprocal is batch-side"),
         ("patches", "patches reads photos"),
         ("aqe+verify:n=10", "verify reads photos"),
-        ("auto", "auto chooses a chain on labelled photos"),
+        ("auto", "auto is for commands that choose a chain"),
         ("alpha-qu", "did you mean alpha-qe?"),
         ("dba:k=1000+dba:k=1000", "would take about"),
         ("k-reciprocal-online:k1=200", "would take about"),

@@ -18,6 +18,7 @@ from shoplens.catalog.filters import parse_filter
 from shoplens.catalog.opening import open_catalog
 from shoplens.catalog.originals import Originals
 from shoplens.catalog.reranked import CANDIDATES, rerank_costs
+from shoplens.cli.catalog_reranking import catalog_chain
 from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.hit_page import matches_option, write_hit_page
 from shoplens.cli.hit_table import print_hits
@@ -54,7 +55,7 @@ from shoplens.pipeline import VectorFiles, failures_json, load_vectors, require_
 from shoplens.pixels.decoding import read_size
 from shoplens.records import BoxFrame, Photo, PhotoSet
 from shoplens.regions.embedding import first_regions, with_regions
-from shoplens.reranking import Chain, Ranked, online_chain
+from shoplens.reranking import Ranked, online_chain
 from shoplens.search_options import SearchOptions
 from shoplens.searching import search_vectors
 from shoplens.sources import read_photo
@@ -231,20 +232,16 @@ def search(
             raise click.UsageError(
                 "--regions needs --gallery; a catalogue has the regions that it was indexed with"
             )
-        if reranking.chain is None:
-            raise click.UsageError(
-                "--rerank auto needs --gallery. For a catalogue, choose a chain once, with "
-                "`shoplens evaluate DATASET --rerank auto --rerank-data DATASET`, and name the one "
-                "that it prints"
-            )
         arguments = {
             "where": where,
             "min_score": min_score,
             "facets": facets,
             "exact": exact,
-            **replace(options, chain=reranking.chain).arguments(),
+            **options.arguments(),
         }
-        found = _search_catalog(asked, catalog, arguments, embedding, html_file is not None)
+        found = _search_catalog(
+            asked, catalog, arguments, embedding, reranking, html_file is not None
+        )
     shown = Results(json_file)
     print_hits(shown, found.results, found.title)
     if facets and found.results:
@@ -404,27 +401,24 @@ def _search_catalog(
     uri: str,
     arguments: dict[str, Any],
     embedding: EmbeddingSettings,
+    reranking: Reranking,
     with_pictures: bool,
 ) -> _Found:
     where = arguments["where"]
     if where is not None and where.strip():
         parse_filter(where)  # A fault in it is told before a model is loaded.
-    chain: Chain = arguments["rerank"]
-
-    def tell(n_queries: int) -> None:
+    with open_catalog(uri, read_only=True) as catalog:
+        wanted = PhotoSet([]) if asked.photo_id is not None else asked.read()
+        chain, chosen = catalog_chain(reranking, catalog, embedding)
+        arguments = {**arguments, "rerank": chain}
         if chain.steps and catalog.model is not None:
             n = min(catalog.count(), max(arguments["k"], CANDIDATES))
             costs = rerank_costs(chain, n, catalog.model.dimension)
-            tell_costs(chain, [cost.times(n_queries) for cost in costs])
-
-    with open_catalog(uri, read_only=True) as catalog:
+            tell_costs(chain, [cost.times(max(1, len(wanted))) for cost in costs])
         if asked.photo_id is not None:
-            tell(1)
             results = [catalog.search(photo_id=asked.photo_id, **arguments)]
         else:
-            wanted = asked.read()
             arguments = {**arguments, "query_views": asked.views}
-            tell(len(wanted))
             encoder = settings_for(catalog.model, embedding).load_encoder()
             if asked.is_single:
                 results = [_search_one(wanted[0], catalog, encoder, arguments)]
@@ -443,7 +437,7 @@ def _search_catalog(
         results,
         asked.is_single,
         f"{n_photos:,} photos in {uri}",
-        {} if asked.is_single else told,
+        chosen if asked.is_single else {**told, **chosen},
         pictures,
     )
 

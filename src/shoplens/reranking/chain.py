@@ -24,7 +24,7 @@ from shoplens.reranking.reranker import Cost, Ranked, Reranker
 NONE = "none"
 """The chain without a step."""
 AUTO = "auto"
-"""What commands that have labelled photos take for a chain that is chosen on them."""
+"""What some commands take for a chain that they choose."""
 
 _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -135,8 +135,9 @@ class _Parser:
             raise ChainError(
                 self._text,
                 start,
-                "auto chooses a chain on labelled photos. Choose it once, with `shoplens evaluate "
-                "DATASET --rerank auto --rerank-data DATASET`, and name the chain that is printed",
+                "auto is for commands that choose a chain and print it: run `shoplens search "
+                "PHOTO --catalog URI --rerank auto` or `shoplens evaluate DATASET --rerank auto` "
+                "once, and name the chain here",
             )
         if self._word(start) == NONE:
             self._position = start + len(NONE)
