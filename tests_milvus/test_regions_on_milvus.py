@@ -203,8 +203,13 @@ def test_a_collection_without_a_place_for_regions_gets_one(uri: str) -> None:
 
 def test_an_entry_with_regions_makes_place_for_them(uri: str) -> None:
     entries = [*shop(10), *with_regions(shop(10, first_id=10))]
-    with filled(uri, entries[:10]) as catalog:
+    with filled(uri, entries[:10]) as catalog, open_catalog(uri, read_only=True) as reader:
+        assert reader.count() == 10
         catalog.upsert(entries[10:])
+        # A reader that knew nothing of regions takes no photo for damaged.
+        while reader.count() < 20:
+            time.sleep(0.01)
+        assert list(reader.entries()) == entries
         assert catalog.regions == 0
         assert_same_content(catalog, plain(entries))
 

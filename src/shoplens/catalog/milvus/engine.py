@@ -485,7 +485,7 @@ class MilvusCatalog(Catalog):
         failed: Iterable[FailedPhoto] = (),
     ) -> None:
         """Put entries into a new collection, with the records of failure, and switch to it."""
-        old = self._collection.real_name()
+        old, had_place = self._collection.real_name(), self._collection.has_regions
         new = self._new_collection(replace(self._about, model=model, regions=regions))
         try:
             ids = set()
@@ -504,6 +504,10 @@ class MilvusCatalog(Catalog):
             raise
         self._switch(old, new)
         self._collection.mark()
+        if not had_place:
+            # Until they look again, other processes read photos without their regions, and would
+            # take those that have some for damaged.
+            time.sleep(_KNOWN_SECONDS)
 
     def _new_collection(self, about: About) -> Collection:
         made = Collection(self._connection, f"{self._collection.name}_{time.time_ns():x}")
