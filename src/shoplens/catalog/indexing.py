@@ -191,7 +191,7 @@ def index(
         FailureLimitError: more than `max_failures` photos failed.
         CatalogBusyError: another process writes to the catalogue.
         ShoplensError: a photo cannot have so many regions.
-        CatalogError: the catalogue cannot be written, or cannot keep regions; or `sync` was asked
+        CatalogError: the catalogue cannot be written, or `sync` was asked
             for photos whose source is not known.
     """
     started = time.perf_counter()
