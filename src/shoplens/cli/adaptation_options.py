@@ -38,7 +38,9 @@ _OPTIONS = (
         metavar="N",
         help="The length of the new model's vectors. By default that of the model.",
     ),
-    click.option("--name", help="The name of the new model. By default that of its folder."),
+    click.option(
+        "--name", metavar="NAME", help="The name of the new model. By default that of its folder."
+    ),
     click.option("--force", is_flag=True, help="Replace the model in the folder."),
     click.option(
         "--device",
@@ -52,7 +54,7 @@ _OPTIONS = (
         "--cache/--no-cache",
         default=True,
         show_default=True,
-        help="Keep what was computed in the cache, also the new model's vectors of the gallery.",
+        help="Keep what was computed in the cache, and the new model's vectors of the gallery.",
     ),
 )
 

@@ -68,9 +68,10 @@ def calibrate(
 ) -> None:
     """Learn from a dataset with ground truth how likely a score means the same product.
 
-    The file that this writes is for one model. With it, `shoplens search --confidence FILE` gives
-    each hit a probability, and says when the product is probably not there. The figures were
-    measured on products that had no part in the fit. docs/confidence.md explains them.
+    The file that this writes is for one model, and for the --regions, --query-views and --rerank
+    that are given here. With it, `shoplens search --confidence FILE` gives each hit a probability,
+    and says when the product is probably not there. The figures that are printed were measured on
+    products that had no part in the fit. docs/confidence.md explains them.
 
     \b
     Example:

@@ -44,7 +44,7 @@ KINDS: Mapping[str, Kind] = {
     "bad_request": Kind(400, "The request cannot be understood"),
     "bad_box": Kind(400, "The box cannot be used"),
     "bad_filter": Kind(400, "The filter cannot be understood"),
-    "bad_rerank": Kind(400, "The search cannot be re-ranked so"),
+    "bad_rerank": Kind(400, "The search cannot be re-ranked in this way"),
     "unsupported_photo": Kind(422, "The photo cannot be used"),
     "photo_too_large": Kind(413, "The photo has too many pixels"),
     "body_too_large": Kind(413, "The body of the request is too large"),

@@ -78,8 +78,8 @@ class ServerSettings(BaseSettings):
     max_pixels: int = Field(MAX_PIXELS, ge=1, le=MAX_PIXELS)
     """Most pixels in a photo."""
     max_rerank_seconds: float = Field(0.5, ge=0)
-    """Most seconds that re-ranking may be expected to take by a chain that a search names. 0 allows
-    searches none, and the server's own."""
+    """Most seconds that a chain which a search names may be expected to take. With 0, a search can
+    only be re-ranked by the server's own chain, or not at all."""
 
     max_waiting: int = Field(default_factory=lambda: 16 * usable_cores(), ge=1)
     """Most requests that are worked on or wait for it. Further ones are answered with 429. By
