@@ -36,7 +36,7 @@ ONLINE, BATCH = "product-score", "csls+product-score"
 ONLINE_WITHOUT, BATCH_WITHOUT = "dba", "csls"
 """Likewise where they are not."""
 CENTRED, DENSE = "reference: centring, DBA, expansion", "reference: dense k-reciprocal"
-AUTO = "auto"
+AUTO, ALONE = "auto", "chosen on the gallery alone"
 CHALLENGE = 14_000, 40_000, 512
 SMALL = 1_500, 4_500, 512
 """As large as the dense reference can be on a small machine."""
@@ -150,14 +150,19 @@ class Measured:
             "chain": str(choice.chain),
             "value": self.before[METRIC].value + gain.value,
             "gain": gain.value, "low": gain.low, "high": gain.high,
-            "n_tried": len(choice.trials), "seconds": choice.seconds,
+            "n_tried": len(choice.trials), "seconds": choice.seconds, "gallery_alone": {},
         }  # fmt: skip
         if with_products:
             made = pairs_of(gallery, self.encoder)
         else:
             made = pairs_of(without_products(self.plain).gallery, self.encoder)
-        alone = choose(*made, tried, seconds=600)
-        found["gallery_alone"] = {"chain": str(alone.chain), **self.gain(alone.chain.rerank)}
+        for batch_side, name in ((False, ALONE), (True, f"{ALONE}, batch-side methods too")):
+            tried = list(chains(with_products=with_products, batch_side=batch_side))
+            alone = choose(*made, tried, seconds=600)
+            found["gallery_alone"][name] = {
+                "chain": str(alone.chain), "batch_side": alone.chain.batch_side,
+                **self.gain(alone.chain.rerank),
+            }  # fmt: skip
         return found
 
     def _told(self, values: npt.NDArray[np.float64]) -> dict[str, float]:
@@ -260,11 +265,11 @@ def rows(result: dict[str, Any]) -> list[list[str]]:
                 f"{way['gain']:+.3f} ({way['low']:+.3f} .. {way['high']:+.3f})",
             ]
         )
-        if alone := way.get("gallery_alone"):
+        for how, alone in way.get("gallery_alone", {}).items():
             lines.append(
                 [
-                    f"{name}, chosen on the gallery alone: {alone['chain']}",
-                    "gallery",
+                    f"{name}, {how}: {alone['chain']}",
+                    "batch" if alone["batch_side"] else "gallery",
                     "yes" if way["products"] else "",
                     f"{alone['value']:.3f}",
                     f"{alone['gain']:+.3f} ({alone['low']:+.3f} .. {alone['high']:+.3f})",

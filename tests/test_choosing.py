@@ -14,6 +14,7 @@ from made_rankings import Ranked, at, embeddings, only, shop
 
 import shoplens
 import shoplens.choosing.choice
+import shoplens.choosing.pairs
 from shoplens.catalog.gallery import gallery_of
 from shoplens.choosing import chains, choose, pairs_of
 from shoplens.choosing.choice import best_chain
@@ -163,21 +164,41 @@ def dataset(make_dataset: Callable[..., Path]) -> Path:
     return make_dataset(gallery, queries)
 
 
+def test_photos_leave_where_enough_products_keep_several(
+    dataset: Path, make_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = shoplens.load_encoder(make_model())
+    gallery = shoplens.embed(shoplens.read_gallery(dataset), encoder)
+    monkeypatch.setattr(shoplens.choosing.pairs, "LEAST_LASTING", 6)
+    queries, searched = pairs_of(gallery, encoder)
+    assert (len(queries), len(searched)) == (6, 12)
+    assert not set(queries.ids.tolist()) & set(searched.ids.tolist())
+    monkeypatch.setattr(shoplens.choosing.pairs, "LEAST_LASTING", 7)
+    assert len(pairs_of(gallery, encoder)[1]) == 18
+
+
 def test_pairs_of_photos_are_parts_of_them(dataset: Path, make_model: Callable[..., Path]) -> None:
     encoder = shoplens.load_encoder(make_model())
     photos = shoplens.read_gallery(dataset)
     unknown = shoplens.PhotoSet(replace(photo, product_id=None) for photo in photos)
-    for shown, n_queries, n_gallery in ((photos, 6, 12), (unknown, 18, 18)):
+    some = shoplens.PhotoSet(
+        photo if photo.id < 12 else replace(photo, product_id=None) for photo in photos
+    )
+    for shown, n_photos, n_products in ((photos, 18, 6), (some, 12, 6), (unknown, 18, 18)):
         gallery = shoplens.embed(shown, encoder)
         queries, searched = pairs_of(gallery, encoder)
-        assert (len(queries), len(searched)) == (n_queries, n_gallery)
+        assert len(queries) == len(searched) == n_photos
         assert queries.photos is not None
+        assert searched.photos is not None
+        products = dict(zip(searched.ids.tolist(), searched.photos.product_ids, strict=True))
+        assert [products[photo.id] for photo in queries.photos] == queries.photos.product_ids
+        assert len(set(queries.photos.product_ids)) == n_products
         for photo in queries.photos:
             assert photo.domain == "user"
             assert photo.box is not None
             assert photo.box.is_within((64, 48))
             assert 0.5 * 64 - 1 <= photo.box.width <= 0.9 * 64 + 1
-        assert choose(queries, searched, [parse_chain("aqe:k=1")]).n_queries == n_queries
+        assert choose(queries, searched, [parse_chain("aqe:k=1")]).n_queries == n_photos
 
 
 @pytest.mark.parametrize("labelled", [False, True])
@@ -212,7 +233,7 @@ def test_a_chain_is_chosen_for_a_catalogue_as_for_its_gallery(
     by_gallery = run(*words, "--gallery", dataset, *more)
     by_catalog = run(*words, "--catalog", tmp_path / "shop")
     chain = by_catalog.json["rerank"]["chain"]
-    assert f"--rerank {chain}: chosen on 6 queries made of gallery photos" in by_catalog.err
+    assert f"--rerank {chain}: chosen on 18 queries made of gallery photos" in by_catalog.err
     for name in ("chain", "gain", "n_queries", "n_products"):
         assert by_catalog.json["rerank"][name] == by_gallery.json["rerank"][name]
     assert by_catalog.json.get("chain") == by_gallery.json.get("chain")

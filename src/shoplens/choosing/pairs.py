@@ -19,6 +19,9 @@ from shoplens.vectors.selecting import rows_of
 
 MOST_PAIRS = 300
 """Queries that are made."""
+LEAST_LASTING = 20
+"""If so many products keep two photos when one leaves, photos leave: with one photo a product,
+nothing would tell whether products help."""
 _SIDES = 0.5, 0.9
 """Least and greatest share of a photo's sides that a query shows."""
 
@@ -32,14 +35,17 @@ def pairs_of(
 ) -> tuple[Embeddings, Embeddings]:
     """Make labelled queries of a gallery's own photos.
 
-    If products are known, a photo of each product that has several becomes a query and leaves the
-    gallery. Otherwise the queries are of photos that stay in the gallery, and each photo counts as
-    a product.
+    If enough products have three photos or more, a photo of each product that has several becomes a
+    query and leaves the gallery.
+
+    Otherwise queries are of photos that stay in the gallery, and all photos of their products are
+    to be found. The photo itself is one of them, so these queries are easier than real ones. If no
+    two products have several photos, each photo counts as a product.
 
     Args:
         gallery: with `photos`.
         encoder: the model of the vectors. A query is then embedded again, as a user's photo, from a
-            random part of the picture. None takes the vector that is there.
+            random part of the picture. None takes the vector that is there, of photos that leave.
         seed: of the random draws.
         progress: told how far embedding is.
 
@@ -53,35 +59,34 @@ def pairs_of(
         raise DataError("queries are made of gallery photos, and only their vectors are known")
     rng = np.random.default_rng(seed)
     usable = np.flatnonzero(gallery.has_vector)
+    products = photos.product_ids
     rows_by_product: defaultdict[str, list[int]] = defaultdict(list)
     for row in usable.tolist():
-        product = photos[row].product_id
+        product = products[row]
         if product is not None:
             rows_by_product[product].append(row)
+    known = np.array([row for rows in rows_by_product.values() for row in rows], dtype=np.intp)
     several = [rows for rows in rows_by_product.values() if len(rows) > 1]
-    if len(several) > 1:
+    n_lasting = sum(len(rows) > 2 for rows in several)
+    if len(several) > 1 and (encoder is None or n_lasting >= LEAST_LASTING):
         chosen = rng.permutation(len(several))[:MOST_PAIRS]
         rows = np.array([rng.choice(several[number]) for number in chosen])
-        known = np.array([row for rows in rows_by_product.values() for row in rows])
-        kept = rows_of(gallery, np.setdiff1d(known, rows))
+        queries, searched = rows_of(gallery, rows), rows_of(gallery, np.setdiff1d(known, rows))
     elif encoder is not None and len(usable) > 1:
-        rows = rng.permutation(usable)[:MOST_PAIRS]
-        kept = replace(gallery, photos=PhotoSet(map(_as_product, photos)))
+        searched = replace(gallery, photos=PhotoSet(map(_as_product, photos)))
+        if len(several) > 1:
+            searched = rows_of(gallery, np.sort(known))
+        rows = rng.permutation(np.flatnonzero(searched.has_vector))[:MOST_PAIRS]
+        queries = rows_of(searched, rows)
     else:
         raise DataError(
             "to choose a chain on the gallery alone, some of its products need two photos or more"
         )
-    queries = rows_of(replace(gallery, photos=PhotoSet(photos)), rows)
-    assert kept.photos is not None
-    own = {photo.id: photo.product_id for photo in kept.photos}
-    assert queries.photos is not None
-    asked = PhotoSet(
-        replace(photo, product_id=own.get(photo.id, photo.product_id)) for photo in queries.photos
-    )
     if encoder is None:
-        return replace(queries, photos=asked), kept
-    parts = PhotoSet(_part(photo, rng) for photo in asked)
-    return embed(parts, encoder, progress=progress), kept
+        return queries, searched
+    assert queries.photos is not None
+    parts = PhotoSet(_part(photo, rng) for photo in queries.photos)
+    return embed(parts, encoder, progress=progress), searched
 
 
 def _as_product(photo: Photo) -> Photo:

@@ -203,7 +203,7 @@ def chosen_chain(
             of = f"the {len(queries):,} queries of {Path(reranking.data).name}"
         else:
             queries, searched = pairs_of(gallery, load and load(), progress=progress)
-            of = f"{len(queries):,} queries made of gallery photos"
+            of = f"{len(queries):,} queries made of gallery photos (easier than real ones)"
         with_products = gallery.photos is not None and any(
             photo.product_id is not None for photo in gallery.photos
         )

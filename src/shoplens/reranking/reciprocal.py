@@ -17,7 +17,7 @@ _PAPER = "Zhong et al., Re-ranking Person Re-identification with k-reciprocal En
 _STEP = 100
 """Queries between two reports of progress."""
 _NEIGHBOURS = 20
-_BYTES_OF_SETS = 3_000
+_BYTES_OF_SETS = 2_000
 """Memory for each photo's neighbours and encoding, where k1 and k2 are 20 at most."""
 _SECONDS_OF_SETS = 2e-4
 """Time for each photo's encoding, likewise."""
@@ -214,5 +214,5 @@ def _cost(ranked: Ranked, k1: int, k2: int, n_encoded: int, n_queries: int, copi
         ranked.seconds_for(n_encoded * n_encoded) * _FASTER
         + sets * _SECONDS_OF_SETS
         + n_queries * _SECONDS_OF_QUERY,
-        (sets * _BYTES_OF_SETS + copied) / 1e6 + 200,
+        (sets * _BYTES_OF_SETS + copied + 2 * ranked.scores.nbytes) / 1e6 + 30,
     )
