@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import Visit, Visiting
 from playwright.sync_api import Locator, expect
-from server_process import ServerProcess
+from server_process import ServerProcess, serving
 
 
 @pytest.fixture
@@ -121,3 +121,15 @@ def test_why_a_result_matches_a_photo_of_the_catalogue(found: Visit) -> None:
     dialog = found.page.get_by_role("dialog")
     dialog.get_by_role("button", name="Why?").click()
     expect(dialog.locator(".heat canvas")).to_have_count(2)
+
+
+def test_scores_of_a_search_that_was_re_ranked(visit: Visiting, shop: Path, photo: Path) -> None:
+    with serving("--catalog", shop, "--read-only", "--rerank", "product-score") as reranking:
+        seen = visit(reranking)
+        seen.search(photo)
+        expect(seen.page.get_by_text("re-ranked by product-score")).to_be_visible()
+        card = seen.page.locator("ol.grid .card").first
+        expect(card).to_contain_text(re.compile(r"score 0\.\d\d"))
+        expect(card).not_to_contain_text("similarity")
+        card.get_by_role("button", name="Details").click()
+        expect(seen.page.get_by_role("dialog")).to_contain_text("Score")

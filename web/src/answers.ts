@@ -30,6 +30,8 @@ export interface Hit extends View {
 export interface SearchAnswer {
   readonly hits: readonly Hit[];
   readonly exact: boolean;
+  /** The steps that re-ranked what was found; their scores are no similarities. */
+  readonly chain?: readonly string[] | null;
   readonly n_gallery: number;
   /** The largest confidence of a product, where the server knows it. */
   readonly confidence?: number;

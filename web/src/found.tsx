@@ -136,6 +136,7 @@ function Facts({ search: { answer, seconds } }: { search: SearchState }) {
           searched approximately
         </span>
       )}
+      {!!answer.chain?.length && ` · re-ranked by ${answer.chain.join(", ")}`}
       {answer.query?.clipped && " · the box was cut at the edge of the photo"}
     </p>
   );

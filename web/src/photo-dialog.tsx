@@ -13,15 +13,18 @@ interface PhotoDialogProps {
   readonly photo: Photo & Partial<Hit>;
   /** The search that found it. */
   readonly query?: SearchRequest | null;
+  readonly isReranked?: boolean;
   readonly onClose: () => void;
   readonly onPhoto: (photo: View) => void;
 }
 
-export function PhotoDialog({ photo, query, onClose, onPhoto }: PhotoDialogProps) {
+export function PhotoDialog({ photo, query, isReranked, onClose, onPhoto }: PhotoDialogProps) {
   const [explained, setExplained] = useState(false);
   const facts: [string, string][] = [["Photo", photo.path || idOf(photo)]];
   if (photo.product_id) facts.unshift(["Product", photo.product_id]);
-  if (photo.score !== undefined) facts.push(["Similarity", photo.score.toFixed(3)]);
+  if (photo.score !== undefined) {
+    facts.push([isReranked ? "Score" : "Similarity", photo.score.toFixed(3)]);
+  }
   for (const [name, value] of Object.entries(photo.attributes ?? {})) {
     if (value !== null) facts.push([label(name), valueText(value)]);
   }

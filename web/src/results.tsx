@@ -21,6 +21,7 @@ const MOST_VIEWS = 4;
 
 export function Results({ answer, at, query }: ResultsProps) {
   const [open, setOpen] = useState<Hit | null>(null);
+  const isReranked = !!answer.chain?.length;
   return (
     <>
       <ol class="grid">
@@ -29,6 +30,7 @@ export function Results({ answer, at, query }: ResultsProps) {
             key={idOf(hit)}
             hit={hit}
             at={at}
+            isReranked={isReranked}
             confidence={answer.no_match ? undefined : hit.confidence}
             onOpen={() => setOpen(hit)}
           />
@@ -38,6 +40,7 @@ export function Results({ answer, at, query }: ResultsProps) {
         <PhotoDialog
           photo={open}
           query={query}
+          isReranked={isReranked}
           onClose={() => setOpen(null)}
           onPhoto={(view) => setOpen({ ...open, ...view })}
         />
@@ -49,12 +52,13 @@ export function Results({ answer, at, query }: ResultsProps) {
 interface CardProps {
   readonly hit: Hit;
   readonly at: SearchRoute;
+  readonly isReranked: boolean;
   /** Absent where the search is not sure enough of any product. */
   readonly confidence: number | undefined;
   readonly onOpen: () => void;
 }
 
-function Card({ hit, at, confidence, onOpen }: CardProps) {
+function Card({ hit, at, isReranked, confidence, onOpen }: CardProps) {
   const title = titleOf(hit);
   const facts = Object.entries(hit.attributes ?? {}).filter(
     ([name, value]) => value !== null && !TITLES.includes(name),
@@ -80,7 +84,7 @@ function Card({ hit, at, confidence, onOpen }: CardProps) {
             <Icon name="expand" />
           </button>
         </div>
-        <Score score={hit.score} />
+        <Score score={hit.score} isReranked={isReranked} />
         {confidence !== undefined && <Confidence share={confidence} />}
         {facts.length > 0 && (
           <dl class="facts">
@@ -98,7 +102,7 @@ function Card({ hit, at, confidence, onOpen }: CardProps) {
               <a
                 key={idOf(view)}
                 href={searchWith(view, at)}
-                aria-label={`Search with another photo of it, similarity ${view.score.toFixed(2)}`}
+                aria-label={`Search with another photo of it, ${scoreName(isReranked)} ${view.score.toFixed(2)}`}
               >
                 <Picture src={view.thumbnail_url} alt="" />
               </a>
@@ -116,16 +120,24 @@ function Card({ hit, at, confidence, onOpen }: CardProps) {
   );
 }
 
-/** The similarity as a number and a bar: from 0, unrelated, to 1, the same. */
-function Score({ score }: { score: number }) {
+/** What the score of a hit is called. */
+function scoreName(isReranked: boolean): string {
+  return isReranked ? "score" : "similarity";
+}
+
+/** The score as a number and a bar: a similarity goes from 0, unrelated, to 1, the same. */
+function Score({ score, isReranked }: { score: number; isReranked: boolean }) {
   const share = Math.max(0, Math.min(1, score));
+  const meaning = isReranked
+    ? "Score after re-ranking: the higher, the better"
+    : "Cosine similarity to your photo: 1 is the same";
   return (
-    <div class="score" title="Cosine similarity to your photo: 1 is the same">
+    <div class="score" title={meaning}>
       <span class="track" aria-hidden="true">
         <span style={{ width: `${100 * share}%` }} />
       </span>
       <span>
-        <span class="unseen">similarity </span>
+        <span class="unseen">{scoreName(isReranked)} </span>
         {score.toFixed(2)}
       </span>
     </div>

@@ -178,10 +178,6 @@ class Terms(BaseModel):
 class SearchRequest(QueryFields, Terms):
     """A search."""
 
-    def terms(self) -> Terms:
-        """Return how is searched."""
-        return Terms.model_construct(**{name: getattr(self, name) for name in Terms.model_fields})
-
 
 class BatchQuery(QueryFields):
     """One of several queries."""
