@@ -36,7 +36,7 @@ from shoplens.embedding import embed_each
 from shoplens.errors import PhotoError
 from shoplens.records import Photo
 from shoplens.vectors.part_folder import PartFolder
-from shoplens.vectors.writing import VectorFileInfo, writing_vectors
+from shoplens.vectors.writing import VectorFileInfo, VectorRow, writing_vectors
 
 CORES = usable_cores()
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
@@ -76,7 +76,8 @@ def bytes_a_photo(folder: Path, dimension: int) -> float:
         for i in range(ROWS):
             vector = rng.standard_normal(dimension, np.float32)
             name = f"gallery/{i:08}.jpg"
-            writer.add(Photo(i, name, Path(name), "seller"), vector, rng.bytes(32).hex(), "")
+            photo = Photo(i, name, Path(name), "seller")
+            writer.add(VectorRow(photo, vector, rng.bytes(32).hex(), ""))
     return file.stat().st_size / ROWS
 
 
@@ -100,7 +101,7 @@ def main() -> None:
             ):
                 for photo, result in zip(photos, results, strict=True):
                     computed = result.computed
-                    writer.add(photo, computed.vector, result.sha256, computed.reason)
+                    writer.add(VectorRow(photo, computed.vector, result.sha256, computed.reason))
             return len(photos) / (time.perf_counter() - started)
 
         def on_ray(some: PhotoSet, n_rows: int) -> float:

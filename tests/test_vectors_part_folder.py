@@ -10,7 +10,7 @@ from shoplens import Embeddings, PhotoSet
 from shoplens.errors import RankingError, ShoplensError
 from shoplens.records import Photo
 from shoplens.vectors.part_folder import FailedRow, Manifest, PartFolder, PartRecord
-from shoplens.vectors.writing import VectorFileInfo
+from shoplens.vectors.writing import VectorFileInfo, VectorRow
 
 INFO = VectorFileInfo(2, 3, "toy", "f" * 16)
 MANIFEST = Manifest(4, 2, 1, 3, "toy", "f" * 16)
@@ -23,7 +23,7 @@ def photo(number: int) -> Photo:
 def write(folder: PartFolder, number: int, info: VectorFileInfo = INFO) -> PartRecord:
     with folder.writing_part(number, info) as writer:
         for i in (2 * number, 2 * number + 1):
-            writer.add(photo(i), np.eye(3, dtype=np.float32)[i % 3], "00", "")
+            writer.add(VectorRow(photo(i), np.eye(3, dtype=np.float32)[i % 3], "00", ""))
     failed = FailedRow(1, 2 * number + 1, "1.jpg", "corrupt", "how")
     record = PartRecord(
         number, info.fingerprint or "", "rows", 2, folder.size_of_part(number), 0, (failed,)
@@ -83,7 +83,7 @@ def test_a_part_is_there_whole_or_not_at_all(folder: PartFolder, tmp_path: Path)
 
     def stopped() -> None:
         with folder.writing_part(0, INFO) as writer:
-            writer.add(photo(0), None, None, "missing")
+            writer.add(VectorRow(photo(0), None, None, "missing"))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -19,7 +19,7 @@ from shoplens.errors import DataError
 from shoplens.models import Encoder
 from shoplens.records import Photo, PhotoSet
 from shoplens.vectors.part_folder import FailedRow, PartFolder, PartRecord
-from shoplens.vectors.writing import VectorFileInfo
+from shoplens.vectors.writing import VectorFileInfo, VectorRow
 
 PARTITION_ROWS = 2048
 """Photos per partition. One core needs a minute or two for them, so a machine that dies costs at
@@ -157,7 +157,7 @@ def compute(
         for row, photo in enumerate(photos):
             result = kept[row] if row in kept else next(fresh)
             computed = result.computed
-            writer.add(photo, computed.vector, result.sha256, computed.reason)
+            writer.add(VectorRow(photo, computed.vector, result.sha256, computed.reason))
             n_clipped += computed.clipped
             seconds.update(result.seconds)
             if failure := result.failure(row, photo):

@@ -15,7 +15,7 @@ from shoplens.embedding.sets import embed_each
 from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.progress import Progress, silent
 from shoplens.records import Failure, PhotoSet
-from shoplens.vectors.writing import VectorFileInfo, writing_vectors
+from shoplens.vectors.writing import VectorFileInfo, VectorRow, writing_vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def embed_to_file(
     ):
         for row, (photo, result) in enumerate(zip(photos, results, strict=True)):
             computed = result.computed
-            writer.add(photo, computed.vector, result.sha256, computed.reason)
+            writer.add(VectorRow(photo, computed.vector, result.sha256, computed.reason))
             tally.add(row, photo, result)
             progress("embed", row + 1, len(photos))
     return VectorFile(info, tally.n_cached, tally.n_clipped, tally.failures, tally.seconds())

@@ -26,7 +26,7 @@ from shoplens.vectors.matching import find_rows, has_changed
 from shoplens.vectors.part_folder import PartFolder
 from shoplens.vectors.region_columns import read_regions
 from shoplens.vectors.regions import RegionVectors
-from shoplens.vectors.writing import METADATA_KEY, VectorFileInfo, writing_vectors
+from shoplens.vectors.writing import METADATA_KEY, VectorFileInfo, VectorRow, writing_vectors
 
 _UNIT_TOLERANCE = 1e-6
 """Rows this close to unit length are not changed, so loading saved vectors gives the same
@@ -156,7 +156,8 @@ class Embeddings:
                 reason = reasons.get(row, "")
                 sha256 = self.sha256[row] if self.sha256 else None
                 regions = None if self.regions is None or reason else self.regions.of_photo(row)
-                writer.add(photo, None if reason else self.vectors[row], sha256, reason, regions)
+                vector = None if reason else self.vectors[row]
+                writer.add(VectorRow(photo, vector, sha256, reason, regions))
 
 
 def check_same_model(queries: Embeddings, gallery: Embeddings) -> None:

@@ -42,26 +42,25 @@ class VectorFileInfo:
     """How many regions of each photo have vectors beside it, at most; 0 for none."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class VectorRow:
+    """A row of a vector file."""
+
+    photo: Photo
+    vector: Vector | None
+    """(dimension,) float32; None if the photo failed."""
+    sha256: str | None
+    """SHA-256 of the photo's bytes; None if unknown."""
+    reason: str
+    """Why it failed; empty if it did not."""
+    regions: PhotoRegions | None = None
+
+
 class VectorWriter(Protocol):
     """Writes the rows of a file, in table order."""
 
-    def add(
-        self,
-        photo: Photo,
-        vector: Vector | None,
-        sha256: str | None,
-        reason: str,
-        regions: PhotoRegions | None = None,
-    ) -> None:
-        """Write a row.
-
-        Args:
-            photo: the photo of the row.
-            vector: (dimension,) float32; None if the photo failed.
-            sha256: SHA-256 of the photo's bytes; None if unknown.
-            reason: why it failed; empty if it did not.
-            regions: its regions; None for none.
-        """
+    def add(self, row: VectorRow) -> None:
+        """Write a row."""
 
 
 @contextmanager
@@ -127,16 +126,9 @@ class _NpyWriter:
         header = {"descr": "<f4", "fortran_order": False, "shape": (info.n_photos, info.dimension)}
         np.lib.format.write_array_header_1_0(stream, header)
 
-    def add(
-        self,
-        photo: Photo,
-        vector: Vector | None,
-        sha256: str | None,
-        reason: str,
-        regions: PhotoRegions | None = None,
-    ) -> None:
-        row = self._absent if vector is None else vector.astype("<f4")
-        self._stream.write(row.tobytes())
+    def add(self, row: VectorRow) -> None:
+        vector = self._absent if row.vector is None else row.vector.astype("<f4")
+        self._stream.write(vector.tobytes())
         self.n_rows += 1
 
     def finish(self) -> None:
@@ -146,8 +138,7 @@ class _NpyWriter:
 class _ParquetWriter:
     def __init__(self, stream: IO[bytes], info: VectorFileInfo) -> None:
         self.n_rows = 0
-        self._rows: list[tuple[Photo, Vector | None, str | None, str]] = []
-        self._regions: list[PhotoRegions | None] = []
+        self._rows: list[VectorRow] = []
         self._dimension = info.dimension
         pyarrow = arrow()
         meta: dict[str, Any] = {"model": info.model_name, "fingerprint": info.fingerprint}
@@ -170,16 +161,8 @@ class _ParquetWriter:
         self._schema = pyarrow.schema(fields, metadata={METADATA_KEY: json.dumps(meta)})
         self._writer: Any = arrow("pyarrow.parquet").ParquetWriter(stream, self._schema)
 
-    def add(
-        self,
-        photo: Photo,
-        vector: Vector | None,
-        sha256: str | None,
-        reason: str,
-        regions: PhotoRegions | None = None,
-    ) -> None:
-        self._rows.append((photo, vector, sha256, reason))
-        self._regions.append(regions)
+    def add(self, row: VectorRow) -> None:
+        self._rows.append(row)
         self.n_rows += 1
         if len(self._rows) == _BLOCK:
             self._write()
@@ -193,19 +176,18 @@ class _ParquetWriter:
     def _write(self) -> None:
         pyarrow = arrow()
         rows, self._rows = self._rows, []
-        regions, self._regions = self._regions, []
         zero = np.zeros(self._dimension, dtype=np.float32)
-        vectors = [zero if vector is None else vector for _, vector, _, _ in rows]
+        vectors = [zero if row.vector is None else row.vector for row in rows]
         flat = np.concatenate(vectors) if vectors else zero[:0]
         columns = [
-            pyarrow.array([photo.id for photo, *_ in rows], pyarrow.int32()),
-            pyarrow.array([photo.product_id for photo, *_ in rows], pyarrow.string()),
-            pyarrow.array([stored_name(photo.name) for photo, *_ in rows], pyarrow.string()),
-            pyarrow.array([sha256 for *_, sha256, _ in rows], pyarrow.string()),
-            pyarrow.array([photo.domain for photo, *_ in rows], pyarrow.string()),
+            pyarrow.array([row.photo.id for row in rows], pyarrow.int32()),
+            pyarrow.array([row.photo.product_id for row in rows], pyarrow.string()),
+            pyarrow.array([stored_name(row.photo.name) for row in rows], pyarrow.string()),
+            pyarrow.array([row.sha256 for row in rows], pyarrow.string()),
+            pyarrow.array([row.photo.domain for row in rows], pyarrow.string()),
             pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(flat), self._dimension),
-            pyarrow.array([reason or None for *_, reason in rows], pyarrow.string()),
+            pyarrow.array([row.reason or None for row in rows], pyarrow.string()),
         ]
-        cells = region_cells(regions)
+        cells = region_cells([row.regions for row in rows])
         columns += [pyarrow.array(cells[name], kind) for name, kind in self._types.items()]
         self._writer.write_table(pyarrow.table(columns, schema=self._schema))
