@@ -242,7 +242,7 @@ def milvus(arguments: list[str]) -> None:
     beside = (python, "scripts/milvus_server.py", "--python", python_in(server))
     run(*beside, python, "-m", "pytest", "tests_milvus", *arguments)
     # Several at once: they wait for the server most of the time.
-    names = ("behaviour", "congruence", "regions")
+    names = ("behaviour", "chains", "congruence", "regions")
     same = (f"tests/test_catalog_{name}.py" for name in names)
     run(*beside, python, "-m", "pytest", "-n", "4", *same, "-k", "milvus", *arguments)
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from shoplens.attributes import Value
 from shoplens.catalog.base import Catalog
+from shoplens.catalog.chains import kept_chain
 from shoplens.catalog.checks import checked_entry, checked_failure
 from shoplens.catalog.engine import Upserted
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId
@@ -24,6 +25,7 @@ from shoplens.errors import CatalogError, MissingError, ModelError
 from shoplens.progress import Progress, silent
 from shoplens.records import Vectors
 from shoplens.regions.choosing import require_number
+from shoplens.reranking import NO_STEPS, Chain
 
 
 @dataclass
@@ -35,6 +37,7 @@ class Shelf:
     """In the order in which they were put in."""
     failures: dict[PhotoId, FailedPhoto] = field(default_factory=dict)
     regions: int = 0
+    chain: Chain = NO_STEPS
     places: dict[PhotoId, int] = field(default_factory=dict)
     """When an entry was put in, counted from 1."""
     n_put: int = 0
@@ -73,6 +76,17 @@ class PlainCatalog(Catalog):
         if self.shelf.model is None:
             raise ModelError(f"{self.uri} has no model yet")
         self.shelf.regions = n
+
+    @property
+    def chain(self) -> Chain:
+        return self.shelf.chain
+
+    def set_chain(self, chain: str | Chain) -> None:
+        kept = kept_chain(chain)
+        self._require_writable()
+        if self.shelf.model is None:
+            raise ModelError(f"{self.uri} has no model yet")
+        self.shelf.chain = kept
 
     def _write(self, entries: Sequence[Entry]) -> Upserted:
         self._require_open()
@@ -167,6 +181,7 @@ class PlainCatalog(Catalog):
             n_products=len({entry.product_id for entry in entries} - {None}),
             n_failed=len(self.shelf.failures),
             attributes={name: ", ".join(sorted(kinds)) for name, kinds in types.items()},
+            chain=self.shelf.chain.names,
         )
 
     def _facets(self, names: Sequence[str], where: Filter | None) -> dict[str, dict[Value, int]]:

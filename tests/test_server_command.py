@@ -31,7 +31,8 @@ def test_check_tells_what_would_be_served(run: Run, shop: Path, tmp_path: Path) 
     assert done.code == 0
     lines = done.out.splitlines()
     assert f"catalogue: {shop}, 7 photos" in lines
-    assert lines[1].startswith("model: lite0-products (")
+    assert lines[1] == "re-ranked by: nothing"
+    assert lines[2].startswith("model: lite0-products (")
     assert f"keys: 1 in {tmp_path / 'keys.json'}" in lines
     assert "address: 0.0.0.0, port 8000" in lines
     for line in ("  title = Shop", "  max_k = 50", "  read_only = True"):

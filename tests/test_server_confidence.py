@@ -145,6 +145,42 @@ def test_a_calibration_is_for_the_chain_of_the_server(
             pass
 
 
+def test_a_calibration_is_for_the_chain_of_the_catalogue(
+    calibration: Calibration, file: Path, tmp_path: Path, run: Run
+) -> None:
+    shop, ranked = make_shop(tmp_path / "own", n_photos=12), tmp_path / "reranked.json"
+    reranked = replace(calibration, chain=("product-score:weight=0.9,temperature=0.05",))
+    reranked.save(ranked)
+    photo = png(4)
+    (tmp_path / "photo.png").write_bytes(photo)
+    with open_catalog(shop) as catalog:
+        catalog.set_chain("product-score")
+        expected = catalog.search(photo, k=5, confidence=reranked)
+        assert catalog.search(photo, rerank="none", confidence=calibration).no_match is not None
+        with pytest.raises(ModelError, match="these are re-ranked by product-score"):
+            catalog.search(photo, confidence=calibration)
+    words = ("search", tmp_path / "photo.png", "--catalog", shop, "--json", "-", "--confidence")
+    assert run(*words, ranked).json["no_match"] == expected.no_match
+    refused = run(*words, file)
+    assert (refused.code, "re-ranked by product-score" in refused.err) == (1, True)
+    assert "no_match" in run(*words, file, "--rerank", "none").json
+    with serving(shop, confidence=ranked) as client:
+        answer = client.post("/v1/search", files={"photo": photo}, data={"k": 5})
+        found = parsing.search_response(answer.content)
+        assert (found.hits, found.no_match) == (expected.hits, expected.no_match)
+        with open_catalog(shop) as catalog:
+            catalog.set_chain("aqe")
+        # Its scores mean something else now.
+        other = client.post("/v1/search", files={"photo": photo}, data={"k": 5}).json()
+        assert (len(other["hits"]), "no_match" in other) == (5, False)
+    with pytest.raises(ModelError, match="these are re-ranked by aqe"):  # noqa: SIM117
+        with serving(shop, confidence=ranked):
+            pass
+    with serving(shop, confidence=file, rerank="none") as client:
+        answer = client.post("/v1/search", files={"photo": photo}, data={"k": 5})
+        assert "no_match" in answer.json()
+
+
 def test_an_empty_catalogue_has_no_match(file: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "1.png").write_bytes(png(1))

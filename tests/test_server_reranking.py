@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from shoplens import open_catalog
 from shoplens.catalog.reranked import CANDIDATES, expected_seconds
-from shoplens.client import parsing
+from shoplens.client import CatalogStats, parsing
 from shoplens.errors import RankingError, ShoplensError
 from shoplens.reranking import METHODS, NO_STEPS, parse_chain
 from shoplens.server.chains import asked_chain, server_chain
@@ -87,6 +87,52 @@ def test_the_chain_of_the_server_is_used_unless_another_is_named(
         answer = client.post("/v1/search", json={"photo_id": 4, "k": 3, **fields}).json()
         assert found(answer) == found(expected)
     assert own["chain"] == [STEP]
+
+
+def test_the_chain_of_the_catalogue_is_used_unless_the_settings_name_one(
+    tmp_path: Path, photo: Path, run: Run
+) -> None:
+    shop = make_shop(tmp_path, n_photos=12)
+    with open_catalog(shop) as catalog:
+        catalog.set_chain(OWN)
+        own = catalog.search(photo, k=3).to_json()
+        plain = catalog.search(photo, k=3, rerank="none").to_json()
+        expanded = catalog.search(photo, k=3, rerank="aqe").to_json()
+    assert own["chain"] == [STEP]
+    by_command = run("search", photo, "--catalog", shop, "-k", "3", "--json", "-").json
+    assert found(by_command) == found(own)
+    data = photo.read_bytes()
+
+    def asked(client: TestClient, **fields: Any) -> dict[str, Any]:
+        answer = client.post("/v1/search", files={"photo": data}, data={"k": 3, **fields})
+        assert answer.status_code == 200
+        told = answer.json()
+        assert isinstance(told, dict)
+        return told
+
+    with serving(shop, max_rerank_seconds=0) as client:
+        assert found(asked(client)) == found(asked(client, rerank=OWN)) == found(own)
+        assert found(asked(client, rerank="none")) == found(plain)
+        answer = client.get("/v1/catalog")
+        assert parsing.reads(CatalogStats)(answer.content).chain == (STEP,)
+        # Another process has the catalogue keep another chain.
+        with open_catalog(shop) as catalog:
+            catalog.set_chain("aqe")
+        assert found(asked(client)) == found(expanded)
+        assert client.get("/v1/catalog").json()["chain"] == expanded["chain"]
+        with open_catalog(shop) as catalog:
+            catalog.set_chain("none")
+        assert found(asked(client)) == found(plain)
+    with open_catalog(shop) as catalog:
+        catalog.set_chain("aqe")
+    for setting, expected in ((OWN, own), ("none", plain)):
+        with serving(shop, rerank=setting) as client:
+            assert found(asked(client)) == found(expected)
+            assert found(asked(client, rerank="aqe")) == found(expanded)
+    checked = run("serve", "--catalog", shop, "--check")
+    assert "re-ranked by: aqe:k=2,gap=0.05\n" in checked.out
+    checked = run("serve", "--catalog", shop, "--rerank", "none", "--check")
+    assert "re-ranked by: nothing\n" in checked.out
 
 
 def test_a_batch_is_re_ranked(client: TestClient) -> None:
@@ -170,7 +216,7 @@ def test_settings_name_a_chain(run: Run, shop: Path, tmp_path: Path) -> None:
     config.write_text('catalog = "shop"\nrerank = "dba:k=1 + aqe"\n')
     assert read_settings(config).chain == parse_chain("dba:k=1+aqe")
     assert read_settings(config, {"rerank": "none"}).chain == NO_STEPS
-    assert ServerSettings(catalog="shop").chain == NO_STEPS
+    assert ServerSettings(catalog="shop").chain is None
     for wrong, told in (("csls", "csls is batch-side"), ("auto", "shoplens evaluate DATASET")):
         config.write_text(f'catalog = "shop"\nrerank = "{wrong}"\n')
         with pytest.raises(ShoplensError, match=f"rerank: .*{told}"):

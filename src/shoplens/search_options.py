@@ -27,7 +27,8 @@ class SearchOptions:
     """What re-ranks, with gallery-side steps: `rerank`, read."""
 
     def arguments(self) -> dict[str, Any]:
-        """Return the options as keyword arguments of `Catalog.search`."""
+        """Return the options as keyword arguments of `Catalog.search`, without `rerank`: a
+        catalogue has a chain of its own where none is named."""
         return {
             "k": self.k,
             "group_by": self.group_by,
@@ -35,7 +36,6 @@ class SearchOptions:
             "variants": self.variants,
             "collapse": self.collapse,
             "confidence": self.confidence,
-            "rerank": self.chain,
         }
 
     def listing(self) -> Listing:

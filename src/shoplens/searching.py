@@ -32,7 +32,7 @@ from shoplens.progress import Progress, silent
 from shoplens.ranking import DEPTH, Ranking, photo_scores, rank
 from shoplens.records import Box, PhotoSet, Vector
 from shoplens.regions.embedding import with_regions
-from shoplens.reranking import NONE, Chain, Ranked, online_chain
+from shoplens.reranking import NO_STEPS, Chain, Ranked, online_chain
 from shoplens.search_options import SearchOptions
 from shoplens.vectors.embeddings import Embeddings
 
@@ -54,7 +54,7 @@ def search(
     variants: str | None = None,
     collapse: bool | float = False,
     confidence: Calibration | None = None,
-    rerank: str | Chain = NONE,
+    rerank: str | Chain | None = None,
     encoder: Encoder | None = None,
     cache: Cache = True,
     workers: int | None = None,
@@ -90,7 +90,8 @@ def search(
         confidence: a calibration of the model (`shoplens.calibrate`); then hits have a
             `confidence`, and the result a `no_match`.
         rerank: a chain of re-ranking methods, such as `alpha-qe:k=4` (docs/reranking.md). Only
-            gallery-side methods can be used: a search does not depend on other searches.
+            gallery-side methods can be used: a search does not depend on other searches. `none` for
+            no re-ranking; so does None, unless the gallery is a catalogue that keeps a chain.
         encoder: the model; None takes the one that made the gallery's vectors where it is built
             in, else the default.
         cache: whether the gallery's vectors are kept (see `embed`).
@@ -112,13 +113,17 @@ def search(
         ShoplensError: none of the gallery's photos could be embedded, or there cannot be so many
             regions or views.
     """
-    options = SearchOptions(
-        k, group_by, product_score, variants, collapse, confidence, online_chain(rerank)
-    )
+    chain = NO_STEPS if rerank is None else online_chain(rerank)
+    options = SearchOptions(k, group_by, product_score, variants, collapse, confidence, chain)
     if isinstance(gallery, Catalog):
         _refuse_regions(regions)
         return gallery.search(
-            photo, box=box, query_views=query_views, encoder=encoder, **options.arguments()
+            photo,
+            box=box,
+            rerank=rerank,
+            query_views=query_views,
+            encoder=encoder,
+            **options.arguments(),
         )
     options.listing()  # What does not fit is told before photos are embedded.
     encoder = encoder or _encoder_for(gallery)
@@ -148,7 +153,7 @@ def search_each(
     variants: str | None = None,
     collapse: bool | float = False,
     confidence: Calibration | None = None,
-    rerank: str | Chain = NONE,
+    rerank: str | Chain | None = None,
     encoder: Encoder | None = None,
     cache: Cache = True,
     workers: int | None = None,
@@ -163,13 +168,13 @@ def search_each(
         A result for each query, in their order. A query that cannot be used has a `failure` and no
         hits.
     """
-    options = SearchOptions(
-        k, group_by, product_score, variants, collapse, confidence, online_chain(rerank)
-    )
+    chain = NO_STEPS if rerank is None else online_chain(rerank)
+    options = SearchOptions(k, group_by, product_score, variants, collapse, confidence, chain)
     if isinstance(gallery, Catalog):
         _refuse_regions(regions)
         return gallery.search_each(
             queries,
+            rerank=rerank,
             query_views=query_views,
             encoder=encoder,
             workers=workers,

@@ -27,7 +27,7 @@ from shoplens.hits import SearchResult
 from shoplens.models import Encoder
 from shoplens.progress import Progress, silent
 from shoplens.records import Box, PhotoSet, Vectors
-from shoplens.reranking import NONE, Chain, online_chain
+from shoplens.reranking import Chain, online_chain
 from shoplens.search_options import SearchOptions
 
 
@@ -66,7 +66,7 @@ class Catalog(EntryCollection):
         variants: str | None = None,
         collapse: bool | float = False,
         confidence: Calibration | None = None,
-        rerank: str | Chain = NONE,
+        rerank: str | Chain | None = None,
         query_views: int = 1,
         encoder: Encoder | None = None,
     ) -> SearchResult:
@@ -100,7 +100,8 @@ class Catalog(EntryCollection):
             confidence: a calibration of the catalogue's model; then hits have a `confidence`, and
                 the result a `no_match`.
             rerank: a chain of gallery-side re-ranking methods, such as `alpha-qe:k=4`, for the
-                first 1000 photos (docs/reranking.md).
+                first 1000 photos (docs/reranking.md); `none` for no re-ranking. None takes the one
+                that the catalogue keeps (`chain`).
             query_views: of how many views of `photo` its vector is the mean, as in
                 `shoplens.search`.
             encoder: the model; None loads the catalogue's (see `encoder`).
@@ -124,7 +125,7 @@ class Catalog(EntryCollection):
         if query_views != 1 and photo is None:
             raise CatalogError("only a photo can be embedded from several views")
         options = SearchOptions(
-            k, group_by, product_score, variants, collapse, confidence, online_chain(rerank)
+            k, group_by, product_score, variants, collapse, confidence, self._chain(rerank)
         )
         terms = self._terms(options, where, min_score, facets, exact, query_views)
         started = time.perf_counter()
@@ -169,7 +170,7 @@ class Catalog(EntryCollection):
         variants: str | None = None,
         collapse: bool | float = False,
         confidence: Calibration | None = None,
-        rerank: str | Chain = NONE,
+        rerank: str | Chain | None = None,
         queries: PhotoSet | None = None,
     ) -> list[SearchResult]:
         """Search for many vectors at once (see `search`).
@@ -182,7 +183,7 @@ class Catalog(EntryCollection):
             A result for each vector.
         """
         options = SearchOptions(
-            k, group_by, product_score, variants, collapse, confidence, online_chain(rerank)
+            k, group_by, product_score, variants, collapse, confidence, self._chain(rerank)
         )
         terms = self._terms(options, where, min_score, facets, exact)
         return self._results(np.atleast_2d(as_vectors(vectors)), terms, queries=queries)
@@ -201,7 +202,7 @@ class Catalog(EntryCollection):
         variants: str | None = None,
         collapse: bool | float = False,
         confidence: Calibration | None = None,
-        rerank: str | Chain = NONE,
+        rerank: str | Chain | None = None,
         query_views: int = 1,
         encoder: Encoder | None = None,
         workers: int | None = None,
@@ -219,7 +220,7 @@ class Catalog(EntryCollection):
             no hits.
         """
         options = SearchOptions(
-            k, group_by, product_score, variants, collapse, confidence, online_chain(rerank)
+            k, group_by, product_score, variants, collapse, confidence, self._chain(rerank)
         )
         terms = self._terms(options, where, min_score, facets, exact, query_views)
         encoder = encoder or self.encoder()
@@ -284,6 +285,10 @@ class Catalog(EntryCollection):
                 f"compared. Use the catalogue's model, or embed its photos again: "
                 f"shoplens catalog migrate {self.uri} --model {encoder.name}"
             )
+
+    def _chain(self, rerank: str | Chain | None) -> Chain:
+        """Return the chain of a search that names this one."""
+        return self.chain if rerank is None else online_chain(rerank)
 
     def _terms(
         self,

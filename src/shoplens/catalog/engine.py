@@ -22,6 +22,7 @@ from shoplens.catalog.verification import Verification
 from shoplens.errors import CatalogError
 from shoplens.progress import Progress, silent
 from shoplens.records import Vectors
+from shoplens.reranking import Chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,29 @@ class Engine(ABC):
 
         Raises:
             ShoplensError: there cannot be so many.
+            ModelError: the catalogue has no model yet.
+            CatalogError: the catalogue cannot be written.
+        """
+
+    @property
+    @abstractmethod
+    def chain(self) -> Chain:
+        """The chain that re-ranks every search which names none; without a step if none is kept.
+
+        Raises `CatalogError` if this version of shoplens does not know it.
+        """
+
+    @abstractmethod
+    def set_chain(self, chain: str | Chain) -> None:
+        """Keep a chain of re-ranking methods for every search that names none.
+
+        Args:
+            chain: of gallery-side methods that read no photos, such as `alpha-qe:k=4` (see
+                docs/reranking.md); `none` for none.
+
+        Raises:
+            ChainError: the text is not a chain.
+            RankingError: a step uses other queries, or reads photos.
             ModelError: the catalogue has no model yet.
             CatalogError: the catalogue cannot be written.
         """

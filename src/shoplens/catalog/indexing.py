@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from shoplens.catalog.base import Catalog
+from shoplens.catalog.chains import kept_chain
 from shoplens.catalog.changes import (
     Compared,
     compare,
@@ -37,6 +38,7 @@ from shoplens.progress import Progress, silent
 from shoplens.records import Photo, PhotoSet
 from shoplens.regions.choosing import require_number
 from shoplens.regions.embedding import embed_with_regions
+from shoplens.reranking import NO_STEPS, Chain
 from shoplens.vectors.regions import PhotoRegions
 
 _WRITTEN_AT_ONCE = 256
@@ -82,6 +84,8 @@ class IndexReport:
     """Files of the source that are not photos."""
     regions: int = 0
     """Regions of each photo that have vectors of their own."""
+    chain: tuple[str, ...] = ()
+    """The steps by which searches are re-ranked that name no chain."""
     seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
     """Wall-clock seconds (`index`), and core seconds of each stage of embedding."""
 
@@ -114,6 +118,7 @@ class IndexReport:
             "n_cached": self.n_cached,
             "n_clipped": self.n_clipped,
             "regions": self.regions,
+            "chain": list(self.chain),
             "failures": dict(Counter(photo.reason for photo in self.failures).most_common()),
             "failed_photos": [
                 {"id": f.photo_id, "path": f.path, "reason": f.reason, "detail": f.detail}
@@ -134,6 +139,7 @@ def index(
     dry_run: bool = False,
     encoder: Encoder | None = None,
     regions: int | None = None,
+    rerank: str | Chain | None = None,
     cache: Cache = True,
     retry_failed: bool = False,
     max_failures: int | None = None,
@@ -172,6 +178,9 @@ def index(
             compare as well. The catalogue keeps this number; None takes the one that it has, at
             first 0. With another number, photos that are there are embedded again. A photo with a
             box has no regions.
+        rerank: a chain of gallery-side re-ranking methods that read no photos, such as
+            `alpha-qe:k=4`, for every search that names none; `none` for none. The catalogue keeps
+            it (`Catalog.chain`); None takes the one that it has.
         cache: whether vectors are read from the user's cache and kept there (see `embed`).
         retry_failed: as in `embed_each`.
         max_failures: stop if more photos than this have failed; then nothing is removed. None for
@@ -191,6 +200,8 @@ def index(
         FailureLimitError: more than `max_failures` photos failed.
         CatalogBusyError: another process writes to the catalogue.
         ShoplensError: a photo cannot have so many regions.
+        ChainError: `rerank` is not a chain.
+        RankingError: a step of it uses other queries, or reads photos.
         CatalogError: the catalogue cannot be written, or `sync` was asked
             for photos whose source is not known.
     """
@@ -207,6 +218,7 @@ def index(
         name = source_name(source)
     refuse_reserved(photos)
     require_number(regions or 0)
+    named = None if rerank is None else kept_chain(rerank)
     ids = photo_ids(photos)
     with _opened(catalog, dry_run) as target:
         failed_before = {} if target is None else {f.photo_id: f for f in target.failures()}
@@ -215,13 +227,16 @@ def index(
         gone: list[PhotoId] = []
         if regions is None:
             regions = 0 if target is None else target.regions
+        chain = named
+        if chain is None:
+            chain = NO_STEPS if target is None else target.chain
         with closing(compare(photos, ids, name, target, regions, workers)) as compared:
             if dry_run or target is None:
                 if target is not None and encoder is not None:
                     target.require_model(encoder)
                 run.look(compared)
             else:
-                encoder = _ready(target, encoder, regions)
+                encoder = _ready(target, encoder, regions, named)
                 with (
                     _Writer(target) as writer,
                     closing(
@@ -255,6 +270,7 @@ def index(
             n_clipped=tally.n_clipped,
             n_others=photos.n_others,
             regions=regions,
+            chain=chain.names,
             seconds={
                 **{stage: spent for stage, spent in tally.seconds().items() if stage in STAGES},
                 "index": time.perf_counter() - started,
@@ -439,7 +455,7 @@ def _opened(catalog: Catalog | str | Path, dry_run: bool) -> Iterator[Catalog | 
         yield own
 
 
-def _ready(catalog: Catalog, encoder: Encoder | None, regions: int) -> Encoder:
+def _ready(catalog: Catalog, encoder: Encoder | None, regions: int, chain: Chain | None) -> Encoder:
     """Return the model to embed with; it is the catalogue's from now on."""
     model = catalog.model
     if model is None:
@@ -453,6 +469,8 @@ def _ready(catalog: Catalog, encoder: Encoder | None, regions: int) -> Encoder:
     catalog.set_model(model)
     if regions != catalog.regions:
         catalog.set_regions(regions)
+    if chain is not None:
+        catalog.set_chain(chain)
     return encoder
 
 

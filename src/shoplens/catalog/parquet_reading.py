@@ -13,15 +13,17 @@ import numpy as np
 
 from shoplens.arrow import arrow
 from shoplens.attributes import Value
+from shoplens.catalog.chains import kept_chain
 from shoplens.catalog.checks import UNIT_TOLERANCE
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId, photo_id_of
 from shoplens.catalog.filters import RESERVED
 from shoplens.catalog.parquet_columns import DOMAIN, attribute_of
-from shoplens.errors import DataError, MissingError, PhotoError
+from shoplens.errors import DataError, MissingError, PhotoError, RankingError
 from shoplens.json_text import parse_object
 from shoplens.progress import Progress
 from shoplens.records import REASONS, Box, Fault, Vectors
 from shoplens.regions.choosing import MOST
+from shoplens.reranking import NONE, Chain
 from shoplens.vectors.region_columns import REGION_COLUMNS
 from shoplens.vectors.regions import PhotoRegions
 from shoplens.vectors.writing import METADATA_KEY
@@ -56,6 +58,8 @@ class ParquetPhotos:
                 raise DataError(f"{path}: columns {missing} are missing; there are {schema.names}")
             text = (schema.metadata or {}).get(METADATA_KEY, b"{}")
             stated = parse_object(text, f"{path}, metadata")
+            self.chain = _chain(stated.get("chain", NONE), path)
+            """By which the catalogue re-ranked searches."""
         except BaseException:
             self._file.close()
             raise
@@ -286,3 +290,12 @@ class ParquetPhotos:
         problem = "must be a text, a whole number of 64 bits, a finite number, true or false"
         self._fault(row, attribute, value, problem)
         return None
+
+
+def _chain(text: object, path: Path) -> Chain:
+    try:
+        return kept_chain(str(text))
+    except RankingError as error:
+        raise DataError(
+            f"{path}: the catalogue re-ranked by {text}, which this shoplens cannot: {error}"
+        ) from error

@@ -24,6 +24,7 @@ from shoplens.catalog.parquet_columns import (
 )
 from shoplens.files import replacing
 from shoplens.progress import Progress
+from shoplens.reranking import Chain
 from shoplens.vectors.region_columns import region_cells
 from shoplens.vectors.writing import METADATA_KEY
 
@@ -41,7 +42,7 @@ def write_parquet(
     `path`.
     """
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
-        spool = _Spool(Path(scratch, "rows.arrow"), model, catalog.regions)
+        spool = _Spool(Path(scratch, "rows.arrow"), model, catalog.regions, catalog.chain)
         # What is a failure before and an entry after, or the other way round, is not left out.
         failed = {photo.photo_id: photo for photo in catalog.failures()}
         spool.fill(catalog.entries(), catalog.count(), progress)
@@ -55,10 +56,11 @@ def write_parquet(
 class _Spool:
     """Rows whose ids are texts and whose attributes are JSON, until their types are known."""
 
-    def __init__(self, path: Path, model: ModelStamp, n_regions: int) -> None:
+    def __init__(self, path: Path, model: ModelStamp, n_regions: int, chain: Chain) -> None:
         self._path = path
         self._model = model
         self._n_regions = n_regions
+        self._chain = chain
         pyarrow = arrow()
         self._schema = pyarrow.schema(
             [*fixed_fields(model.dimension), (_SPOOLED_ATTRIBUTES, pyarrow.string())]
@@ -96,6 +98,8 @@ class _Spool:
         }
         if self._n_regions:
             meta["regions"] = self._n_regions
+        if self._chain.steps:
+            meta["chain"] = str(self._chain)
         whole = pyarrow.int64() if self._all_whole else pyarrow.string()
         fields = [
             (name, whole if name == "photo_id" else kind)

@@ -13,6 +13,7 @@ from shoplens.catalog.entry import PhotoId
 from shoplens.errors import CatalogError
 from shoplens.hits import SearchResult
 from shoplens.progress import Progress, silent
+from shoplens.reranking import NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def _search(
 ) -> tuple[SearchResult, float]:
     """Return the hits of a photo and the milliseconds that it took."""
     started = time.perf_counter()
-    found = catalog.search(photo_id=photo_id, k=k, where=where, exact=exact)
+    found = catalog.search(photo_id=photo_id, k=k, where=where, exact=exact, rerank=NONE)
     return found, (time.perf_counter() - started) * 1000
 
 

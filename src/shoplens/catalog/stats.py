@@ -24,6 +24,8 @@ class CatalogStats:
     """Photos that could not be embedded; see `Catalog.failures`."""
     attributes: Mapping[str, str]
     """For each attribute, the types of its values: `int`, `float`, `bool`, `str`, or several."""
+    chain: tuple[str, ...] = ()
+    """The steps by which searches are re-ranked that name no chain (see `Catalog.chain`)."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """What only this engine has to say: sizes, indexes."""
 
@@ -44,5 +46,6 @@ class CatalogStats:
             "n_products": self.n_products,
             "n_failed": self.n_failed,
             "attributes": dict(self.attributes),
+            "chain": list(self.chain),
             **self.details,
         }

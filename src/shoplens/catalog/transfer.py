@@ -119,6 +119,8 @@ def import_catalog(
             catalog.set_model(model)
             if file.regions:
                 catalog.set_regions(file.regions)
+            if file.chain.steps:
+                catalog.set_chain(file.chain)
         if model is not None and file.dimension not in (0, model.dimension):
             raise ModelError(
                 f"{file.path} has vectors of {file.dimension} dimensions, and {catalog.uri} of "
@@ -149,6 +151,8 @@ def copy_catalog(source: Catalog, target: Catalog, *, progress: Progress = silen
     target.set_model(_require_model(source))
     if target.regions != source.regions:
         target.set_regions(source.regions)
+    if target.chain != source.chain:
+        target.set_chain(source.chain)
     n_there = _n_copied(source, target)
     digest = _Digest()
     total = source.count()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import click
 
+from shoplens.catalog.chains import kept_chain
 from shoplens.catalog.indexing import IndexReport
 from shoplens.catalog.indexing import index as index_photos
 from shoplens.catalog.model_stamp import ModelStamp
 from shoplens.catalog.opening import open_catalog
+from shoplens.cli.catalog_reranking import keep_chosen_chain
 from shoplens.cli.console import Results, message, progress_display, write_json
 from shoplens.cli.options import (
     CATALOG_HELP,
@@ -18,10 +23,11 @@ from shoplens.cli.options import (
     remote_option,
     settings_for,
 )
+from shoplens.cli.reranking_options import Reranking, kept_rerank_options
 from shoplens.cli.telling import tell_failures, tell_others
 from shoplens.datasets.dataset import read_gallery
 from shoplens.embedding.settings import EmbeddingSettings
-from shoplens.errors import MissingError
+from shoplens.errors import MissingError, RankingError
 from shoplens.regions.choosing import MOST
 
 
@@ -51,6 +57,7 @@ from shoplens.regions.choosing import MOST
     "compare as well (docs/regions.md). The catalogue keeps this number. By default the number "
     "that it has, at first 0.",
 )
+@kept_rerank_options
 @embedding_options
 @columns_option
 @remote_option
@@ -61,6 +68,7 @@ def index(
     sync: bool,
     dry_run: bool,
     regions: int | None,
+    reranking: Reranking,
     embedding: EmbeddingSettings,
     columns: dict[str, str],
     remote: bool,
@@ -78,6 +86,7 @@ def index(
       shoplens index photos/ --catalog shop
       shoplens search snapshot.jpg --catalog shop --group-by product
     """
+    _check(reranking, dry_run)
     known = _model_of(catalog)
     encoder = None
     if model_is_named() or not dry_run:
@@ -94,6 +103,7 @@ def index(
             dry_run=dry_run,
             encoder=encoder,
             regions=regions,
+            rerank=reranking.chain if reranking.named else None,
             cache=embedding.use_cache,
             retry_failed=embedding.retry_failed,
             max_failures=embedding.failure_limit(n_photos),
@@ -103,7 +113,29 @@ def index(
             progress=progress,
         )
     _tell(report, json_file)
-    write_json(json_file, report.to_json())
+    told: dict[str, Any] = {}
+    if reranking.chain is None:
+        chain, told = keep_chosen_chain(reranking, catalog, embedding)
+        report = replace(report, chain=chain.names)
+    if reranking.named:
+        verb = "would be re-ranked" if dry_run else "are re-ranked"
+        message(f"searches {verb} by {'+'.join(report.chain) or 'nothing'} from now on")
+    write_json(json_file, {**report.to_json(), **told})
+
+
+def _check(reranking: Reranking, dry_run: bool) -> None:
+    """Refuse a chain that the catalogue cannot keep, before anything is indexed."""
+    if reranking.chain is None:
+        if dry_run:
+            raise click.UsageError(
+                "--rerank auto chooses on photos that are indexed, and --dry-run indexes none: "
+                "leave out one of the two"
+            )
+        return
+    try:
+        kept_chain(reranking.chain)
+    except RankingError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _model_of(catalog: str) -> ModelStamp | None:

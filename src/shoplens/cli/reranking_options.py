@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from shoplens.cli.console import message, progress_display
 from shoplens.cli.ranking_options import RankingOptions
@@ -29,6 +30,8 @@ from shoplens.reranking import (
 )
 from shoplens.vectors.embeddings import Embeddings, check_same_model
 
+Command = Callable[..., int | None]
+
 _SECONDS = 60.0
 """How long `auto` tries chains, unless it is said."""
 
@@ -44,6 +47,9 @@ class Reranking:
     seconds: float
     batch_side: bool
     """Whether a chain is chosen among batch-side methods too."""
+    named: bool
+    """Whether the command was given --rerank. A catalogue may keep a chain for those that were
+    not."""
 
     @property
     def asked(self) -> bool:
@@ -55,15 +61,26 @@ def _chain(_context: click.Context, _parameter: click.Parameter, text: str) -> C
     return None if text.strip() == AUTO else parse_chain(text)
 
 
-_RERANK = click.option(
-    "--rerank",
-    "chain",
-    default=NONE,
-    metavar="none|auto|CHAIN",
-    show_default=True,
-    callback=_chain,
-    help="Put the results in a better order, by one method or several in a row, as in "
-    "alpha-qe:k=4 or dba+aqe:k=2 (docs/reranking.md lists the methods). auto chooses the chain.",
+def _rerank_option(shown_default: bool | str, explained: str) -> Callable[[Command], Command]:
+    return click.option(
+        "--rerank",
+        "chain",
+        default=NONE,
+        metavar="none|auto|CHAIN",
+        show_default=shown_default,
+        callback=_chain,
+        help=explained,
+    )
+
+
+_RERANK = (
+    "Put the results in a better order, by one method or several in a row, as in alpha-qe:k=4 or "
+    "dba+aqe:k=2 (docs/reranking.md lists the methods). auto chooses the chain."
+)
+_KEEP = (
+    "Have every search of the catalogue re-ranked by this chain of methods, such as alpha-qe:k=4, "
+    "unless it names another (docs/reranking.md). The catalogue keeps the chain. auto chooses one "
+    "when the photos are in."
 )
 _AUTOMATIC = (
     click.option(
@@ -109,14 +126,22 @@ rerank_chain_option = click.option(
 """Of commands that need the chain that searches use, and choose none."""
 
 
-def rerank_options(command: Callable[..., int | None]) -> Callable[..., int | None]:
+def rerank_options(command: Command) -> Command:
     """Add the options of commands that rank many queries; they reach them as `reranking`."""
-    return online_rerank_options(_BATCH_SIDE(command))
+    return _with_options(_BATCH_SIDE(command), _rerank_option(True, _RERANK))
 
 
-def online_rerank_options(command: Callable[..., int | None]) -> Callable[..., int | None]:
+def online_rerank_options(command: Command) -> Command:
     """Add the options of searches, where batch-side methods cannot be used."""
+    return _with_options(command, _rerank_option("none, or what the catalogue keeps", _RERANK))
 
+
+def kept_rerank_options(command: Command) -> Command:
+    """Add the options of commands that have a catalogue keep a chain."""
+    return _with_options(command, _rerank_option("what the catalogue keeps", _KEEP))
+
+
+def _with_options(command: Command, rerank: Callable[[Command], Command]) -> Command:
     @functools.wraps(command)
     def collected(
         chain: Chain | None,
@@ -132,11 +157,15 @@ def online_rerank_options(command: Callable[..., int | None]) -> Callable[..., i
                 "--rerank-data, --rerank-seconds and --batch-side need --rerank auto"
             )
         seconds = _SECONDS if rerank_seconds is None else rerank_seconds
-        return command(reranking=Reranking(chain, rerank_data, seconds, batch_side), **others)
+        source = click.get_current_context().get_parameter_source("chain")
+        named = source is not ParameterSource.DEFAULT
+        reranking = Reranking(chain, rerank_data, seconds, batch_side, named)
+        return command(reranking=reranking, **others)
 
-    for option in reversed((_RERANK, *_AUTOMATIC)):
-        collected = option(collected)
-    return collected
+    with_options: Command = collected
+    for option in reversed((rerank, *_AUTOMATIC)):
+        with_options = option(with_options)
+    return with_options
 
 
 def rerank_dataset(

@@ -66,7 +66,8 @@ if TYPE_CHECKING:
     "--rerank",
     metavar="CHAIN",
     help="Put the results of searches in a better order, as `shoplens search --rerank` does, where "
-    "a search names no chain of its own (docs/reranking.md lists the methods).",
+    "a search names no chain of its own (docs/reranking.md lists the methods); none for no "
+    "re-ranking.  [default: what the catalogue keeps]",
 )
 @click.option("--read-only", is_flag=True, default=None, help="Refuse changes of the catalogue.")
 @click.option(
@@ -128,6 +129,7 @@ def _sample_catalog(held: ExitStack) -> str:
 def _check(settings: ServerSettings) -> None:
     """Tell what would be served; raise what would keep it from being served."""
     from shoplens.server.calibrations import load_calibration  # noqa: PLC0415
+    from shoplens.server.chains import own_chain  # noqa: PLC0415
     from shoplens.server.current_model import load_model  # noqa: PLC0415
     from shoplens.server.keys import load_keys  # noqa: PLC0415
     from shoplens.server.running import require_keys  # noqa: PLC0415
@@ -138,7 +140,9 @@ def _check(settings: ServerSettings) -> None:
     with open_catalog(settings.catalog, read_only=True) as catalog:
         encoder = load_model(catalog.model, settings)
         load_calibration(settings, catalog)
+        chain = own_chain(settings.chain, catalog)
         click.echo(f"catalogue: {settings.catalog}, {catalog.count():,} photos")
+    click.echo(f"re-ranked by: {'+'.join(chain.names) or 'nothing'}")
     click.echo(f"model: {encoder.name} ({encoder.fingerprint})")
     if settings.keys is not None:
         click.echo(f"keys: {len(load_keys(settings.keys))} in {settings.keys}")

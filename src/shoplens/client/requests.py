@@ -116,8 +116,8 @@ def search(
         collapse: show photos of the same picture as one hit. A number is from which similarity of
             their vectors on they do.
         rerank: a chain of re-ranking methods, such as `alpha-qe:k=4` (docs/reranking.md); `none`
-            for no re-ranking. None takes the service's own, which is none unless it is set up
-            otherwise. The result's `chain` says what was done.
+            for no re-ranking. None takes the service's own or, if it has none, that of its
+            catalogue. The result's `chain` says what was done.
 
     Returns:
         The hits, best first.

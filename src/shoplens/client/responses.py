@@ -176,6 +176,8 @@ class CatalogStats:
     """Photos that could not be embedded; see `failures`."""
     attributes: Mapping[str, str]
     """For each attribute, the types of its values: `int`, `float`, `bool`, `str`, or several."""
+    chain: tuple[str, ...] = ()
+    """The steps by which the catalogue has searches re-ranked that name no chain."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ class Listing:
         if self.grouping is not None and not self.grouping.by_best_photo:
             raise RankingError(
                 f"product_score {self.grouping.score} is of similarities, which re-ranking changes:"
-                " use one without the other"
+                " use one without the other (`none` is for no re-ranking)"
             )
 
     def chosen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from shoplens.catalog.base import Catalog
 from shoplens.confidence import Calibration
 from shoplens.reranking import Chain
+from shoplens.server.chains import own_chain
 from shoplens.server.settings import ServerSettings
 
 
@@ -19,17 +20,16 @@ def load_calibration(settings: ServerSettings, catalog: Catalog) -> Calibration 
         return None
     calibration = Calibration.load(settings.confidence)
     if (model := catalog.model) is not None:
-        calibration.require_fit(
-            model.fingerprint, model.name, catalog.regions, chain=settings.chain.names
-        )
+        chain = own_chain(settings.chain, catalog)
+        calibration.require_fit(model.fingerprint, model.name, catalog.regions, chain=chain.names)
     return calibration
 
 
 def fitting(calibration: Calibration | None, catalog: Catalog, chain: Chain) -> Calibration | None:
     """Return a calibration if it is for the scores of a search.
 
-    It is not if the catalogue was migrated to another model meanwhile, or if the search names a
-    chain of its own.
+    It is not if the catalogue was migrated to another model or keeps another chain since, or if
+    the search names a chain of its own.
     """
     if calibration is None:
         return None

@@ -174,6 +174,7 @@ class CatalogAnswer(BaseModel):
             "n_products": 9800,
             "n_failed": 3,
             "attributes": {"category": "str", "price": "float"},
+            "chain": ["alpha-qe:k=4,alpha=3,gap=0.1"],
         },
         extra="allow",
     )
@@ -184,3 +185,5 @@ class CatalogAnswer(BaseModel):
     n_products: int
     n_failed: int
     attributes: dict[str, str]
+    chain: list[str]
+    """The steps by which the catalogue has searches re-ranked that name no chain."""

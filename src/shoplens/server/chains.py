@@ -1,7 +1,11 @@
-"""The chain that a search is re-ranked by: the server's own, or one that the request names."""
+"""The chain that a search is re-ranked by: the server's own, or one that the request names.
+
+The server's own is the one in its settings, or else the one that the catalogue keeps.
+"""
 
 from __future__ import annotations
 
+from shoplens.catalog.base import Catalog
 from shoplens.catalog.reranked import CANDIDATES, expected_seconds
 from shoplens.errors import ChainError, RankingError
 from shoplens.reranking import NO_STEPS, Chain, online_chain
@@ -24,6 +28,14 @@ def server_chain(text: str) -> Chain:
             "`shoplens search`, or name a method that reads none"
         )
     return chain
+
+
+def own_chain(setting: Chain | None, catalog: Catalog) -> Chain:
+    """Return the chain of searches that name none; `setting` is that of the settings, if any.
+
+    Raises `CatalogError` if this version of shoplens does not know the chain of the catalogue.
+    """
+    return catalog.chain if setting is None else setting
 
 
 def asked_chain(

@@ -158,7 +158,8 @@ class Terms(BaseModel):
     their vectors on they do; `true` is 0.95."""
     rerank: str | None = Field(None, max_length=200, examples=["alpha-qe:k=4"])
     """A chain of gallery-side re-ranking methods, which put the photos that were found in a better
-    order; `none` for no re-ranking. Without it, the server's own is used, if it has one."""
+    order; `none` for no re-ranking. Without it, the server's own is used or, if it has none, that
+    of the catalogue."""
 
     @model_validator(mode="after")
     def _readable(self) -> Terms:

@@ -34,7 +34,7 @@ from shoplens.records import Box, Domain
 from shoplens.reranking import Chain
 from shoplens.server.calibrations import fitting, load_calibration
 from shoplens.server.catalog_writer import CatalogWriter
-from shoplens.server.chains import asked_chain
+from shoplens.server.chains import asked_chain, own_chain
 from shoplens.server.current_model import CurrentModel, missing_model, stamp_of
 from shoplens.server.embedder import EmbeddedPhoto, Embedder
 from shoplens.server.jobs import Job
@@ -181,7 +181,7 @@ class Service:
         """
         if terms.k > self.settings.max_k:
             raise Problem("bad_request", f"k: at most {self.settings.max_k:,} hits are given")
-        chain = self._chain_of(terms)
+        chain = await self._chain_of(terms)
         if query.url is not None:
             # Of all requests together: each photo is in memory until it was searched for.
             async with self._fetching:
@@ -366,10 +366,10 @@ class Service:
         with self.metrics.stage("search"):
             return await self.in_thread(searched)
 
-    def _chain_of(self, terms: Terms) -> Chain:
+    async def _chain_of(self, terms: Terms) -> Chain:
         return asked_chain(
             terms.rerank,
-            self.settings.chain,
+            await self.in_thread(lambda: own_chain(self.settings.chain, self.catalog)),
             self.settings.max_rerank_seconds,
             terms.listing().n_photos,
             self._model.embedder.encoder.dimension,

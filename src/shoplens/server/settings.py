@@ -17,7 +17,7 @@ from shoplens.cores import usable_cores
 from shoplens.errors import ChainError, MissingError, RankingError, ShoplensError
 from shoplens.models.devices import CPU
 from shoplens.pixels.opening import MAX_PIXELS
-from shoplens.reranking import NONE, Chain
+from shoplens.reranking import Chain
 from shoplens.server.chains import server_chain
 
 if sys.version_info >= (3, 11):
@@ -58,9 +58,10 @@ class ServerSettings(BaseSettings):
     confidence: Path | None = None
     """A calibration of the catalogue's model (see `shoplens calibrate`). Answers then say how
     likely each hit is the same product, and whether any is."""
-    rerank: str = NONE
+    rerank: str | None = None
     """The chain of re-ranking methods for searches that name none of their own, such as
-    product-score (see docs/reranking.md)."""
+    product-score (see docs/reranking.md); `none` for no re-ranking. By default the chain that the
+    catalogue keeps."""
     read_only: bool = False
     """Refuse every change of the catalogue."""
     uploads: Path | None = None
@@ -150,7 +151,9 @@ class ServerSettings(BaseSettings):
 
     @field_validator("rerank")
     @classmethod
-    def _chain(cls, value: str) -> str:
+    def _chain(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         try:
             server_chain(value)
         except ChainError as error:
@@ -160,9 +163,9 @@ class ServerSettings(BaseSettings):
         return value
 
     @property
-    def chain(self) -> Chain:
-        """The chain that `rerank` names."""
-        return server_chain(self.rerank)
+    def chain(self) -> Chain | None:
+        """The chain that `rerank` names; None for the one that the catalogue keeps."""
+        return None if self.rerank is None else server_chain(self.rerank)
 
     @property
     def uploads_folder(self) -> Path | None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from shoplens.attributes import Value
 from shoplens.catalog.base import Catalog
+from shoplens.catalog.chains import kept_chain, stored_chain
 from shoplens.catalog.checks import checked_entry, checked_failure
 from shoplens.catalog.embedded.backup import write_backup
 from shoplens.catalog.embedded.compaction import (
@@ -50,6 +51,7 @@ from shoplens.errors import (
 from shoplens.progress import Progress, silent
 from shoplens.records import Vectors
 from shoplens.regions.choosing import require_number
+from shoplens.reranking import Chain
 
 SEAL_ROWS = 8192
 """Rows in memory that become a segment on disk: each process would have to read them again."""
@@ -96,6 +98,12 @@ class EmbeddedCatalog(Catalog):
         with self._store.reading() as reading:
             return reading.n_regions()
 
+    @property
+    def chain(self) -> Chain:
+        """The chain that re-ranks every search which names none (see `Catalog`)."""
+        with self._store.reading() as reading:
+            return stored_chain(reading.chain(), self.uri)
+
     def close(self) -> None:
         """Close all files, and give back the right to write."""
         with self._changing:
@@ -124,6 +132,14 @@ class EmbeddedCatalog(Catalog):
             if writing.model() is None:
                 raise ModelError(f"{self.uri} has no model yet: state it with set_model first")
             writing.set_regions(n)
+
+    def set_chain(self, chain: str | Chain) -> None:
+        """Keep a chain of re-ranking methods for every search that names none (see `Catalog`)."""
+        kept = kept_chain(chain)
+        with self._change() as writing:
+            if writing.model() is None:
+                raise ModelError(f"{self.uri} has no model yet: state it with set_model first")
+            writing.set_chain(str(kept))
 
     def _write(self, entries: Sequence[Entry]) -> Upserted:
         photo_ids = [entry.photo_id for entry in entries]
@@ -294,6 +310,7 @@ class EmbeddedCatalog(Catalog):
                 attributes={
                     name: ", ".join(sorted(types)) for name, types in snapshot.types().items()
                 },
+                chain=stored_chain(reading.chain(), self.uri).names,
                 details={
                     "regions": reading.n_regions(),
                     "n_vectors": sum(layer.n_vectors for layer in snapshot.layers),

@@ -29,8 +29,9 @@ from shoplens.catalog.embedded.rows import (
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId
 from shoplens.catalog.model_stamp import ModelStamp
 from shoplens.errors import CatalogError
+from shoplens.reranking import NONE
 
-MODEL, REGIONS = "model", "regions"
+MODEL, REGIONS, CHAIN = "model", "regions", "chain"
 """The keys in `about`."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MOST_VARIABLES = 900
@@ -130,16 +131,31 @@ class Reading:
 
         Raises `CatalogError` if what is stored of it is damaged.
         """
+        stated = self._stated(REGIONS, "the number of regions")
+        return 0 if stated is None else int(stated)
+
+    def chain(self) -> str:
+        """Return the text of the chain that re-ranks searches.
+
+        Raises `CatalogError` if what is stored of it is damaged.
+        """
+        return self._stated(CHAIN, "the chain of re-ranking methods") or NONE
+
+    def _stated(self, key: str, what: str) -> str | None:
+        """Return what the catalogue says of itself under a key; None if it says nothing.
+
+        Raises `CatalogError` if that is damaged; `what` says what it is.
+        """
         found = self._connection.execute(
-            "SELECT value, checksum FROM about WHERE key = ?", (REGIONS,)
+            "SELECT value, checksum FROM about WHERE key = ?", (key,)
         ).fetchone()
         if found is None:
-            return 0
-        with suppress(TypeError, AttributeError, ValueError):  # Damage can change a type.
-            value, stored = found
-            if checksum(REGIONS, None, value.encode()) == stored:
-                return int(value)
-        raise CatalogError(f"{self._file}: the number of regions is damaged; {advice(self._file)}")
+            return None
+        value, stored = found
+        with suppress(TypeError, AttributeError):  # Damage can change a type.
+            if checksum(key, None, value.encode()) == stored:
+                return str(value)
+        raise CatalogError(f"{self._file}: {what} is damaged; {advice(self._file)}")
 
     def segments(self) -> list[SegmentRange]:
         """Return the segments, in order of their rows."""

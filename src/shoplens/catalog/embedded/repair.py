@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from shoplens.catalog.embedded.first_page import with_sound_first_page
@@ -83,6 +83,22 @@ def _repaired(folder: Path, file: Path, backup: Path | None) -> list[CatalogFaul
                 FILE,
                 "the records of failed photos cannot be read: they are dropped, and `shoplens "
                 "index` tries these photos again",
+                repaired=True,
+            )
+        )
+    if rest is not None and rest.chain is None:
+        saved_rest = None if backup is None else _rest(backup)
+        rest = replace(rest, chain=None if saved_rest is None else saved_rest.chain)
+        faults.append(
+            CatalogFault(
+                FILE,
+                "the chain of re-ranking methods cannot be read: "
+                + (
+                    "name it again (`shoplens index --rerank`), searches are not re-ranked until "
+                    "then"
+                    if rest.chain is None
+                    else f"it is that of the backup, {rest.chain}"
+                ),
                 repaired=True,
             )
         )
@@ -167,6 +183,8 @@ def _rewrite(folder: Path, rows: dict[int, Row], rest: _Rest) -> None:
                     writing.set_model(rest.model)
                     if rest.n_regions:
                         writing.set_regions(rest.n_regions)
+                    if rest.chain is not None:
+                        writing.set_chain(rest.chain)
                 writing.add_failures(rest.failed)
                 for number in sorted(rows):
                     writing.restore(number, rows[number].entry)
@@ -197,6 +215,8 @@ class _Rest:
     failed: list[FailedPhoto]
     last_row: int
     n_regions: int
+    chain: str | None
+    """None if it cannot be read."""
     lost_failures: bool = False
 
 
@@ -204,10 +224,12 @@ def _rest(file: Path) -> _Rest | None:
     try:
         with closing(Store(file, read_only=True)) as store, store.reading() as reading:
             model, last_row = reading.model(), reading.version().last_row
-            n_regions = reading.n_regions()
+            rest = _Rest(model, [], last_row, reading.n_regions(), None)
+            with suppress(CatalogError):
+                rest = replace(rest, chain=reading.chain())
             try:
-                return _Rest(model, reading.failed(), last_row, n_regions)
+                return replace(rest, failed=reading.failed())
             except CatalogError:
-                return _Rest(model, [], last_row, n_regions, lost_failures=True)
+                return replace(rest, lost_failures=True)
     except CatalogError:
         return None

@@ -95,6 +95,7 @@ def _row_problems(reading: Reading, progress: Progress) -> Iterator[str]:
     """Yield what is wrong with each row; an empty text where nothing is."""
     model = reading.model()
     reading.n_regions()
+    reading.chain()
     n_photos, n_checked, after = reading.n_photos(), 0, -1
     while rows := reading.raw_rows(after, _ROWS):
         for stored in rows:

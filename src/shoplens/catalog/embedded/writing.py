@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from shoplens.catalog.embedded.reading import MODEL, REGIONS, Reading, SegmentRange, storable
+from shoplens.catalog.embedded.reading import (
+    CHAIN,
+    MODEL,
+    REGIONS,
+    Reading,
+    SegmentRange,
+    storable,
+)
 from shoplens.catalog.embedded.rows import COLUMNS, checksum, encode, stored_failure, stored_row
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId
 from shoplens.catalog.model_stamp import ModelStamp
@@ -23,6 +30,10 @@ class Writing(Reading):
     def set_regions(self, n: int) -> None:
         """State how many regions of each photo are to be embedded."""
         self._state(REGIONS, str(n).encode())
+
+    def set_chain(self, text: str) -> None:
+        """State by which chain searches are re-ranked."""
+        self._state(CHAIN, text.encode())
 
     def remove(self, rows: Sequence[int]) -> None:
         """Remove rows."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from shoplens.attributes import Value
 from shoplens.catalog.base import Catalog
+from shoplens.catalog.chains import kept_chain, stored_chain
 from shoplens.catalog.checks import checked_entry, checked_failure
 from shoplens.catalog.engine import Upserted
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId, photo_id_of
@@ -64,6 +66,7 @@ from shoplens.files import require_folder
 from shoplens.progress import Progress, silent
 from shoplens.records import Vectors
 from shoplens.regions.choosing import require_number
+from shoplens.reranking import Chain
 
 _KNOWN_SECONDS = 0.5
 """How long the model is taken for what it was."""
@@ -132,6 +135,11 @@ class MilvusCatalog(Catalog):
         """How many regions of each photo `index` gives vectors (see `Catalog`)."""
         return self._known().regions or 0
 
+    @property
+    def chain(self) -> Chain:
+        """The chain that re-ranks every search which names none (see `Catalog`)."""
+        return stored_chain(self._known().chain, self.uri)
+
     def close(self) -> None:
         """Give back the connection."""
         self._connection.close()
@@ -164,7 +172,9 @@ class MilvusCatalog(Catalog):
         """
         self._require_writable()
         with self._changing:
-            self._replace(model, self._known().regions or 0, entries, failed)
+            known = self._known()
+            about = replace(known, model=model, regions=known.regions or 0)
+            self._replace(model, about, entries, failed)
 
     def set_regions(self, n: int) -> None:
         """State how many regions of each photo `index` gives vectors (see `Catalog`).
@@ -179,7 +189,21 @@ class MilvusCatalog(Catalog):
             if known.model is None:
                 raise ModelError(f"{self.uri} has no model yet: state it with set_model first")
             if n != (known.regions or 0):
-                self._replace(known.model, n, self.entries())
+                self._replace(known.model, replace(known, regions=n), self.entries())
+
+    def set_chain(self, chain: str | Chain) -> None:
+        """Keep a chain of re-ranking methods for every search that names none (see `Catalog`).
+
+        The photos go to a new collection, as for `set_regions`.
+        """
+        self._require_writable()
+        text = str(kept_chain(chain))
+        with self._changing:
+            known = self._known()
+            if known.model is None:
+                raise ModelError(f"{self.uri} has no model yet: state it with set_model first")
+            if text != known.chain:
+                self._replace(known.model, replace(known, chain=text), self.entries())
 
     def get_many(self, photo_ids: Sequence[PhotoId]) -> list[Entry | None]:
         """Return the entries of photos (see `Catalog`)."""
@@ -257,6 +281,7 @@ class MilvusCatalog(Catalog):
             n_products=len(products),
             n_failed=self._count_failures(),
             attributes={name: ", ".join(sorted(types)) for name, types in sorted(kinds.items())},
+            chain=self.chain.names,
             details={"server": self._connection.version_text(), **details},
         )
 
@@ -310,7 +335,7 @@ class MilvusCatalog(Catalog):
                 and known.regions is None
                 and any(entry.regions is not None for entry in entries)
             ):
-                self._replace(known.model, 0, self.entries())
+                self._replace(known.model, replace(known, regions=0), self.entries())
             return self._changed(entries)
 
     def _changed(self, entries: Sequence[Entry]) -> Upserted:
@@ -351,7 +376,7 @@ class MilvusCatalog(Catalog):
                 if self._collection.has_regions:
                     # A photo without its regions is found less well; the other way round, they
                     # would stay for good if this is interrupted.
-                    gone = [*chain.from_iterable(map(region_keys, gone)), *gone]
+                    gone = [*itertools.chain.from_iterable(map(region_keys, gone)), *gone]
                 self._collection.delete(gone)
         return sum(row[KIND] == ENTRY for row in found)
 
@@ -399,7 +424,9 @@ class MilvusCatalog(Catalog):
                 else:
                     below = middle
         fields = self._collection.entry_fields
-        rows = chain.from_iterable(self._collection.rows(between(where, after, last), fields))
+        rows = itertools.chain.from_iterable(
+            self._collection.rows(between(where, after, last), fields)
+        )
         found = [entry_of(row, self.uri) for row in rows]
         found.sort(key=lambda one: (one.sequence, key_of(one.entry.photo_id)))
         return [(one.sequence, one.entry) for one in found]
@@ -480,13 +507,16 @@ class MilvusCatalog(Catalog):
     def _replace(
         self,
         model: ModelStamp,
-        regions: int,
+        about: About,
         entries: Iterable[Entry],
         failed: Iterable[FailedPhoto] = (),
     ) -> None:
-        """Put entries into a new collection, with the records of failure, and switch to it."""
+        """Put entries into a new collection, with the records of failure, and switch to it.
+
+        `about` is what it says of itself; its vectors are of `model`.
+        """
         old, had_place = self._collection.real_name(), self._collection.has_regions
-        new = self._new_collection(replace(self._about, model=model, regions=regions))
+        new = self._new_collection(about)
         try:
             ids = set()
             checked = (checked_entry(entry, model, self.uri) for entry in entries)
@@ -497,14 +527,14 @@ class MilvusCatalog(Catalog):
                 ids |= {entry.photo_id for entry in part}
             kept = (one for one in self.failures() if one.photo_id not in ids)
             more = (checked_failure(one, self.uri) for one in failed)
-            records = {one.photo_id: one for one in chain(kept, more)}
+            records = {one.photo_id: one for one in itertools.chain(kept, more)}
             new.upsert([row_of_failure(one, model.dimension, self.uri) for one in records.values()])
         except BaseException:
             new.drop()
             raise
         self._switch(old, new)
         self._collection.mark()
-        if not had_place:
+        if new.has_regions and not had_place:
             # Until they look again, other processes read photos without their regions, and would
             # take those that have some for damaged.
             time.sleep(_KNOWN_SECONDS)

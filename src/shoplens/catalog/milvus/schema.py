@@ -15,6 +15,7 @@ from typing import Any
 
 from shoplens.catalog.model_stamp import ModelStamp
 from shoplens.errors import CatalogError
+from shoplens.reranking import NONE
 
 FORMAT = 2
 """Of collections that have a place for regions, else 1; a program refuses those of a higher one."""
@@ -96,6 +97,8 @@ class About:
     regions: int | None = None
     """How many regions of each photo `index` gives vectors of their own; None if the collection has
     no place for regions."""
+    chain: str = NONE
+    """The text of the chain that re-ranks searches."""
 
     def to_text(self) -> str:
         """Write the description."""
@@ -104,6 +107,8 @@ class About:
         about = {"shoplens": 1, "model": model, "index": self.index}
         if self.regions is not None:
             about |= {"shoplens": FORMAT, "regions": self.regions}
+        if self.chain != NONE:
+            about["chain"] = self.chain
         return json.dumps(about)
 
     @classmethod
@@ -125,7 +130,7 @@ class About:
             stamp = None if model is None else ModelStamp(**model)
             INDEXES[about["index"]]
             regions = None if version == 1 else int(about["regions"])
-            return cls(stamp, about["index"], regions)
+            return cls(stamp, about["index"], regions, str(about.get("chain", NONE)))
         except (ValueError, KeyError, TypeError):
             raise CatalogError(
                 f"{where} is a collection of something else, not a catalogue of shoplens: use "

@@ -35,6 +35,7 @@ def stats(uri: str, json_file: str | None) -> None:
         ("photos", f"{held.n_photos:,}"),
         ("products", f"{held.n_products:,}"),
         ("failed photos", f"{held.n_failed:,}"),
+        ("re-ranked by", "+".join(held.chain) or "nothing"),
         *((f"attribute {name}", kind) for name, kind in held.attributes.items()),
         *((name.removeprefix("n_"), _shown(value)) for name, value in held.details.items()),
     ]
