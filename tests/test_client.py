@@ -170,6 +170,23 @@ def test_regions_that_match_are_those_of_python(folder: Path, tmp_path: Path) ->
     assert any(hit.region is not None for hit in found)
 
 
+def test_the_chain_of_the_catalogue_is_that_of_python(folder: Path, tmp_path: Path) -> None:
+    index(folder / "products.csv", tmp_path / "ranked", rerank="aqe:k=3")
+    with (
+        open_catalog(tmp_path / "ranked", read_only=True) as catalog,
+        serving("--catalog", tmp_path / "ranked") as server,
+        Client(server.url) as client,
+    ):
+        for rerank in (None, "none", "alpha-qe"):
+            found, expected = (
+                each.search(folder / "query.png", box=BOX, rerank=rerank)
+                for each in (client, catalog)
+            )
+            assert (found.hits, found.chain) == (expected.hits, expected.chain)
+            assert bool(found.chain) is (rerank != "none")
+        assert client.stats().chain == catalog.stats().chain == catalog.chain.names
+
+
 def test_the_catalogue_is_told(client: Client, catalog: Catalog) -> None:
     held, expected = client.stats(), catalog.stats()
     for name in ("n_photos", "n_products", "n_failed", "attributes"):
