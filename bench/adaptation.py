@@ -28,6 +28,8 @@ from shoplens.records import PhotoSet
 
 SETS = (("challenge, open development set", REAL), ("sample furniture", SAMPLE))
 N_USER_PHOTOS = 64
+NO_FOLDER = {"output": None}
+"""Where the model was says nothing to others."""
 
 
 def scored(dataset: Dataset, model: str | Path) -> tuple[PerQuery, np.ndarray]:
@@ -48,7 +50,7 @@ def label_free(dataset: Dataset, folder: Path, users: PhotoSet | None) -> dict[s
     after = scored(dataset, output)[0] if report.kept else before
     counted = ~np.isnan(before)
     gain = Gain.of(before[counted], after[counted], products[counted])
-    return {**values, METRIC: gain.to_json(), "n_queries": int(counted.sum())}
+    return {**values, METRIC: gain.to_json(), "n_queries": int(counted.sum()), **NO_FOLDER}
 
 
 def measured(dataset: Dataset, folder: Path) -> dict[str, Any]:
@@ -56,7 +58,7 @@ def measured(dataset: Dataset, folder: Path) -> dict[str, Any]:
     order = np.random.default_rng(0).permutation(len(dataset.queries))[:N_USER_PHOTOS]
     users = PhotoSet([dataset.queries[row] for row in order.tolist()])
     ways = {
-        "finetune": lambda: finetune(dataset, folder / "finetuned").to_json(),
+        "finetune": lambda: {**finetune(dataset, folder / "finetuned").to_json(), **NO_FOLDER},
         "adapt": lambda: label_free(dataset, folder, None),
         f"adapt, {N_USER_PHOTOS} users' photos": lambda: label_free(dataset, folder, users),
     }
