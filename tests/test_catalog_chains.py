@@ -91,7 +91,7 @@ def test_a_chain_that_some_searches_could_not_use_is_refused(engine: Engine) -> 
         catalog.set_chain(TEXT)
         for chain, told in (
             ("csls", r"csls is batch-side"),
-            ("dba+patches", r"patches reads photos.*--rerank dba:k=2,alpha=6\+patches"),
+            ("dba+patches", r"patches reads photos.*--rerank dba\+patches"),
             (parse_chain("verify"), r"verify reads photos"),
         ):
             with pytest.raises(RankingError, match=told):

@@ -6,6 +6,23 @@ from shoplens.errors import CatalogError, ChainError, RankingError
 from shoplens.reranking import Chain, online_chain
 
 
+def chain_by_vectors(chain: str | Chain, why: str) -> Chain:
+    """Return a chain that is gallery-side and reads no photos.
+
+    Args:
+        chain: the chain, or its text.
+        why: why photos cannot be read, and what to do; the end of a sentence.
+
+    Raises:
+        ChainError: the text is no chain.
+        RankingError: a step uses other queries, or reads photos.
+    """
+    found = online_chain(chain)
+    if reading := [step.name for step in found.steps if step.reads_photos]:
+        raise RankingError(f"{reading[0]} reads photos, and {why}")
+    return found
+
+
 def kept_chain(chain: str | Chain) -> Chain:
     """Return a chain that a catalogue can keep: gallery-side, and by vectors alone.
 
@@ -15,14 +32,11 @@ def kept_chain(chain: str | Chain) -> Chain:
         ChainError: the text is no chain.
         RankingError: a step uses other queries, or reads photos.
     """
-    kept = online_chain(chain)
-    if reading := [step.name for step in kept.steps if step.reads_photos]:
-        raise RankingError(
-            f"{reading[0]} reads photos, and a catalogue keeps a chain for all searches, also for "
-            "those that have no photo. Name it when you search with one: `shoplens search PHOTO "
-            f"--catalog URI --rerank {kept}`"
-        )
-    return kept
+    return chain_by_vectors(
+        chain,
+        "a catalogue keeps a chain for all searches, also for those that have no photo. Name it "
+        f"when you search with one: `shoplens search PHOTO --catalog URI --rerank {chain}`",
+    )
 
 
 def stored_chain(text: str, uri: str) -> Chain:

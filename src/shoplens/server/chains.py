@@ -6,9 +6,10 @@ The server's own is the one in its settings, or else the one that the catalogue 
 from __future__ import annotations
 
 from shoplens.catalog.base import Catalog
+from shoplens.catalog.chains import chain_by_vectors
 from shoplens.catalog.reranked import CANDIDATES, expected_seconds
 from shoplens.errors import ChainError, RankingError
-from shoplens.reranking import NO_STEPS, Chain, online_chain
+from shoplens.reranking import NO_STEPS, Chain
 from shoplens.server.problems import Problem
 
 
@@ -21,13 +22,11 @@ def server_chain(text: str) -> Chain:
         ChainError: the text is no chain.
         RankingError: a step uses other queries, or reads photos.
     """
-    chain = online_chain(text)
-    if reading := [step.name for step in chain.steps if step.reads_photos]:
-        raise RankingError(
-            f"{reading[0]} reads photos, and a server re-ranks by vectors alone. Use it with "
-            "`shoplens search`, or name a method that reads none"
-        )
-    return chain
+    return chain_by_vectors(
+        text,
+        "a server re-ranks by vectors alone. Use it with `shoplens search`, or name a method that "
+        "reads none",
+    )
 
 
 def own_chain(setting: Chain | None, catalog: Catalog) -> Chain:
