@@ -136,10 +136,20 @@ function Facts({ search: { answer, seconds } }: { search: SearchState }) {
           searched approximately
         </span>
       )}
-      {!!answer.chain?.length && ` · re-ranked by ${answer.chain.join(", ")}`}
+      {!!answer.chain?.length && (
+        <span title={answer.chain.join(", ")}>
+          {" "}
+          · re-ranked by {answer.chain.map(nameOf).join(", ")}
+        </span>
+      )}
       {answer.query?.clipped && " · the box was cut at the edge of the photo"}
     </p>
   );
+}
+
+/** The method of a step of a chain, without its settings. */
+function nameOf(step: string): string {
+  return step.replace(/:.*/, "");
 }
 
 function CopyLink() {
