@@ -127,11 +127,8 @@ class RankingError(ShoplensError):
     """
 
 
-class ChainError(RankingError):
-    """The text of a re-ranking chain cannot be understood.
-
-    Catch it to show the user where: `position` counts characters of `text` from 0.
-    """
+class _PointedError(ShoplensError):
+    """A text that was given cannot be understood; the message shows where."""
 
     exit_code = 2
 
@@ -141,8 +138,15 @@ class ChainError(RankingError):
         self.problem = problem
         super().__init__(_pointed(text, position, problem))
 
-    def __reduce__(self) -> tuple[type[ChainError], tuple[str, int, str]]:
+    def __reduce__(self) -> tuple[type[_PointedError], tuple[str, int, str]]:
         return type(self), (self.text, self.position, self.problem)
+
+
+class ChainError(_PointedError, RankingError):
+    """The text of a re-ranking chain cannot be understood.
+
+    Catch it to show the user where: `position` counts characters of `text` from 0.
+    """
 
 
 def _pointed(text: str, position: int, problem: str) -> str:
@@ -182,22 +186,11 @@ class EntryError(CatalogError):
     """
 
 
-class FilterError(CatalogError):
+class FilterError(_PointedError, CatalogError):
     """A filter cannot be understood.
 
     Catch it to show the user where: `position` counts characters of `text` from 0.
     """
-
-    exit_code = 2
-
-    def __init__(self, text: str, position: int, problem: str) -> None:
-        self.text = text
-        self.position = position
-        self.problem = problem
-        super().__init__(_pointed(text, position, problem))
-
-    def __reduce__(self) -> tuple[type[FilterError], tuple[str, int, str]]:
-        return type(self), (self.text, self.position, self.problem)
 
 
 class ChallengeError(ShoplensError):

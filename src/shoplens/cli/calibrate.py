@@ -75,7 +75,7 @@ def calibrate(
 
     \b
     Example:
-      shoplens calibrate examples/furniture -o confidence.json --html confidence.html
+      shoplens calibrate examples/furniture -o confidence.json
     """
     distinct(output, html_file, json_file)
     data = options.read(dataset)

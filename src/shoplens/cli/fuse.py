@@ -31,7 +31,7 @@ from shoplens.reranking.fusion import fuse as fuse_rankings
     type=click.Choice(["scores", "ranks"]),
     default="scores",
     show_default=True,
-    help="Add the scores, each row's scaled to 0..1, or 1 / (60 + rank).",
+    help="What is added up: scores, each row scaled to 0..1, or 1 / (60 + rank).",
 )
 @json_option
 def fuse(

@@ -69,7 +69,7 @@ _OPTIONS = (
         "--collapse-at",
         type=click.FloatRange(0, 1, min_open=True),
         metavar="SIMILARITY",
-        help="The same, for photos whose vectors are at least so similar; --collapse takes "
+        help="The same, for photos whose vectors are at least this similar; --collapse takes "
         f"{SAME_PICTURE}, which suits the built-in models.",
     ),
     click.option(
@@ -77,8 +77,8 @@ _OPTIONS = (
         "confidence_file",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Say how likely each hit is the same product, and whether any is. FILE is what "
-        "`shoplens calibrate` wrote for the model.",
+        help="Say how likely it is that each hit is the same product, and that any is. FILE is "
+        "what `shoplens calibrate` wrote for the model.",
     ),
 )
 

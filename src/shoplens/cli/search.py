@@ -156,8 +156,8 @@ def search(
 
     \b
     Example:
-      shoplens search snapshot.jpg --box 120,40,300,200 --gallery photos/ -k 10 --html hits.html
-      shoplens search snapshot.jpg --catalog shop --where 'price < 50' --group-by product
+      shoplens search snapshot.jpg --box 120,40,300,200 --gallery photos/
+      shoplens search snapshot.jpg --catalog shop --where 'price < 50'
     """
     distinct(html_file, json_file)
     options = replace(options, k=depth)

@@ -75,7 +75,7 @@ def convert(
     \b
     Example:
       shoplens dataset convert auto Stanford_Online_Products/ products/
-      shoplens dataset convert rp2k rp2k_dataset/ shelves/ --split train --photos link
+      shoplens dataset convert rp2k rp2k_dataset/ shelves/ --split train
     """
     with progress_display() as progress:
         converted = convert_dataset(

@@ -25,6 +25,6 @@ def clean() -> None:
 
     \b
     Example:
-      shoplens dataset clean pairs DATASET --min-similarity 0.15 --dry-run -o page.html
+      shoplens dataset clean pairs DATASET --min-similarity 0.15 --dry-run
       shoplens dataset clean pairs DATASET cleaned/ --min-similarity 0.15
     """

@@ -34,7 +34,7 @@ def pairs(
 
     \b
     Example:
-      shoplens dataset clean pairs DATASET --min-similarity 0.15 --dry-run -o page.html
+      shoplens dataset clean pairs DATASET --min-similarity 0.15 --dry-run
     """
     tables = run.read(box_frame)
     with progress_display() as progress:
