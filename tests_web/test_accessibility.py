@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import DESKTOP, SMALL, Visit, Visiting
+from conftest import DESKTOP, SAMPLE, SMALL, Visit, Visiting
 from playwright.sync_api import expect
 from server_process import ServerProcess, serving
 
@@ -109,6 +109,18 @@ def test_axe(
     state(seen, photo)
     assert serious(seen) == []
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= size[0]
+
+
+def test_boxes_to_choose_fit_into_a_narrow_window(visit: Visiting, server: ServerProcess) -> None:
+    seen = visit(server, size=(320, 740))
+    seen.search(SAMPLE / "queries" / "85549505.jpg")
+    # Five that are proposed, and the whole photo.
+    expect(seen.page.locator(".crop")).to_have_count(6)
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 320
+    for choice in seen.page.locator(".crop").all():
+        at = choice.bounding_box()
+        assert at is not None
+        assert at["x"] + at["width"] <= 320
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
