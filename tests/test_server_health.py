@@ -103,7 +103,7 @@ def test_decoders_that_are_lost_are_counted(tmp_path: Path) -> None:
         assert found["shoplens_decoding_queue_depth{}"] == 0
         assert found["shoplens_decoders_lost_total{}"] == 0
         service = client.app.state.service  # type: ignore[attr-defined]
-        [process] = service._model.embedder._decoders.process_ids
+        [process] = service.model.embedder._decoders.process_ids
         os.kill(process, signal.SIGSTOP)
         refused = client.post("/v1/search", files={"photo": png(1)})
         assert (refused.status_code, refused.json()["reason"]) == (422, "too_slow")

@@ -147,12 +147,12 @@ def test_what_a_client_may_not_do_is_a_problem_too(client: TestClient) -> None:
 def test_whatever_goes_wrong_inside_is_answered_and_tells_nothing(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from shoplens.server.service import Service
+    from shoplens.server.routes import search
 
     async def broken(*_: object) -> None:
         raise ZeroDivisionError("/secret/place")
 
-    monkeypatch.setattr(Service, "search", broken)
+    monkeypatch.setattr(search, "searched", broken)
     answer = client.post("/v1/search", json=SEARCH)
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert answer.headers["content-security-policy"]

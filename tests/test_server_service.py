@@ -23,6 +23,7 @@ from shoplens.server.current_model import load_model
 from shoplens.server.metrics import Metrics
 from shoplens.server.problems import Problem
 from shoplens.server.query_schemas import QueryFields, Terms
+from shoplens.server.searching import searched
 from shoplens.server.service import Service
 from shoplens.server.settings import ServerSettings
 
@@ -67,7 +68,7 @@ def migrated(shop: Path, encoder: Encoder) -> None:
 
 
 async def found_by(service: Service) -> Any:
-    answer = await service.search(QueryFields(photo=png(1)), TERMS)
+    answer = await searched(service, QueryFields(photo=png(1)), TERMS)
     assert answer["hits"][0]["photo_id"] == "1.png"
     assert answer["hits"][0]["score"] == pytest.approx(1)
     return answer["model"]["name"]
@@ -82,8 +83,8 @@ def test_a_migration_behind_it_is_followed_at_the_next_search(
             await asyncio.to_thread(migrated, shop, load_encoder(models[1]))
             assert await found_by(service) == "two"
             assert service.trouble() is None
-            assert service.encoder is not None
-            assert service.encoder.name == "two"
+            assert service.model.encoder is not None
+            assert service.model.encoder.name == "two"
 
     run(work())
 
@@ -102,10 +103,10 @@ def test_a_model_that_it_does_not_have_is_told_and_waited_for(
             assert trouble is not None
             assert (trouble.code, trouble.status) == ("model_mismatch", 503)
             # What needs no model is answered.
-            like = await service.search(QueryFields(photo_id="1.png"), TERMS)
+            like = await searched(service, QueryFields(photo_id="1.png"), TERMS)
             assert like["model"]["name"] == "two"
             await asyncio.to_thread(migrated, shop, load_encoder(models[0]))
-            await service._follow()
+            await service.follow()
             assert await found_by(service) == "one"
             assert service.trouble() is None
 
@@ -150,7 +151,7 @@ def test_other_processes_may_write_when_it_does_not(
                 assert done.n_added == 1
                 with open_catalog(shop) as other, pytest.raises(CatalogBusyError):
                     other.delete(["0.png"])
-            answer = await service.search(QueryFields(photo_id=9), TERMS)
+            answer = await searched(service, QueryFields(photo_id=9), TERMS)
             assert len(answer["hits"]) == 3
             with open_catalog(shop) as other:
                 while True:
@@ -160,7 +161,7 @@ def test_other_processes_may_write_when_it_does_not(
                     except CatalogBusyError:
                         await asyncio.sleep(0.02)
             with pytest.raises(Problem, match="no photo 9"):
-                await service.search(QueryFields(photo_id=9), TERMS)
+                await searched(service, QueryFields(photo_id=9), TERMS)
 
     run(work())
 

@@ -9,6 +9,8 @@ Read it along the path of a request::
     routes           HTTP in, HTTP out; nothing else
     requests         a body as a `Query` and its `Terms`
     service          the work: the catalogue, the model, and what waits for them
+    searching        a query and its terms → the JSON of the result
+    explaining       a query and a result → the JSON of why they match
     problems         errors as problem documents (RFC 9457)
     ..._schemas      what goes in and comes out, for OpenAPI
     metrics, logs    what operators see

@@ -44,6 +44,17 @@ class CurrentModel:
         return self._embedder
 
     @property
+    def at_work(self) -> Embedder:
+        """The model that embeds what is compared with the catalogue's vectors.
+
+        Raises `Problem`: as `embedder`, or `model_mismatch` if the catalogue's model could not be
+        loaded.
+        """
+        if self.is_missing:
+            raise missing_model()
+        return self.embedder
+
+    @property
     def encoder(self) -> Encoder | None:
         """The encoder at work, or the last one that was; None before `load`."""
         return None if self._embedder is None else self._embedder.encoder

@@ -24,9 +24,9 @@ async def explained(service: Service, asked: ExplainRequest) -> dict[str, Any]:
     Raises `Problem` or `ShoplensError`, as searches do; `unexplained` if the catalogue is of a
     model whose feature maps are not known.
     """
-    if service.encoder is not None:
+    if service.model.encoder is not None:
         try:
-            require_explained(service.encoder)
+            require_explained(service.model.encoder)
         except ModelError as error:
             raise Problem("unexplained", str(error)) from None
     query, result = await _both(_query(service, asked), _stored(service, asked.result_id))

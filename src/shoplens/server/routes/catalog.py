@@ -16,11 +16,11 @@ from shoplens.server.catalog_schemas import (
     PhotosAnswer,
     StoredPhotoAnswer,
 )
+from shoplens.server.photo_links import photo_links
 from shoplens.server.problems import Problem, problem_answers
 from shoplens.server.query_schemas import MOST_FACETS
 from shoplens.server.requests import MOST_ID_CHARACTERS, stored_id
 from shoplens.server.routes.answers import JsonAnswer, service_of, while_connected
-from shoplens.server.service import photo_links
 
 router = APIRouter(prefix="/v1/catalog", tags=["catalog"])
 

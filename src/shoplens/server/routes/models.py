@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1", tags=["about"])
 )
 async def models(request: Request) -> JsonAnswer:
     """Describe the model that embeds photos."""
-    encoder = service_of(request).encoder
+    encoder = service_of(request).model.encoder
     model = None
     if encoder is not None:
         model = {

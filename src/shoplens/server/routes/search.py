@@ -21,6 +21,7 @@ from shoplens.server.routes.answers import (
     service_of,
     while_connected,
 )
+from shoplens.server.searching import searched
 
 _Query = TypeVar("_Query", bound=QueryFields)
 
@@ -63,7 +64,7 @@ async def search(request: Request) -> JsonAnswer:
     with service.metrics.stage("read"):
         asked = await read_search(request)
     query = with_photo(request, asked)
-    answer = await while_connected(request, service.search(query, asked, deadline_of(request)))
+    answer = await while_connected(request, searched(service, query, asked, deadline_of(request)))
     return JsonAnswer({**answer, "request_id": request_id_of(request)})
 
 
@@ -86,7 +87,7 @@ async def search_batch(request: Request) -> JsonAnswer:
     async def answered(query: BatchQuery) -> dict[str, Any]:
         try:
             async with places:
-                found = await service.search(with_photo(request, query), asked, deadline)
+                found = await searched(service, with_photo(request, query), asked, deadline)
         except (Problem, ShoplensError) as error:
             found = {"problem": problem_of(error).to_json(request_id)}
         return {"id": query.id, **found}
