@@ -56,11 +56,11 @@ INDEXING = f"""{TELLING}
 import pytest
 from catalog_engines import make_small
 from shoplens import load_encoder
-from shoplens.catalog import indexing
+from shoplens.catalog import batch_writer, indexing
 from shoplens.catalog.migration import migrate
 
 what, photos, folder, model = sys.argv[1:]
-indexing._WRITTEN_AT_ONCE = 8
+batch_writer._WRITTEN_AT_ONCE = 8
 encoder = load_encoder(model)
 with pytest.MonkeyPatch.context() as monkeypatch, open_catalog(folder) as catalog:
     make_small(monkeypatch, graphs=False)

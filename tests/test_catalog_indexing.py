@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 import shoplens
 from shoplens import Catalog, Encoder, Entry, embed, index, open_catalog, read_gallery
 from shoplens.catalog import indexing
-from shoplens.catalog.indexing import IndexReport
+from shoplens.catalog.index_report import IndexReport
 from shoplens.errors import (
     CatalogBusyError,
     CatalogError,

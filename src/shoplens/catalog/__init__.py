@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from shoplens.catalog.indexing import IndexReport
+    from shoplens.catalog.index_report import IndexReport
     from shoplens.catalog.migration import MigrationReport, migrate
     from shoplens.catalog.recall import RecallReport, measure_recall
     from shoplens.catalog.transfer import (
@@ -40,7 +40,7 @@ _HOME = {
     "Copied": "transfer",
     "Exported": "transfer",
     "Imported": "transfer",
-    "IndexReport": "indexing",
+    "IndexReport": "index_report",
     "MigrationReport": "migration",
     "RecallReport": "recall",
     "copy_catalog": "transfer",

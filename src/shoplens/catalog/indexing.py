@@ -11,12 +11,11 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 from shoplens.catalog.base import Catalog
+from shoplens.catalog.batch_writer import BatchWriter
 from shoplens.catalog.chains import kept_chain
 from shoplens.catalog.changes import (
     Compared,
@@ -27,6 +26,7 @@ from shoplens.catalog.changes import (
     vanished,
 )
 from shoplens.catalog.entry import Entry, FailedPhoto, PhotoId
+from shoplens.catalog.index_report import IndexReport
 from shoplens.catalog.model_stamp import ModelStamp
 from shoplens.catalog.opening import open_catalog
 from shoplens.datasets.dataset import read_gallery
@@ -41,94 +41,9 @@ from shoplens.regions.embedding import embed_with_regions
 from shoplens.reranking import NO_STEPS, Chain
 from shoplens.vectors.regions import PhotoRegions
 
-_WRITTEN_AT_ONCE = 256
-_FLUSH_SECONDS = 1.0
-"""Seconds of work that a kill may lose."""
 _REMOVED_AT_ONCE = 1000
 _MUCH = 10_000
 """After so many new and changed photos the catalogue is compacted."""
-
-
-@dataclass(frozen=True, slots=True)
-class IndexReport:
-    """What `index` did or, in a dry run, would do.
-
-    `n_added`, `n_changed`, `n_unchanged` and `n_failed` add up to the photos of the source.
-    """
-
-    catalog: str
-    """Its URI."""
-    source: str
-    """As the catalogue names it (see `Entry.source`)."""
-    dry_run: bool
-    model: ModelStamp | None
-    """None in a dry run of a catalogue that has no model yet."""
-    failures: tuple[FailedPhoto, ...] = ()
-    """The photos that failed."""
-    n_added: int = 0
-    n_changed: int = 0
-    n_unchanged: int = 0
-    n_removed: int = 0
-    """Photos that were in the source no more (with `sync`)."""
-    n_kept: int = 0
-    """Of those that failed, photos that stay in the catalogue with their earlier vectors."""
-    n_taken_over: int = 0
-    """Of those that changed, photos that came from another source before."""
-    n_embedded: int = 0
-    """Photos that needed a new vector."""
-    n_cached: int = 0
-    """Of those embedded, photos whose vector came from the cache."""
-    n_clipped: int = 0
-    """Of those embedded, photos whose box was clipped."""
-    n_others: int = 0
-    """Files of the source that are not photos."""
-    regions: int = 0
-    """Regions of each photo that have vectors of their own."""
-    chain: tuple[str, ...] = ()
-    """The steps by which searches are re-ranked that name no chain."""
-    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
-    """Wall-clock seconds (`index`), and core seconds of each stage of embedding."""
-
-    @property
-    def n_photos(self) -> int:
-        """How many photos the source has."""
-        return self.n_added + self.n_changed + self.n_unchanged + self.n_failed
-
-    @property
-    def n_failed(self) -> int:
-        """How many photos failed."""
-        return len(self.failures)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as `shoplens index --json` writes it."""
-        model = self.model
-        return {
-            "catalog": self.catalog,
-            "source": self.source,
-            "dry_run": self.dry_run,
-            "n_photos": self.n_photos,
-            "n_added": self.n_added,
-            "n_changed": self.n_changed,
-            "n_unchanged": self.n_unchanged,
-            "n_removed": self.n_removed,
-            "n_failed": self.n_failed,
-            "n_kept": self.n_kept,
-            "n_taken_over": self.n_taken_over,
-            "n_embedded": self.n_embedded,
-            "n_cached": self.n_cached,
-            "n_clipped": self.n_clipped,
-            "regions": self.regions,
-            "chain": list(self.chain),
-            "failures": dict(Counter(photo.reason for photo in self.failures).most_common()),
-            "failed_photos": [
-                {"id": f.photo_id, "path": f.path, "reason": f.reason, "detail": f.detail}
-                for f in self.failures
-            ],
-            "model": None
-            if model is None
-            else {"name": model.name, "fingerprint": model.fingerprint},
-            "seconds": dict(self.seconds),
-        }
 
 
 def index(
@@ -238,7 +153,7 @@ def index(
             else:
                 encoder = _ready(target, encoder, regions, named)
                 with (
-                    _Writer(target) as writer,
+                    BatchWriter(target) as writer,
                     closing(
                         embed_with_regions(
                             run.passing(compared, writer),
@@ -312,7 +227,7 @@ class _Run:
             else:
                 self._count_embedded(each)
 
-    def passing(self, compared: Iterator[Compared], writer: _Writer) -> Iterator[Photo]:
+    def passing(self, compared: Iterator[Compared], writer: BatchWriter) -> Iterator[Photo]:
         """Yield the photos that have to be embedded; the others are written."""
         for each in compared:
             if each.entry is None:
@@ -324,7 +239,7 @@ class _Run:
                 writer.put(each.entry)
 
     def take(
-        self, result: Embedded, regions: PhotoRegions | None, writer: _Writer, tally: Tally
+        self, result: Embedded, regions: PhotoRegions | None, writer: BatchWriter, tally: Tally
     ) -> None:
         """Write the result of the next photo that `passing` gave.
 
@@ -389,53 +304,6 @@ class _Run:
     def _told(self) -> None:
         self._n_done += 1
         self._progress("index", self._n_done, self._n_photos)
-
-
-class _Writer:
-    """Writes to a catalogue in batches, and what is left when the block ends."""
-
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-        self._entries: list[Entry] = []
-        self._failed: list[FailedPhoto] = []
-        self._flushed = time.monotonic()
-
-    def __enter__(self) -> _Writer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        # What is done is kept when the run is stopped, unless it is the catalogue that fails.
-        if kind is None or not issubclass(kind, CatalogError):
-            self._flush()
-
-    def put(self, entry: Entry) -> None:
-        """Write an entry, now or a little later."""
-        self._entries.append(entry)
-        self._flush_in_time()
-
-    def fail(self, photo: FailedPhoto) -> None:
-        """Record a failure, now or a little later."""
-        self._failed.append(photo)
-        self._flush_in_time()
-
-    def _flush_in_time(self) -> None:
-        waiting = len(self._entries) + len(self._failed)
-        if waiting >= _WRITTEN_AT_ONCE or time.monotonic() - self._flushed > _FLUSH_SECONDS:
-            self._flush()
-
-    def _flush(self) -> None:
-        entries, self._entries = self._entries, []
-        failed, self._failed = self._failed, []
-        if entries:
-            self._catalog.upsert(entries)
-        if failed:
-            self._catalog.record_failures(failed)
-        self._flushed = time.monotonic()
 
 
 @contextmanager

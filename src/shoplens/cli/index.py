@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from shoplens.catalog.chains import kept_chain
-from shoplens.catalog.indexing import IndexReport
+from shoplens.catalog.index_report import IndexReport
 from shoplens.catalog.indexing import index as index_photos
 from shoplens.catalog.model_stamp import ModelStamp
 from shoplens.catalog.opening import open_catalog
