@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from shoplens.catalog.embedded import scan
 from shoplens.catalog.embedded.scan import Block, candidates, candidates_each
-from shoplens.ranking import exact_scores
+from shoplens.similarities import exact_scores
 
 
 def unit(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 import shoplens.ranking
 from shoplens import Embeddings, Ranking, __version__, rank
 from shoplens.errors import MissingError, RankingError
-from shoplens.lookup import find_ids, find_repeats
 from shoplens.records import Failure
 
 INF = float("inf")
@@ -164,15 +163,6 @@ def test_one_query_alone_ranks_as_in_the_batch(seed: int) -> None:
         np.testing.assert_array_equal(alone.scores[0], batch.scores[row])
 
 
-def test_scores_do_not_depend_on_the_order_of_addition() -> None:
-    units = random_units(600, 1280, 6)
-    shuffled = units[:, np.random.default_rng(0).permutation(1280)]
-    first = rank(embeddings(units[:200]), embeddings(units[200:]))
-    second = rank(embeddings(shuffled[:200]), embeddings(shuffled[200:]))
-    np.testing.assert_array_equal(first.ids, second.ids)
-    np.testing.assert_array_equal(first.scores, second.scores)
-
-
 def test_a_failed_query_gets_the_gallery_in_its_order() -> None:
     gallery = embeddings(random_units(5, 4, 0), [9, 3, 7, 1, 5])
     found = rank(embeddings(random_units(3, 4, 1), failed=[1]), gallery)
@@ -251,13 +241,6 @@ def test_floats_too_short_for_their_ids_are_refused(
     np.save(tmp_path / "r.npy", np.array([[2 * largest]], dtype=kind))
     with pytest.raises(RankingError, match=f"{kind}, which rounds ids"):
         Ranking.load(tmp_path / "r.npy", query_ids)
-
-
-def test_sums_of_products_fit_float64_without_rounding() -> None:
-    grid = shoplens.ranking._on_grid(random_units(50, 1280, 0))
-    assert (grid == np.rint(grid)).all()
-    # Whole numbers below 2^53 are exact, and no partial sum of products exceeds this (Cauchy).
-    assert (grid**2).sum(axis=1).max() < 2**53
 
 
 @pytest.mark.parametrize("bad", [[2.0, 0.0], [np.nan, 0.0], [np.inf, 0.0], [0.0, 0.0]])
@@ -492,51 +475,3 @@ def test_blank_places_of_another_shape_or_type_are_refused(
         np.savez(tmp_path / "bad.npz", **stored, blank=blank)
     with pytest.raises(RankingError):
         Ranking.load(tmp_path / "bad.npz", query_ids)
-
-
-INT32 = st.integers(-(2**31), 2**31 - 1)
-
-
-@given(st.data())
-def test_ids_are_found_where_they_stand(data: st.DataObject) -> None:
-    # Small ids crowd the table, wide ones spread over it.
-    wide = data.draw(st.booleans())
-    some = INT32 if wide else st.integers(-20, 60)
-    gallery = data.draw(st.lists(some, max_size=70, unique=True))
-    columns = data.draw(st.integers(0, 8))
-    wanted = st.one_of(some, st.sampled_from(gallery)) if gallery else some
-    row = st.lists(wanted, min_size=columns, max_size=columns)
-    rows = data.draw(st.lists(row, max_size=5))
-    ids = np.array(rows, dtype=np.int32).reshape(len(rows), columns)
-    found = find_ids(ids, np.array(gallery, dtype=np.int32))
-    assert found.dtype == np.int32
-    place = {photo: position for position, photo in enumerate(gallery)}
-    assert found.tolist() == [[place.get(photo, -1) for photo in row] for row in rows]
-
-
-def test_many_ids_are_found_across_blocks() -> None:
-    gallery = np.random.default_rng(0).choice(2**31 - 1, 5000, replace=False).astype(np.int32)
-    expected = np.random.default_rng(1).integers(5000, size=(700, 20))
-    np.testing.assert_array_equal(find_ids(gallery[expected], gallery), expected)
-    np.testing.assert_array_equal(find_ids(gallery[expected] ^ -(2**31), gallery), -1)
-
-
-@given(st.lists(st.lists(st.integers(-3, 6), min_size=7, max_size=7), max_size=5))
-def test_repeats_are_all_but_the_first_of_each_photo(rows: list[list[int]]) -> None:
-    expected = [
-        [photo >= 0 and photo in row[:column] for column, photo in enumerate(row)] for row in rows
-    ]
-    found = find_repeats(np.array(rows, dtype=np.int32).reshape(len(rows), 7))
-    if any(map(any, expected)):
-        assert found is not None
-        assert found.tolist() == expected
-    else:
-        assert found is None
-
-
-def test_repeats_are_found_across_blocks() -> None:
-    rows = np.tile(np.arange(10, dtype=np.int32), (600, 1))
-    rows[[3, 511, 599], 7] = 2
-    found = find_repeats(rows)
-    assert found is not None
-    assert np.argwhere(found).tolist() == [[3, 7], [511, 7], [599, 7]]

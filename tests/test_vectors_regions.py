@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from shoplens import Box, Embeddings, Ranking, rank
 from shoplens.errors import RankingError
-from shoplens.ranking import exact_scores
 from shoplens.records import Failure
+from shoplens.similarities import exact_scores
 from shoplens.vectors.regions import MatchedRegions, RegionVectors, fused
 
 

@@ -1,11 +1,6 @@
 """Exact ranking: the most similar gallery photos for every query, best first.
 
-The rounding of a matrix product depends on the position of a pair in its block. So components are
-first rounded to multiples of 2^-26. Their products are multiples of 2^-52, and sums of these up to
-2 (unit vectors stay below) fit float64 without rounding, in any order. Two vectors get the same
-score on every machine, however many others are ranked with them. Photos with equal vectors have
-equal scores and stay in gallery order. The rounding changes a score by about 1e-8, and by 5e-7 at
-most.
+Photos with equal vectors have equal scores (see `shoplens.similarities`) and stay in gallery order.
 """
 
 from __future__ import annotations
@@ -27,8 +22,9 @@ from shoplens.files import replacing
 from shoplens.json_text import parse_object
 from shoplens.progress import Progress, silent
 from shoplens.records import Vector, Vectors
+from shoplens.similarities import grid_scores, on_grid
 from shoplens.vectors.embeddings import Embeddings, check_same_model
-from shoplens.vectors.regions import MatchedRegions, RegionVectors, fused
+from shoplens.vectors.regions import MatchedRegions
 
 DEPTH = 1000
 """Length of a row in the challenge's answer."""
@@ -38,14 +34,6 @@ BLOCK_BYTES = 128 * 2**20
 
 _WIDE_ROWS = 8192
 """Number of vectors of each side in float64 at a time."""
-
-
-_GRID_ROWS = 128
-"""Number of vectors that are put on the grid at a time, if there are no more queries: then they
-stay in a core's cache."""
-
-_GRID = 2.0**26
-"""Components are rounded to multiples of 1 / _GRID, see above."""
 
 _UNIT_TOLERANCE = 1e-3
 """How far from 1 the length of a vector may be."""
@@ -308,36 +296,6 @@ def _require_unit(embeddings: Embeddings, side: str) -> None:
         )
 
 
-def exact_scores(queries: Vectors, vectors: Vectors) -> npt.NDArray[np.float32]:
-    """Return the similarity of each query to each vector, rounded as in `rank`.
-
-    Args:
-        queries: (q, d) float32 of unit length.
-        vectors: (n, d) float32 of unit length; a few thousand at a time.
-
-    Returns:
-        (q, n) float32, the same for a pair wherever it stands.
-    """
-    return _similarities(_on_grid(queries), vectors)
-
-
-def photo_scores(
-    query: Vector, gallery: Embeddings, rows: npt.NDArray[np.intp]
-) -> npt.NDArray[np.float32]:
-    """Return the scores of a query with some photos of a gallery, as `rank` computes them.
-
-    Args:
-        query: (d,) float32 of unit length.
-        gallery: the vectors, and those of regions where there are any.
-        rows: (n,) positions of photos that have a vector.
-    """
-    wide = _on_grid(query[None])
-    scores = _similarities(wide, gallery.vectors[rows])
-    if gallery.regions is not None:
-        scores, _ = _with_regions(wide, scores, gallery.regions, rows)
-    return np.asarray(scores[0])
-
-
 _Best = tuple[npt.NDArray[np.intp], npt.NDArray[np.float32], npt.NDArray[np.int32]]
 """Positions in the gallery and scores, best first, equal scores in order of position; and which
 region matched best, -1 for the whole photo."""
@@ -349,69 +307,15 @@ def _best(
     """Return the k most similar gallery photos of each query, among those at `positions`."""
     nothing = np.empty(0, np.intp), np.empty(0, np.float32), np.empty(0, np.int32)
     best: list[_Best] = [nothing] * len(queries)
-    wide = _on_grid(queries)
+    wide = on_grid(queries)
     for start in range(0, len(positions), _WIDE_ROWS):
         part = positions[start : start + _WIDE_ROWS]
-        block = _similarities(wide, _at(gallery.vectors, part))
-        numbers = np.broadcast_to(np.int32(-1), block.shape)
-        if gallery.regions is not None:
-            block, numbers = _with_regions(wide, block, gallery.regions, part)
+        block, numbers = grid_scores(wide, gallery, part)
         best = [
             _merged(known, (part, similarities, matched), k)
             for known, similarities, matched in zip(best, block, numbers, strict=True)
         ]
     return best
-
-
-def _similarities(wide: npt.NDArray[np.float64], vectors: Vectors) -> npt.NDArray[np.float32]:
-    """Return the similarity of each query, on the grid, to each vector."""
-    scores = np.empty((len(wide), len(vectors)), dtype=np.float32)
-    step = max(_GRID_ROWS, len(wide))
-    for start in range(0, len(vectors), step):
-        block = slice(start, start + step)
-        scores[:, block] = (wide @ _on_grid(vectors[block]).T) / _GRID**2
-    return scores
-
-
-def _at(vectors: Vectors, positions: npt.NDArray[np.intp]) -> Vectors:
-    """Return the vectors at rising positions; where they follow each other, without a copy."""
-    if len(positions) and positions[-1] - positions[0] == len(positions) - 1:
-        return vectors[positions[0] : positions[-1] + 1]
-    return vectors[positions]
-
-
-def _with_regions(
-    wide: npt.NDArray[np.float64],
-    whole: npt.NDArray[np.float32],
-    regions: RegionVectors,
-    part: npt.NDArray[np.intp],
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-    """Return the scores of photos with their regions, and which region matched best.
-
-    Args:
-        wide: (q, d) the queries on the grid.
-        whole: (q, p) the similarities of the whole photos.
-        regions: of the gallery.
-        part: (p,) positions of the photos in the gallery.
-    """
-    best = whole.copy()
-    numbers = np.full(whole.shape, -1, dtype=np.int32)
-    starts, ends = regions.starts[part], regions.starts[part + 1]
-    for nth in range(regions.limit):
-        # Not all regions at once: they would take as much memory again as the photos, each.
-        [has] = np.nonzero(starts + nth < ends)
-        found = starts[has] + nth
-        similarities = _similarities(wide, regions.vectors[found])
-        better = similarities > best[:, has]
-        best[:, has] = np.where(better, similarities, best[:, has])
-        numbers[:, has] = np.where(better, found, numbers[:, has])
-    return fused(whole, best), numbers
-
-
-def _on_grid(vectors: Vectors) -> npt.NDArray[np.float64]:
-    """Return the components as whole numbers of grid steps."""
-    # Scaling by a power of two and rounding to whole numbers are exact in float32.
-    return np.asarray(np.rint(vectors * np.float32(_GRID)), dtype=np.float64)
 
 
 def _merged(known: _Best, later: _Best, k: int) -> _Best:

@@ -29,11 +29,12 @@ from shoplens.lookup import find_ids
 from shoplens.models import DEFAULT_MODEL, Encoder, builtin_names
 from shoplens.products.listing import Listing
 from shoplens.progress import Progress, silent
-from shoplens.ranking import DEPTH, Ranking, photo_scores, rank
+from shoplens.ranking import DEPTH, Ranking, rank
 from shoplens.records import Box, PhotoSet, Vector
 from shoplens.regions.embedding import with_regions
 from shoplens.reranking import NO_STEPS, Chain, Ranked, online_chain
 from shoplens.search_options import SearchOptions
+from shoplens.similarities import photo_scores
 from shoplens.vectors.embeddings import Embeddings
 
 Gallery = str | Path | Dataset | PhotoSet | Embeddings | Catalog

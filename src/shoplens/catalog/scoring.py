@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from shoplens.catalog.entry import Entry
-from shoplens.ranking import exact_scores
 from shoplens.records import Box, Vector, Vectors
+from shoplens.similarities import exact_scores
 from shoplens.vectors.regions import fused
 
 

@@ -1,8 +1,8 @@
 """Find the nearest rows of a snapshot: by comparing all, or by an index where that is quicker.
 
 Both give candidates. Their vectors are then read from the store, where each has a checksum, and
-the scores are computed from those (see `shoplens.ranking`). So a score is the same whichever way
-a photo was found.
+the scores are computed from those (see `shoplens.similarities`). So a score is the same whichever
+way a photo was found.
 """
 
 from __future__ import annotations

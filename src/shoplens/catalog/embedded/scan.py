@@ -91,8 +91,8 @@ def candidates(query: Vector, blocks: Sequence[Block], k: int) -> Candidates:
 
     Returns:
         Every allowed row whose score, by the vector that it stands for, is among the k best. That
-        holds for the exact score and for that of `shoplens.ranking.exact_scores`. Of equal scores,
-        all are here. There are a few rows more, whose scores are too close to tell.
+        holds for the exact score and for that of `shoplens.similarities.exact_scores`. Of equal
+        scores, all are here. There are a few rows more, whose scores are too close to tell.
     """
     if not _SIMD:
         return _by_products(query[None], blocks, k)[0]
