@@ -10,7 +10,7 @@ from catalog_engines import MODEL, shop, units, with_regions
 from pymilvus import MilvusClient
 
 from shoplens import open_catalog
-from shoplens.catalog.milvus import engine
+from shoplens.catalog.milvus import alias
 from shoplens.reranking import parse_chain
 
 CHAIN = parse_chain("dba:k=3+aqe")
@@ -53,7 +53,7 @@ def test_other_processes_use_a_new_chain(uri: str) -> None:
         with open_catalog(uri, read_only=True) as reader:
             assert reader.search(vector=query).chain == ()
             catalog.set_chain(CHAIN)
-            time.sleep(engine._KNOWN_SECONDS)
+            time.sleep(alias.KNOWN_SECONDS)
             found = reader.search(vector=query)
             expected = catalog.search(vector=query, rerank=CHAIN)
             assert found.chain == CHAIN.names

@@ -22,7 +22,7 @@ from test_expressions import filters
 from shoplens import open_catalog
 from shoplens.catalog import Catalog, Entry, FailedPhoto, ModelStamp, Upserted
 from shoplens.catalog.filters import And, Filter, Not, Or, matches
-from shoplens.catalog.milvus import connection, engine
+from shoplens.catalog.milvus import alias, connection
 from shoplens.catalog.milvus.schema import INDEXES
 from shoplens.errors import CatalogError, MissingError
 
@@ -305,7 +305,7 @@ def test_vectors_of_another_model_replace_all_at_once(uri: str) -> None:
         assert list(catalog.entries()) == old
         catalog.replace_vectors(model, (e for e in new if e.photo_id != lost.photo_id), [lost])
         for one in (catalog, reader):
-            time.sleep(engine._KNOWN_SECONDS)
+            time.sleep(alias.KNOWN_SECONDS)
             assert one.model == model
             assert list(one.entries()) == [e for e in new if e.photo_id != lost.photo_id]
             assert list(one.failures()) == [lost, failed]

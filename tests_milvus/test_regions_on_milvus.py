@@ -30,7 +30,7 @@ from shoplens.catalog import (
     export_catalog,
     import_catalog,
 )
-from shoplens.catalog.milvus import engine
+from shoplens.catalog.milvus import alias
 from shoplens.catalog.recall import measure_recall
 from shoplens.catalog.transfer import copy_catalog
 from shoplens.errors import EntryError, ModelError, ShoplensError
@@ -190,7 +190,7 @@ def test_a_collection_without_a_place_for_regions_gets_one(uri: str) -> None:
         catalog.set_regions(3)
         more = with_regions(shop(30, first_id=30))
         catalog.upsert(more)
-        time.sleep(engine._KNOWN_SECONDS)
+        time.sleep(alias.KNOWN_SECONDS)
         for one in (catalog, reader):
             assert one.regions == 3
             assert one.model == MODEL

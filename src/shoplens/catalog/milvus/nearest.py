@@ -16,9 +16,10 @@ from shoplens.catalog.entry import Entry
 from shoplens.catalog.filters import Filter, matches
 from shoplens.catalog.milvus.collection import MOST_HITS, Collection
 from shoplens.catalog.milvus.expressions import SEARCHED, passing
+from shoplens.catalog.milvus.reading import placed
 from shoplens.catalog.milvus.region_rows import photo_key, regions_of
 from shoplens.catalog.milvus.rows import Placed, Row, entry_of, vector_of
-from shoplens.catalog.milvus.schema import ENTRY, KIND, PHOTO, REGIONS, SEQUENCE, Index
+from shoplens.catalog.milvus.schema import REGIONS, SEQUENCE, Index
 from shoplens.catalog.neighbours import Neighbours
 from shoplens.catalog.scoring import score_entries, score_vectors
 from shoplens.records import Vector, Vectors
@@ -50,18 +51,6 @@ def nearest(
     short = [query for query, neighbours in enumerate(found) if neighbours is None]
     scanned = iter(_scanned(collection, vectors[short], k, where) if short else ())
     return [next(scanned) if neighbours is None else neighbours for neighbours in found]
-
-
-def placed(collection: Collection, keys: Sequence[str]) -> dict[str, Placed]:
-    """Return the entries with these primary keys, as far as they are there.
-
-    Raises `CatalogError` if one is damaged.
-    """
-    return {
-        row[PHOTO]: entry_of(row, collection.uri)
-        for row in collection.rows_of(keys, [*collection.entry_fields, KIND])
-        if row[KIND] == ENTRY
-    }
 
 
 def _searched(

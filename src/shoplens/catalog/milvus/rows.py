@@ -18,7 +18,7 @@ from shoplens.catalog.milvus.expressions import (
     encoded_or_empty,
     hexadecimal,
 )
-from shoplens.catalog.milvus.region_rows import regions_of, regions_text
+from shoplens.catalog.milvus.region_rows import region_rows, regions_of, regions_text
 from shoplens.catalog.milvus.schema import (
     ATTRIBUTES,
     CATEGORY,
@@ -112,6 +112,17 @@ def row_of(entry: Entry, sequence: int, uri: str) -> Row:
         entry.stamp,
     )
     return _checked(ENTRY, facts, entry.vector, sequence, uri, regions_text(entry.regions))
+
+
+def rows_of(entry: Entry, sequence: int, uri: str) -> list[Row]:
+    """Return the rows of an entry, and of its regions.
+
+    Those of its regions come first: when the photo is acknowledged, they are there.
+
+    Raises `EntryError` as `row_of` does.
+    """
+    row = row_of(entry, sequence, uri)
+    return [*region_rows(entry, row), row]
 
 
 def row_of_failure(failed: FailedPhoto, dimension: int, uri: str) -> Row:

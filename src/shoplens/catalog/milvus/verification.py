@@ -19,8 +19,8 @@ from shoplens.catalog.milvus.rows import (
     entry_of,
     id_of,
     key_of,
-    row_of,
     row_of_failure,
+    rows_of,
     vector_of,
 )
 from shoplens.catalog.milvus.schema import (
@@ -94,8 +94,7 @@ class Check:
                     if key not in self._damaged:
                         continue
                     if isinstance(photo, Entry):
-                        row = row_of(photo, self._damaged[key], str(backup))
-                        rows += [*region_rows(photo, row), row]
+                        rows += rows_of(photo, self._damaged[key], str(backup))
                     else:
                         dimension = self._collection.dimension
                         rows.append(row_of_failure(photo, dimension, str(backup)))
