@@ -1,13 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from conftest import Run, picture
+from PIL import Image
 
 import shoplens
 from shoplens import index, open_catalog
+from shoplens.reranking import NO_STEPS, parse_chain
 
 
 @pytest.fixture
@@ -122,3 +125,74 @@ def test_what_is_missing_and_wrong_usage(run: Run, photos: Path, tmp_path: Path)
     result = run("index", table, "--catalog", tmp_path / "shop")
     assert result.code == 1
     assert "no attribute can have the name photo_id" in result.err
+
+
+GOLDEN = (1 + 5**0.5) / 2
+DIRECTIONS = [
+    turned
+    for one, golden in itertools.product((1.0, -1.0), (GOLDEN, -GOLDEN))
+    for turned in ((0.0, one, golden), (one, golden, 0.0), (golden, 0.0, one))
+]
+"""The corners of an icosahedron: each has five that are near, five that are far and an opposite."""
+
+
+def paint(folder: Path, photos: Sequence[tuple[int, int]]) -> Path:
+    """Write photos of one colour, each off grey in a direction, with a table; returns the folder.
+
+    The toy model sees the same in a part of such a photo as in the whole, and the cosine of two
+    photos is that of their directions. `photos` are (direction, product) pairs.
+    """
+    folder.mkdir()
+    rows = ["seller_img_id,img_path,product_id"]
+    for number, (direction, product) in enumerate(photos):
+        colour = tuple(127 + round(60 * part) for part in DIRECTIONS[direction])
+        Image.new("RGB", (64, 48), colour).save(folder / f"{number}.png")
+        rows.append(f"{number},{number}.png,{product}")
+    (folder / "gallery.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def opposite(number: int) -> int:
+    return DIRECTIONS.index(tuple(-part for part in DIRECTIONS[number]))
+
+
+def test_auto_keeps_the_chain_that_finds_what_only_products_tell(
+    run: Run, toy: Path, tmp_path: Path
+) -> None:
+    """Each product has a photo in a colour and one in the opposite colour, which comes last."""
+    photos = paint(tmp_path / "photos", [(n, min(n, opposite(n))) for n in range(12)])
+    uri = tmp_path / "shop"
+    words = ("index", photos, "--catalog", uri, "--model", toy, "--json", "-")
+    done = run(*words, "--rerank", "auto")
+    assert done.code == 0
+    choice, [step] = done.json["rerank"], done.json["chain"]
+    assert step == choice["chain"] == str(parse_chain("product-score"))
+    # Of each query's two photos one comes first, and the other moves from place 12 to place 2.
+    assert (choice["n_queries"], choice["n_products"]) == (12, 6)
+    assert list(choice["gain"].values()) == pytest.approx([1 - (1 + 2 / 12) / 2] * 3)
+    assert f"--rerank {step}: chosen on 12 queries made of gallery photos" in done.err
+    assert "gain +0.417 (+0.417 .. +0.417)" in done.err
+    assert f"searches are re-ranked by {step} from now on" in done.err
+    with open_catalog(uri, read_only=True) as catalog:
+        assert catalog.chain.names == (step,)
+    words = ("search", photos / "3.png", "--catalog", uri, "--model", toy, "-k", 12, "--json", "-")
+    for more, place in (((), 1), (("--rerank", "none"), 11)):
+        hits = run(*words, *more).json["hits"]
+        assert (hits[0]["photo_id"], hits[place]["photo_id"]) == (3, opposite(3))
+
+
+def test_auto_keeps_no_chain_where_none_gains(run: Run, toy: Path, tmp_path: Path) -> None:
+    """Each product has a colour of its own, so its photos come first without re-ranking."""
+    photos = paint(tmp_path / "photos", [(n % 12, n % 12) for n in range(24)])
+    uri = tmp_path / "shop"
+    words = ("index", photos, "--catalog", uri, "--model", toy, "--json", "-")
+    assert run(*words, "--rerank", "aqe").json["chain"] == [str(parse_chain("aqe"))]
+    done = run(*words, "--rerank", "auto")
+    assert (done.code, done.json["n_unchanged"], done.json["chain"]) == (0, 24, [])
+    choice = done.json["rerank"]
+    assert (choice["chain"], choice["n_queries"], choice["n_products"]) == ("none", 24, 12)
+    assert list(choice["gain"].values()) == [0, 0, 0]
+    assert "--rerank none: chosen on 24 queries" in done.err
+    assert "searches are re-ranked by nothing from now on" in done.err
+    with open_catalog(uri, read_only=True) as catalog:
+        assert catalog.chain == NO_STEPS
