@@ -36,10 +36,10 @@ from shoplens.models.model_folder import read_model
 from shoplens.models.onnx_encoder import OnnxEncoder
 from shoplens.training.adapters import LastLayers
 from shoplens.training.clip_stages import clip_stages
-from shoplens.training.tuning import TokenViews, Tuning, centred, tune
+from shoplens.training.tuning import StoredViews, Tuning, centred, tune
 
 N_LAYERS, RANK = 1, 8
-TUNING = Tuning()
+TUNING = Tuning(bfloat16=True)
 
 
 def stored(
@@ -88,8 +88,8 @@ def main() -> None:
     default = tokens_of(views, tables, OnnxEncoder(*read_model(DEFAULT_MODEL)))
     groups = list(by_group(views).values())
     side_by_side = np.concatenate([centred(default, groups), centred(start, groups)], axis=1)
-    seen = TokenViews(
-        tokens=stored(arguments.store / f"tokens-{N_LAYERS}.npy", views, tables, early),
+    seen = StoredViews(
+        stored=stored(arguments.store / f"tokens-{N_LAYERS}.npy", views, tables, early),
         start=start,
         reference=unit(side_by_side),
         sources=[view.source for view in views],

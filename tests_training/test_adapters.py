@@ -52,7 +52,7 @@ def test_before_training_the_class_token_is_that_of_the_tower(
     network = LastLayers(stages, n_layers, RANK)
     expected = stages(normalised(pixels))[:, :, 0, 0]
     assert torch.allclose(network(before), expected, atol=1e-5)
-    assert len(network.matrices()) == 12 * n_layers
+    assert len(network.trained()) == 12 * n_layers
 
 
 @pytest.mark.parametrize("n_layers", [1, 2])
@@ -61,7 +61,7 @@ def test_a_model_with_the_adapters_computes_what_was_trained(
 ) -> None:
     torch.manual_seed(0)
     network = LastLayers(stages, n_layers, RANK)
-    for value in network.matrices().values():
+    for value in network.trained().values():
         value.data = torch.randn_like(value) / 5
     adapters = network.adapters()
     for name, (down, up) in adapters.items():

@@ -17,11 +17,11 @@ from shoplens.training.adapters import LastLayers
 from shoplens.training.clip_stages import clip_stages
 from shoplens.training.tuning import (
     Batches,
-    TokenViews,
+    StoredViews,
     Tuning,
     centred,
-    class_tokens,
     contrast,
+    features_of,
     kept,
     tune,
 )
@@ -53,7 +53,7 @@ def head() -> tuple[Linear, ...]:
 
 
 @pytest.fixture
-def views(network: LastLayers, head: tuple[Linear, ...]) -> TokenViews:
+def views(network: LastLayers, head: tuple[Linear, ...]) -> StoredViews:
     """Two sources of six products; what a user sees is a product behind much noise."""
     random = np.random.default_rng(0)
     tokens, sources, products = [], [], []
@@ -70,14 +70,14 @@ def views(network: LastLayers, head: tuple[Linear, ...]) -> TokenViews:
                     domains.append(domain)
                     products.append(f"{source}/{number}")
     stored = np.stack(tokens).astype(np.float16)
-    start = class_tokens(network, stored)
+    start = features_of(network, stored)
     for weight, bias in head:
         start = unit(start @ weight.T + bias)
-    made = TokenViews(stored, start, start, sources, domains, products)
+    made = StoredViews(stored, start, start, sources, domains, products)
     return replace(made, reference=centred(start, made.groups().values()))
 
 
-def test_centred_groups_have_no_mean(views: TokenViews) -> None:
+def test_centred_groups_have_no_mean(views: StoredViews) -> None:
     plain = views.start.copy()
     found = centred(views.start, views.groups().values())
     assert (views.start == plain).all()
@@ -89,7 +89,7 @@ def test_centred_groups_have_no_mean(views: TokenViews) -> None:
     ]  # fmt: skip
 
 
-def test_a_batch_pairs_users_with_sellers(views: TokenViews) -> None:
+def test_a_batch_pairs_users_with_sellers(views: StoredViews) -> None:
     batches = Batches(views, SETTINGS)
     seen = set()
     for step in range(8):
@@ -107,7 +107,7 @@ def test_a_batch_pairs_users_with_sellers(views: TokenViews) -> None:
     assert seen == {"shop", "studio"}
 
 
-def test_without_pairs_nothing_can_be_learnt(views: TokenViews) -> None:
+def test_without_pairs_nothing_can_be_learnt(views: StoredViews) -> None:
     domains: list[Domain] = ["user"] * len(views.domains)
     with pytest.raises(DataError, match="views of users and of sellers"):
         Batches(replace(views, domains=domains), SETTINGS)
@@ -137,7 +137,7 @@ def test_nothing_strays_where_similarities_are_the_same() -> None:
 
 
 def test_training_finds_more_of_the_products(
-    network: LastLayers, head: tuple[Linear, ...], views: TokenViews, tmp_path: Path
+    network: LastLayers, head: tuple[Linear, ...], views: StoredViews, tmp_path: Path
 ) -> None:
     frozen = {name: value.clone() for name, value in network.named_buffers()}
     frozen |= {n: v.clone() for n, v in network.named_parameters() if not v.requires_grad}
@@ -150,7 +150,7 @@ def test_training_finds_more_of_the_products(
 
 
 def test_a_stopped_run_ends_as_if_it_had_not_been_stopped(
-    stages: torch.nn.Sequential, head: tuple[Linear, ...], views: TokenViews, tmp_path: Path
+    stages: torch.nn.Sequential, head: tuple[Linear, ...], views: StoredViews, tmp_path: Path
 ) -> None:
     class Stop(Exception):
         pass

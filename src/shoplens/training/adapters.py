@@ -70,7 +70,7 @@ class LastLayers(nn.Module):
         token: Tensor = self.last.norm(x[:, 0].float())
         return token
 
-    def matrices(self) -> dict[str, nn.Parameter]:
+    def trained(self) -> dict[str, nn.Parameter]:
         """Return what is trained, by name."""
         return {name: value for name, value in self.named_parameters() if value.requires_grad}
 

@@ -1,4 +1,4 @@
-"""Training the adapters of CLIP's last layers, on tokens that were stored before them.
+"""Training the last layers of a network, on what the frozen ones before them gave and was stored.
 
 A batch has views of products of one source. Users' and sellers' views of one product are drawn
 together and those of others pushed apart, and what a reference sees in the same views is kept.
@@ -6,10 +6,10 @@ together and those of others pushed apart, and what a reference sees in the same
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,6 @@ from shoplens.models.clip.head import Floats, Linear
 from shoplens.models.unit_length import unit
 from shoplens.progress import Progress, silent
 from shoplens.records import Domain
-from shoplens.training.adapters import LastLayers
 
 _MOVED = 0.1
 """Of the way to a batch's mean that a group's mean moves in each step."""
@@ -34,9 +33,26 @@ Places = npt.NDArray[np.int64]
 Group = tuple[str, Domain]
 
 
+class Tunable(Protocol):
+    """The last layers of a network: a module."""
+
+    def trained(self) -> Mapping[str, nn.Parameter]:
+        """Return what is trained, by name."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map what was stored of n views to (n, c), what the head takes."""
+
+
+class Stored(Protocol):
+    """What frozen layers gave, row by row: an array, or what reads like one."""
+
+    def __getitem__(self, rows: Places, /) -> npt.NDArray[np.float16]:
+        """Return (len(rows), ...)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """How adapters are trained."""
+    """How last layers are trained."""
 
     steps: int = 300
     products: int = 24
@@ -55,14 +71,16 @@ class Tuning:
     saved_every: int = 20
     """Steps between two notes of the state."""
     seed: int = 0
+    bfloat16: bool = False
+    """Compute in it: faster on processors with instructions for it, much slower on others."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TokenViews:
+class StoredViews:
     """Views of products as the frozen layers see them."""
 
-    tokens: npt.NDArray[np.float16]
-    """(n, t, c), before the adapted layers; may be a file."""
+    stored: Stored
+    """(n, ...), what the trained layers take."""
     start: Floats
     """(n, d) what the head makes of them before training, of unit length, not centred."""
     reference: Floats
@@ -101,7 +119,7 @@ class Batches:
     Raises `DataError` when no source has two products with views of both domains.
     """
 
-    def __init__(self, views: TokenViews, settings: Tuning) -> None:
+    def __init__(self, views: StoredViews, settings: Tuning) -> None:
         self._settings = settings
         found: dict[str, dict[str, dict[Domain, list[int]]]] = {}
         for place, source in enumerate(views.sources):
@@ -186,7 +204,7 @@ class StepLosses(NamedTuple):
 class _Run:
     """What a stopped run goes on from."""
 
-    network: LastLayers
+    network: Tunable
     optimiser: torch.optim.Optimizer
     means: dict[Group, Tensor]
     """Of the vectors of each group, as training moves them."""
@@ -199,7 +217,7 @@ class _Run:
             "losses": [tuple(losses) for losses in self.losses],
             "means": self.means,
             "optimiser": self.optimiser.state_dict(),
-            "matrices": {name: value.data for name, value in self.network.matrices().items()},
+            "trained": {name: value.data for name, value in self.network.trained().items()},
         }
         with replacing(path) as file:
             torch.save(state, file)
@@ -209,22 +227,22 @@ class _Run:
         self.done, self.means = state["done"], state["means"]
         self.losses = [StepLosses(*losses) for losses in state["losses"]]
         self.optimiser.load_state_dict(state["optimiser"])
-        for name, value in self.network.matrices().items():
-            value.data.copy_(state["matrices"][name])
+        for name, value in self.network.trained().items():
+            value.data.copy_(state["trained"][name])
 
 
 def tune(
-    network: LastLayers,
+    network: Tunable,
     head: Sequence[Linear],
-    views: TokenViews,
+    views: StoredViews,
     settings: Tuning,
     state: Path,
     progress: Progress = silent,
 ) -> list[StepLosses]:
-    """Train the adapters of a network; the head behind it does not change.
+    """Train the last layers of a network; the head behind them does not change.
 
     Args:
-        network: its matrices are trained.
+        network: the last layers.
         head: layers, each for vectors scaled to unit length.
         views: what is learnt from.
         settings: how.
@@ -238,8 +256,8 @@ def tune(
         DataError: no source has two products with views of users and of sellers.
     """
     batches = Batches(views, settings)
-    matrices = list(network.matrices().values())
-    optimiser = torch.optim.AdamW(matrices, lr=settings.rate, weight_decay=settings.weight_decay)
+    trained = list(network.trained().values())
+    optimiser = torch.optim.AdamW(trained, lr=settings.rate, weight_decay=settings.weight_decay)
     means = {
         group: torch.from_numpy(views.start[places].mean(axis=0))
         for group, places in views.groups().items()
@@ -256,7 +274,9 @@ def tune(
         source, of_users, of_sellers = batches.at(run.done)
         # A view that was drawn twice is computed once.
         rows, twice = np.unique(np.concatenate([of_users, of_sellers]), return_inverse=True)
-        vectors = _vectors(network, layers, views.tokens[rows])[torch.from_numpy(twice)]
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
+            features = network(torch.from_numpy(np.asarray(views.stored[rows], dtype=np.float32)))
+        vectors = _vectors(layers, features.float())[torch.from_numpy(twice)]
         sides = []
         for domain, of_side in zip(
             get_args(Domain), torch.split(vectors, [len(of_users), len(of_sellers)]), strict=True
@@ -270,7 +290,7 @@ def tune(
         strayed = kept(users, sellers, others, settings.kept_temperature)
         optimiser.zero_grad()
         torch.autograd.backward(together + settings.keep * strayed)
-        nn.utils.clip_grad_norm_(matrices, 1.0)
+        nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
         run.done += 1
         run.losses.append(StepLosses(source, together.item(), strayed.item()))
@@ -280,17 +300,17 @@ def tune(
     return run.losses
 
 
-def class_tokens(
-    network: LastLayers, tokens: npt.NDArray[np.float16], progress: Progress = silent
+def features_of(
+    network: Tunable, stored: npt.NDArray[np.float16], progress: Progress = silent
 ) -> Floats:
-    """Return the (n, c) class tokens that a network makes of (n, t, c) tokens, of unit length."""
+    """Return (n, c) what last layers make of what was stored, of unit length."""
     found = []
-    for first in range(0, len(tokens), _CHUNK):
-        progress("class tokens", first, len(tokens))
+    for first in range(0, len(stored), _CHUNK):
+        progress("features", first, len(stored))
         with torch.inference_mode():
-            part = np.asarray(tokens[first : first + _CHUNK], dtype=np.float32)
+            part = np.asarray(stored[first : first + _CHUNK], dtype=np.float32)
             found.append(network(torch.from_numpy(part)).numpy())
-    progress("class tokens", len(tokens), len(tokens))
+    progress("features", len(stored), len(stored))
     return unit(np.concatenate(found))
 
 
@@ -300,11 +320,9 @@ def _share(step: int, settings: Tuning) -> float:
     return risen * float(1 + np.cos(np.pi * step / settings.steps)) / 2
 
 
-def _vectors(network: LastLayers, layers: Sequence[tuple[Tensor, Tensor]], tokens: Any) -> Tensor:
+def _vectors(layers: Sequence[tuple[Tensor, Tensor]], features: Tensor) -> Tensor:
     """Return (n, d) rows of unit length, not centred."""
-    with torch.autocast("cpu", torch.bfloat16):
-        vectors: Tensor = network(torch.from_numpy(np.asarray(tokens, dtype=np.float32)))
-    vectors = vectors.float()
+    vectors = features
     for weight, bias in layers:
         vectors = functional.normalize(functional.normalize(vectors) @ weight.T + bias)
     return vectors
