@@ -59,6 +59,10 @@ def measured(dataset: Dataset, folder: Path) -> dict[str, Any]:
     users = PhotoSet([dataset.queries[row] for row in order.tolist()])
     ways = {
         "finetune": lambda: {**finetune(dataset, folder / "finetuned").to_json(), **NO_FOLDER},
+        "finetune --network": lambda: {
+            **finetune(dataset, folder / "tuned", network=True).to_json(),
+            **NO_FOLDER,
+        },
         "adapt": lambda: label_free(dataset, folder, None),
         f"adapt, {N_USER_PHOTOS} users' photos": lambda: label_free(dataset, folder, users),
     }
@@ -80,23 +84,37 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             results[name] = measured(read_dataset(path), Path(scratch))
         lines += [[name, command, *shown(report)] for command, report in results[name].items()]
-    header = ["test set", "command", "before", "after", "gain", "kept", "embed, s", "fit, s"]
+    header = ["test set", "command", "before", "after", "gain", "kept"]
+    header += ["embed, s", "fit, s", "tune, s"]
     text = table(header, lines)
     finish("adaptation", "python3 make.py bench adaptation", {"sets": results}, text)
 
 
 def shown(report: dict[str, Any]) -> list[str]:
     """Return the cells of a report."""
-    score = report[METRIC]
-    gain, seconds = score["gain"], report["seconds"]
+    score, network = report[METRIC], report["network"]
+    seconds = report["seconds"]
+    gain = difference(score)
+    if network is not None:
+        gain += f" [{difference(network[METRIC])}]"
+    kept = "yes" if report["kept"] else "no"
+    if report["kept"] and network is not None and not network["kept"]:
+        kept = "the head"
     return [
         f"{score['before']['value']:.3f}",
         f"{score['after']['value']:.3f}",
-        f"{gain['value']:+.3f} ({gain['low']:+.3f} .. {gain['high']:+.3f})",
-        "yes" if report["kept"] else "no",
+        gain,
+        kept,
         f"{seconds['embed']:.0f}",
         f"{seconds['fit']:.0f}",
+        f"{seconds['tune']:.0f}" if "tune" in seconds else "",
     ]
+
+
+def difference(score: dict[str, Any]) -> str:
+    """Return a gain and its interval."""
+    gain = score["gain"]
+    return f"{gain['value']:+.3f} ({gain['low']:+.3f} .. {gain['high']:+.3f})"
 
 
 if __name__ == "__main__":

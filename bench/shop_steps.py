@@ -130,6 +130,7 @@ _STEPS: Sequence[tuple[str, Sequence[Line]]] = (
         "adaptation",
         [
             ("`finetune`, on products that it was not fitted to", _fitted("finetune")),
+            ("`finetune --network`, likewise", _fitted("finetune --network")),
             ("`adapt`, from seller photos alone", _fitted("adapt")),
         ],
     ),

@@ -8,10 +8,11 @@ from shoplens.adaptation.choosing import (
     SHRINKAGES,
     Pairs,
     choose,
+    choose_folds,
     cross_validate,
     precisions_of,
 )
-from shoplens.evaluation.formulas import average_precision
+from shoplens.evaluation.formulas import PerQuery, average_precision
 from shoplens.models import unit
 
 
@@ -70,6 +71,26 @@ def test_validation_finds_the_shrinkage_that_helps() -> None:
     assert choose([made, other])[0] == 1
 
 
+def validated(pairs: Pairs) -> PerQuery:
+    """Return the precision of each query with a head that does not know its product."""
+    folds = choose_folds([pairs])
+    return cross_validate(folds, pairs.query_products, lambda fold: (pairs, fold.head(pairs, 12)))
+
+
+def test_parts_cover_each_product_once() -> None:
+    made = pairs()
+    folds = choose_folds([made])
+    held_out = np.concatenate([fold.held_out for fold in folds])
+    assert sorted(held_out) == sorted(made.products)
+    for fold in folds:
+        assert not np.intersect1d(fold.held_out, fold.kept).size
+        assert len(fold.held_out) + len(fold.kept) == len(made.products)
+    first = folds[:1]
+    found = cross_validate(first, made.query_products, lambda f: (made, f.head(made, 12)))
+    left_out = ~np.isin(made.query_products, first[0].held_out)
+    assert (np.isnan(found) == left_out).all()
+
+
 def test_products_that_are_searched_for_are_not_fitted_to() -> None:
     """Labels that mean nothing gain nothing, however well they can be fitted to."""
     made = pairs()
@@ -78,5 +99,5 @@ def test_products_that_are_searched_for_are_not_fitted_to() -> None:
     other = noise[::-1].copy()
     senseless = Pairs(noise, made.query_products, other, made.gallery_products)
     chance = precisions_of(noise, other, made.query_products, made.gallery_products).mean()
-    assert abs(cross_validate([senseless], 12).mean() - chance) < 0.05
-    assert cross_validate([made], 12).mean() > 2 * chance
+    assert abs(validated(senseless).mean() - chance) < 0.05
+    assert validated(made).mean() > 2 * chance

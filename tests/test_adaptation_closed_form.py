@@ -43,6 +43,7 @@ def test_vectors_are_centred_by_domain_and_of_unit_length(shrinkage: float) -> N
     examples = made()
     head = ClosedForm(examples).head(Settings(shrinkage, 6))
     assert head.weight.shape == (6, 13)
+    assert {head.weight.dtype, head.bias.dtype, head.centres["user"].dtype} == {np.dtype("f4")}
     for domain in ("user", "seller"):
         found = head.vectors(examples.of(domain), domain)
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)

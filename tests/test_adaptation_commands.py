@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
 from conftest import Run
 from made_grids import make_grids
 
@@ -35,6 +37,15 @@ def test_finetune_that_gains_nothing_says_so(
     assert result.code == 1
     assert "nothing was written" in result.err
     assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.skipif(find_spec("torch") is not None, reason="torch is here")
+def test_tuning_the_network_needs_an_extra(tmp_path: Path, make_model: MakeModel, run: Run) -> None:
+    dataset, mine = make_grids(tmp_path / "shop"), tmp_path / "mine"
+    result = run("finetune", dataset, "-o", mine, "--model", make_model(), "--network")
+    assert result.code == 3
+    assert "pip install 'shoplens[train]'" in result.err
+    assert list(tmp_path.glob("mine*")) == []
 
 
 def test_finetune_needs_labels(tmp_path: Path, make_model: MakeModel, run: Run) -> None:

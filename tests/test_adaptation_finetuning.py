@@ -9,7 +9,8 @@ import pytest
 from made_grids import make_grids
 
 from shoplens import embed, evaluate, load_encoder, rank, read_dataset
-from shoplens.adaptation.finetuning import LEAST_PRODUCTS, finetune
+from shoplens.adaptation.finetuning import finetune
+from shoplens.adaptation.ways import LEAST_PRODUCTS
 from shoplens.catalog import migrate, open_catalog
 from shoplens.catalog.indexing import index
 from shoplens.errors import DataError, ModelError, ShoplensError

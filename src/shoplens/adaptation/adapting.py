@@ -141,6 +141,7 @@ def adapt(
         settings=Settings(SHRINKAGE, dimension),
         trim=model_of_shop.recipe.trim,
         gain=gain,
+        network_gain=None,
         least_gain=LEAST_GAIN,
         n_products=len(np.unique(shop.sources)),
         n_queries=len(shop.made),

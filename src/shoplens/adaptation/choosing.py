@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +60,22 @@ class Pairs:
         return np.unique(self.query_products)
 
 
+class Fold(NamedTuple):
+    """A part of the products, and how a head is fitted to the others to search for it."""
+
+    held_out: Labels
+    kept: Labels
+    """The others."""
+    way: int
+    """The number of a way to see the photos, and..."""
+    shrinkage: float
+    """...one of `SHRINKAGES`, both chosen inside the others."""
+
+    def head(self, pairs: Pairs, dimension: int) -> LinearHead:
+        """Fit a head of a length to what is kept."""
+        return ClosedForm(pairs.examples(self.kept)).head(Settings(self.shrinkage, dimension))
+
+
 def choose(
     ways: Sequence[Pairs], products: Labels | None = None, seed: int = 0
 ) -> tuple[int, float]:
@@ -89,32 +106,48 @@ def choose(
     return way, SHRINKAGES[number]
 
 
+def choose_folds(
+    ways: Sequence[Pairs], *, progress: Progress = silent, seed: int = 0
+) -> list[Fold]:
+    """Part the products, and choose for each part without looking at it.
+
+    Args:
+        ways: the same photos, seen in different ways.
+        progress: told how many parts are done.
+        seed: decides the parts.
+    """
+    folds = []
+    progress("choose", 0, FOLDS)
+    for done, (held_out, kept) in enumerate(_folds(ways[0].products, FOLDS, seed), start=1):
+        folds.append(Fold(held_out, kept, *choose(ways, kept, seed + done)))
+        progress("choose", done, FOLDS)
+    return folds
+
+
 def cross_validate(
-    ways: Sequence[Pairs], dimension: int, *, progress: Progress = silent, seed: int = 0
+    folds: Sequence[Fold],
+    query_products: Labels,
+    fitted: Callable[[Fold], tuple[Pairs, LinearHead]],
 ) -> PerQuery:
-    """Search for each part of the products with a head that the others chose and fitted.
+    """Search for each part of the products with what was fitted to the others.
 
     So neither head nor settings know the products that are searched for. All gallery photos are
     searched in every time.
 
     Args:
-        ways: the same photos, seen in different ways.
-        dimension: length of the heads' vectors.
-        progress: told how many parts are done.
-        seed: decides the parts.
+        folds: the parts.
+        query_products: (q,) a number for each query's product.
+        fitted: returns the photos as a network sees them, and the head behind it. Neither may know
+            what is held out.
 
     Returns:
-        (q,) average precision at 1000.
+        (q,) average precision at 1000; NaN where a query's product is in none of the parts.
     """
-    per_query = np.zeros(len(ways[0].queries))
-    progress("validate", 0, FOLDS)
-    for done, (held_out, kept) in enumerate(_folds(ways[0].products, FOLDS, seed), start=1):
-        way, shrinkage = choose(ways, kept, seed + done)
-        pairs = ways[way]
-        head = ClosedForm(pairs.examples(kept)).head(Settings(shrinkage, dimension))
-        searched = np.flatnonzero(np.isin(pairs.query_products, held_out))
+    per_query = np.full(len(query_products), np.nan)
+    for fold in folds:
+        searched = np.flatnonzero(np.isin(query_products, fold.held_out))
+        pairs, head = fitted(fold)
         per_query[searched] = average_precisions(pairs, head, searched)
-        progress("validate", done, FOLDS)
     return per_query
 
 

@@ -112,6 +112,7 @@ class ClosedForm:
         weight = (self._basis / scales).T
         if settings.dimension is not None:
             weight = self._components(weight)[: settings.dimension]
+        weight = weight.astype(np.float32)
         bias = -weight @ self._centre
         head = LinearHead(weight, bias, {})
         centres = {

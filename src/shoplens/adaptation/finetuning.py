@@ -1,27 +1,40 @@
-"""Fit a model's head to a shop's labelled photos, and keep it if it wins."""
+"""Fit a model to a shop's labelled photos, and keep what wins."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shoplens.adaptation.choosing import Pairs, choose, cross_validate, precisions_of
-from shoplens.adaptation.closed_form import ClosedForm, Settings
-from shoplens.adaptation.frozen import FrozenModel, Seen
+from shoplens.adaptation.choosing import (
+    Fold,
+    Pairs,
+    choose,
+    choose_folds,
+    cross_validate,
+    precisions_of,
+)
+from shoplens.adaptation.closed_form import LinearHead, Settings
+from shoplens.adaptation.frozen import FrozenModel
 from shoplens.adaptation.report import AdaptationReport, Gain
+from shoplens.adaptation.ways import Tuned, look_at
 from shoplens.adaptation.writing import write_adapted
 from shoplens.datasets.dataset import Dataset
-from shoplens.errors import DataError
+from shoplens.errors import MissingError
 from shoplens.evaluation.scores import require_ground_truth
 from shoplens.models import DEFAULT_MODEL
 from shoplens.models.devices import CPU
 from shoplens.models.model_folder import require_room
 from shoplens.progress import Progress, silent
 
-LEAST_PRODUCTS = 20
-"""Products with photos of both domains that fitting and validation need. A hundred are better."""
+if TYPE_CHECKING:
+    from shoplens.adaptation.network_stage import NetworkStage
+
+MANY_PRODUCTS = 500
+"""With more, one part of the products is enough to validate a tuned network; each part takes a
+tuning of its own."""
 
 
 def finetune(
@@ -29,6 +42,7 @@ def finetune(
     output: str | Path,
     *,
     model: str | Path = DEFAULT_MODEL,
+    network: bool = False,
     dimension: int | None = None,
     name: str | None = None,
     device: str = CPU,
@@ -37,24 +51,31 @@ def finetune(
     force: bool = False,
     progress: Progress = silent,
 ) -> AdaptationReport:
-    """Fit the head of a model to labelled photos of a shop, in closed form (no torch).
+    """Fit a model to labelled photos of a shop: its head, and if you wish its last stages.
 
-    The network stays frozen. How the head is fitted, and whether the model is shown sellers' photos
-    without their plain borders, is chosen by validation. The report compares
-    the model with its new head and as it was, on queries of products that were not looked at: the
+    The head is fitted in closed form (no torch). How, and whether the model is shown sellers'
+    photos without their plain borders, is chosen by validation. The report compares
+    the new model with the one before, on queries of products that were not looked at: the
     products are split into five parts, and each is searched for among all gallery photos, with a
     head that the other four chose and fitted. If the 95 % interval of the gain is above zero, a
-    head is fitted to all products, and a new model is written. The old one stays as it is.
+    model is fitted to all products and written. The old one stays as it is.
+
+    With `network`, the last stages of the network are tuned as well, for each of the parts and in
+    the end for all products. They are kept if the 95 % interval of what they gain over the head
+    alone is above zero. This takes minutes; a run that was stopped goes on from the folder
+    `output` with `.unfinished` at its end, which is removed when the run is done.
 
     Args:
         dataset: users' and sellers' photos whose products are known.
         output: the new model's folder.
         model: the model to start from, as `shoplens.load_encoder` takes it; no ensemble.
+        network: whether to tune the network's last stages as well (extra `[train]`).
         dimension: length of the new model's vectors, at most; None takes the model's.
         name: of the new model; None takes the folder's.
-        device: as `shoplens.load_encoder` takes it.
+        device: as `shoplens.load_encoder` takes it; the last stages are tuned on the processor.
         cache: whether to keep what was computed in the user's cache, also the new model's vectors
-            of the gallery: then a catalogue of it changes to the model without decoding a photo.
+            of the gallery where only its head is new: then a catalogue of it changes to the model
+            without decoding a photo.
         workers: threads; None for one per usable core.
         force: replace a model that is in `output`.
         progress: told of stages and steps.
@@ -64,91 +85,96 @@ def finetune(
 
     Raises:
         DataError: products are not known, or too few have photos of both domains.
-        MissingError: there is no such model.
-        ModelError: the model cannot be adapted (see `FrozenModel`).
+        MissingError: there is no such model, or an extra is needed.
+        ModelError: the model cannot be adapted (see `FrozenModel`), or its network not be tuned:
+            it is no EfficientNet-Lite in floating point.
         ShoplensError: `output` is there already or cannot be written, or no photo can be used.
     """
     output = Path(output)
     require_room(output, replace=force)
     require_ground_truth(dataset)
-    whole = FrozenModel(model, device)
+    frozen = FrozenModel(model, device)
+    dimension = dimension or frozen.recipe.dimension
+    if network:
+        # What is wrong with the model is said before minutes are spent on photos.
+        _network_stage().require_tunable(frozen)
     started = time.perf_counter()
-    gallery, queries = (
-        whole.see(photos, cache=cache, workers=workers, progress=progress)
-        for photos in (dataset.gallery, dataset.queries)
-    )
-    failures = (*gallery.failures, *queries.failures)
-    ways = [(whole, gallery)]
-    if (trimmed := whole.without_borders()) is not None:
-        cut = trimmed.see(gallery.photos, cache=cache, workers=workers, progress=progress)
-        if len(cut) == len(gallery):
-            ways.append((trimmed, cut))
+    shop = look_at(dataset, frozen, cache=cache, workers=workers, progress=progress)
     embedded = time.perf_counter()
-    query_products, gallery_products = _numbered(queries, gallery)
-    searched = np.isin(query_products, gallery_products)
-    all_pairs = [
-        Pairs(queries.features[searched], query_products[searched], seen.features, gallery_products)
-        for _, seen in ways
-    ]
-    pairs = all_pairs[0]
-    n_products = len(pairs.products)
-    if n_products < LEAST_PRODUCTS:
-        raise DataError(
-            f"{n_products} products have usable photos of both users and sellers; fitting a head "
-            f"needs at least {LEAST_PRODUCTS}, and a hundred are better. `shoplens adapt` needs no "
-            "labels"
-        )
-    dimension = dimension or whole.recipe.dimension
-    after = cross_validate(all_pairs, dimension, progress=progress)
+    gallery, pairs = shop.ways[0].gallery, shop.ways[0].pairs
+    folds = choose_folds(shop.all_pairs, progress=progress)
+    every = Fold(pairs.products[:0], pairs.products, *choose(shop.all_pairs))
+
+    def with_head(fold: Fold) -> tuple[Pairs, LinearHead]:
+        seen = shop.ways[fold.way].pairs
+        return seen, fold.head(seen, dimension)
+
     before = precisions_of(
-        queries.vectors[searched], gallery.vectors, pairs.query_products, gallery_products
+        shop.queries.vectors[shop.searched],
+        gallery.vectors,
+        pairs.query_products,
+        pairs.gallery_products,
     )
+    after = cross_validate(folds, pairs.query_products, with_head)
+    fitted = time.perf_counter()
+    seconds = {"embed": embedded - started, "fit": fitted - embedded}
+    way = shop.ways[every.way]
+    tuned = Tuned(None, way.gallery, shop.queries)
+    over_head = None
+    if network:
+        stage = _network_stage()(shop, dimension, output, workers=workers, progress=progress)
+        validated = folds[:1] if len(pairs.products) > MANY_PRODUCTS else folds
+        with_network = cross_validate(validated, pairs.query_products, stage.fitted_to)
+        over_head = Gain.of(after, with_network, pairs.query_products)
+        if over_head.exceeds(0):
+            after = with_network
+            tuned = stage.tuned(every)
+        seconds["tune"] = time.perf_counter() - fitted
     gain = Gain.of(before, after, pairs.query_products)
-    way, shrinkage = choose(all_pairs)
-    frozen, gallery = ways[way]
-    pairs = all_pairs[way]
-    chosen = Settings(shrinkage, dimension)
+    counted = ~np.isnan(after)
     written = None
     if gain.exceeds(0):
-        head = ClosedForm(pairs.examples(pairs.products)).head(chosen)
+        tuned_pairs = shop.pairs_of(every.way, tuned)
+        what = "head" if tuned.weights is None else "last stages and head"
         written = write_adapted(
             output,
-            frozen,
-            head,
-            (gallery, queries),
+            way.model,
+            every.head(tuned_pairs, dimension),
+            (tuned.gallery, tuned.queries),
+            tuned=tuned.weights,
             name=name,
-            source=f"head fitted to {n_products:,} labelled products of {dataset.root.name}",
+            source=f"{what} fitted to {len(pairs.products):,} labelled products of "
+            f"{dataset.root.name}",
             cache=cache,
             force=force,
         )
+    if network:
+        stage.done()
     return AdaptationReport(
-        model=whole.recipe.name,
-        fingerprint=whole.fingerprint,
+        model=frozen.recipe.name,
+        fingerprint=frozen.fingerprint,
         output=None if written is None else output,
         new_fingerprint=None if written is None else written.fingerprint,
-        settings=chosen,
-        trim=frozen.recipe.trim,
+        settings=Settings(every.shrinkage, dimension),
+        trim=way.model.recipe.trim,
         gain=gain,
+        network_gain=over_head,
         least_gain=0,
-        n_products=n_products,
-        n_queries=len(pairs.queries),
-        n_gallery=len(gallery),
+        n_products=len(np.unique(pairs.query_products[counted])),
+        n_queries=int(counted.sum()),
+        n_gallery=len(way.gallery),
         n_cached=0 if written is None else written.n_cached,
-        failures=failures,
-        seconds={
-            "embed": embedded - started,
-            "fit": time.perf_counter() - embedded,
-        },
+        failures=shop.failures,
+        seconds=seconds,
     )
 
 
-def _numbered(*sides: Seen) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    """Return a number for each photo's product, equal where products are."""
-    codes = {
-        product: code
-        for code, product in enumerate(sorted({str(p.product_id) for s in sides for p in s.photos}))
-    }
-    return [
-        np.array([codes[str(photo.product_id)] for photo in side.photos], dtype=np.int64)
-        for side in sides
-    ]
+def _network_stage() -> type[NetworkStage]:
+    """Import what needs torch."""
+    try:
+        from shoplens.adaptation.network_stage import NetworkStage  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingError(
+            f"tuning the network needs: pip install 'shoplens[train]' ({error})"
+        ) from error
+    return NetworkStage

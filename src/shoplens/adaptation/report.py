@@ -32,11 +32,13 @@ class Gain:
         """Compare average precisions.
 
         Args:
-            before: (q,) of the model that is adapted.
-            after: (q,) of the adapted one.
+            before: (q,) of one model. Queries with NaN here or below are left out.
+            after: (q,) of the other.
             products: (q,) a number for each product.
         """
-        groups = np.unique(products, return_inverse=True)[1]
+        counted = ~np.isnan(before + after)
+        before, after = before[counted], after[counted]
+        groups = np.unique(products[counted], return_inverse=True)[1]
         return cls(
             estimate(before, groups),
             estimate(after, groups),
@@ -79,6 +81,9 @@ class AdaptationReport:
     """Domains whose photos the model is shown without their plain borders (see `Recipe.trim`)."""
     gain: Gain
     """On queries whose products neither the head nor the choice of its settings knew."""
+    network_gain: Gain | None
+    """What tuning the network gains over the head alone, on the same queries; None where it was
+    not tried. It is kept if its 95 % interval is above zero, and is part of `gain` then."""
     least_gain: float
     """The model is kept if the 95 % interval of the gain is above this."""
     n_products: int
@@ -90,7 +95,7 @@ class AdaptationReport:
     photo decoded to change to the model."""
     failures: tuple[Failure, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Wall-clock seconds: `embed` and `fit`."""
+    """Wall-clock seconds: `embed`, `fit`, and `tune` where the network was."""
 
     @property
     def kept(self) -> bool:
@@ -110,6 +115,9 @@ class AdaptationReport:
                 "trim": list(self.trim),
             },
             METRIC: self.gain.to_json(),
+            "network": None
+            if self.network_gain is None
+            else {"kept": self.network_gain.exceeds(0), METRIC: self.network_gain.to_json()},
             "least_gain": self.least_gain,
             "n_products": self.n_products,
             "n_queries": self.n_queries,

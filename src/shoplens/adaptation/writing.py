@@ -36,6 +36,7 @@ def write_adapted(
     head: LinearHead,
     seen: Sequence[Seen],
     *,
+    tuned: bytes | None = None,
     name: str | None = None,
     source: str,
     cache: bool = True,
@@ -48,6 +49,8 @@ def write_adapted(
         model: the model that was adapted. Its own folder stays as it is.
         head: what is fitted.
         seen: photos whose vectors go into the user's cache, each of one domain.
+        tuned: the ONNX file of the tuned network that the features are of; None where the network
+            is the model's own. Its vectors do not go into the cache.
         name: of the new model; None takes the folder's.
         source: what the head was fitted to, in words; the recipe names it.
         cache: whether to put vectors into the cache.
@@ -57,7 +60,7 @@ def write_adapted(
         ModelError: the model's vectors are not those of the head.
         ShoplensError: `output` is there already, or cannot be written.
     """
-    weights = with_head(model.weights, head.weight, head.bias)
+    weights = with_head(tuned or model.weights, head.weight, head.bias)
     recipe = replace(
         model.recipe,
         name=name or output.resolve().name,
@@ -83,7 +86,7 @@ def write_adapted(
             )
     write_model(output, weights, recipe, replace=force)
     n_cached = 0
-    if cache:
+    if cache and tuned is None:
         with VectorCache(encoder.fingerprint) as store:
             for part, rows in zip(seen, vectors, strict=True):
                 for photo, sha256, vector in zip(part.photos, part.sha256, rows, strict=True):

@@ -105,9 +105,13 @@ def tell_adapted(report: AdaptationReport, searched: str, json_file: str | None)
         (label, f"{value.value:.4f}", f"{value.low:.4f} .. {value.high:.4f}")
         for label, value in (("before", gain.before), ("after", gain.after))
     ]
-    difference = gain.difference
-    interval = f"{difference.low:+.4f} .. {difference.high:+.4f}"
-    rows.append(("gain", f"{difference.value:+.4f}", interval))
+    gains = [("gain", gain)]
+    if report.network_gain is not None:
+        gains.append(("gain of the network over the head", report.network_gain))
+    for label, of in gains:
+        difference = of.difference
+        interval = f"{difference.low:+.4f} .. {difference.high:+.4f}"
+        rows.append((label, f"{difference.value:+.4f}", interval))
     results.table(
         ("model", METRIC, "95 % interval"),
         rows,
@@ -117,6 +121,8 @@ def tell_adapted(report: AdaptationReport, searched: str, json_file: str | None)
     )
     seconds = ", ".join(f"{name} {spent:.1f} s" for name, spent in report.seconds.items())
     message(f"time: {seconds}")
+    if report.network_gain is not None and not report.network_gain.exceeds(0):
+        message("the network stays as it is: what tuning it gains is not certain enough")
     if report.kept:
         message(f"wrote {report.output}: use it with --model {report.output}")
     else:

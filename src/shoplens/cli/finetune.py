@@ -17,6 +17,12 @@ from shoplens.records import BoxFrame
 @click.command()
 @click.argument("dataset", metavar="DATASET")
 @adaptation_options
+@click.option(
+    "--network",
+    is_flag=True,
+    help="Tune the network's last stages as well, if that gains more. Takes minutes, and needs the "
+    "extra [train].",
+)
 @boxes_option
 @columns_option
 @remote_option
@@ -24,6 +30,7 @@ from shoplens.records import BoxFrame
 def finetune(
     dataset: str,
     settings: dict[str, Any],
+    network: bool,
     box_frame: BoxFrame,
     columns: dict[str, str],
     remote: bool,
@@ -33,8 +40,9 @@ def finetune(
 
     DATASET is a test set folder with gallery.csv and queries.csv: sellers' and users' photos whose
     products are known. There must be 20 products at least, and a hundred are useful. The last
-    layer is fitted in closed form, in seconds once the photos are embedded; the network stays as
-    it is, and torch is not needed. The model before and after is compared on products that had no
+    layer is fitted in closed form, in seconds once the photos are embedded, without torch. With
+    --network, the last stages of the network are tuned as well; if you stop that, the same command
+    goes on where it was. The model before and after is compared on products that had no
     part in the fit. If the gain is not more than chance, nothing is written and the exit code is 1.
 
     \b
@@ -44,5 +52,5 @@ def finetune(
     """
     data = read_dataset(dataset, columns=columns, box_frame=box_frame, remote=remote)
     with progress_display() as progress:
-        report = fit(data, progress=progress, **settings)
+        report = fit(data, network=network, progress=progress, **settings)
     return tell_adapted(report, "queries", json_file)
