@@ -1,14 +1,13 @@
-"""Fit the head of clip-b16 again and write its model folder; anyone can run this.
+"""Fit the head of clip-b16 to CLIP as it is; anyone can run this.
 
     python scripts/build_clip.py --tables FOLDER [--from FILE] [-o FOLDER --precision int8]
-        [--adapters FILE]
 
 FOLDER holds `train-photos/` (see `scripts/product_views.py`) and `scans/` with archives of scanned
 products and `exclude.txt`. Renders of the scans are made in it where they are not there yet. Needs
 the extras `[clip]` and `[train]`, and moderngl. What is
-fitted is two linear layers and a mean for each domain, in closed form. The adapters of CLIP's last
-layers stay those of the head that ships, or are those that scripts/tune_clip.py wrote (--adapters).
-Class tokens are kept in the cache: stopped at any moment, the same command goes on where it was.
+fitted is two linear layers and a mean for each domain, in closed form. scripts/tune_clip.py goes on
+from there: it adapts CLIP's last layer to this head. Class tokens are kept in the cache: stopped at
+any moment, the same command goes on where it was.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -150,12 +148,17 @@ def fit(tokens: Floats, views: list[View]) -> Head:
     vectors = unit(tokens @ first.weight.T + first.bias)
     second = within_products(vectors, views, groups)
     vectors = unit(vectors @ second.weight.T + second.bias)
-    centres: dict[Domain, Floats] = {}
+    return Head((first, second), centres(vectors, groups))
+
+
+def centres(vectors: Floats, groups: Mapping[Group, list[int]]) -> dict[Domain, Floats]:
+    """Return the mean of each domain, in which each source weighs the same."""
+    found: dict[Domain, Floats] = {}
     domains: tuple[Domain, ...] = ("user", "seller")
     for domain in domains:
         means = [vectors[p].mean(axis=0) for (_, of), p in groups.items() if of == domain]
-        centres[domain] = np.mean(means, axis=0).astype(np.float32)
-    return Head((first, second), centres)
+        found[domain] = np.mean(means, axis=0).astype(np.float32)
+    return found
 
 
 def main() -> None:
@@ -163,7 +166,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tables", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--from", dest="file", type=Path, help="the wheel, or the file in it")
-    parser.add_argument("--adapters", type=Path, default=HEAD, help="a head that has them")
     parser.add_argument("--bf16", action="store_true", help="embed by OpenVINO in bfloat16")
     parser.add_argument("--head", type=Path, default=HEAD, help="where the head is written")
     parser.add_argument("-o", "--output", type=Path, help="a model folder to write as well")
@@ -174,9 +176,7 @@ def main() -> None:
     path = arguments.file or download(CLIP_B16, cache_folder() / "downloads")
     file = read_source(CLIP_B16, path)
     openvino = "bf16" if arguments.bf16 else None
-    adapters = Head.from_bytes(arguments.adapters.read_bytes()).adapters
-    tuned = Head((), {}, adapters)
-    encoder = OnnxEncoder(*build_clip(CLIP_B16, file, tuned), openvino=openvino)
+    encoder = OnnxEncoder(*build_clip(CLIP_B16, file, None), openvino=openvino)
     tables = Tables(arguments.tables)
     views: list[View] = []
     parts = []
@@ -185,7 +185,7 @@ def main() -> None:
         parts.append(tokens_of(of_source, tables, encoder))
         views += of_source
         print(source, len(of_source), flush=True)
-    head = replace(fit(np.concatenate(parts), views), adapters=adapters)
+    head = fit(np.concatenate(parts), views)
     arguments.head.write_bytes(head.to_bytes())
     if arguments.output is not None:
         stored = "int8" if arguments.precision == "int8" else "fp32"

@@ -36,7 +36,9 @@ from shoplens.records import Domain, Photo, Vectors
 from shoplens.training.last_stages import LastStages
 from shoplens.training.tuning import Places, StoredViews, Tuning, features_of, tune
 
-TUNING = Tuning(steps=20, products=40, rate=5e-4, warm_up=5, weight_decay=0, saved_every=5)
+TUNING = Tuning(
+    steps=20, products=40, rate=5e-4, warm_up=5, weight_decay=0, temperature=0.2, saved_every=5
+)
 """For few products; `_steps` takes more steps for more."""
 _EPOCHS = 4
 """How often each product is drawn, where there are more than a few."""

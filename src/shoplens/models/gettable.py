@@ -58,7 +58,7 @@ _DEVELOPMENT_SET = (
 _MODELS = (
     GettableModel(
         name="clip-b16",
-        about="CLIP ViT-B/16 (OpenAI) as it is, with a head and centres fitted here",
+        about="CLIP ViT-B/16 (OpenAI), its last layer adapted and a head fitted here",
         dimension=384,
         input_size=224,
         parameters=86_094_720,
