@@ -27,7 +27,8 @@ from shoplens.datasets.dataset import Dataset
 from shoplens.evaluation.comparison import paired_difference
 from shoplens.evaluation.scores import Scores, judge
 from shoplens.models import Encoder, unit
-from shoplens.models.ensemble import Ensemble
+from shoplens.models.ensemble import Ensemble, Member
+from shoplens.models.model_folder import read_model
 from shoplens.models.views import Prepared
 from shoplens.pixels.decoding import decode
 from shoplens.records import Photo, PhotoSet
@@ -36,7 +37,17 @@ from shoplens.vectors.embeddings import Embeddings
 sys.path.insert(0, str(ROOT / "scripts"))
 from product_views import GROCERY_SHARE, Row, Tables, hashed
 
-MODELS = ("lite0-products", "lite0-lite2-products", "clip-b16", "clip-b16-lite0")
+MODELS: dict[str, tuple[str, ...]] = {
+    "lite0-products": ("lite0-products",),
+    "lite0-products-int8": ("lite0-products-int8",),
+    "lite0-lite2-products": ("lite0-lite2-products",),
+    "clip-b16": ("clip-b16",),
+    "clip-b16-lite0": ("lite0-products", "clip-b16"),
+    "lite0-lite2-products beside clip-b16": ("lite0-lite2-products", "clip-b16"),
+}
+"""Each model, and those that it is made of, which weigh the same. The last one has all that these
+networks know, and bounds what a smaller one could learn from them."""
+DEFAULT = next(iter(MODELS))
 METRIC = "map@1000"
 TIMED = 8
 """Photos a round."""
@@ -58,6 +69,18 @@ def _photos(folder: Path, rows: list[Row]) -> PhotoSet:
             for number, row in enumerate(rows)
         ]
     )
+
+
+def side_by_side(name: str, encoders: list[Encoder]) -> Encoder:
+    """Return an encoder whose cosine is the mean of those of several; of a single one itself."""
+    if len(encoders) == 1:
+        return encoders[0]
+    return Ensemble(name, [Member(encoder, 1.0) for encoder in encoders])
+
+
+def megabytes(model: str) -> float:
+    """Return the size of a model's file."""
+    return len(read_model(model)[0]) / 1e6
 
 
 def vectors(photos: PhotoSet, encoder: Encoder) -> Embeddings:
@@ -106,16 +129,18 @@ def main() -> None:
         "scans": lambda: read_dataset(arguments.tables / "scans-kept-out"),
         "development": lambda: read_dataset(REAL),
     }
-    encoders = {name: load_encoder(name) for name in MODELS}
+    members = {of: load_encoder(of) for of in {of for model in MODELS.values() for of in model}}
+    encoders = {name: side_by_side(name, [members[of] for of in MODELS[name]]) for name in MODELS}
+    sizes = {of: megabytes(of) for of in members}
     rows: dict[str, dict[str, Any]] = {name: {"scores": {}} for name in MODELS}
     for chosen in arguments.sets:
         dataset = sets[chosen]()
         found = {name: score(dataset, encoder) for name, encoder in encoders.items()}
-        default = found[MODELS[0]].per_query[METRIC]
+        default = found[DEFAULT].per_query[METRIC]
         for name, scores in found.items():
             value = scores[METRIC]
             row = {"value": value.value, "low": value.low, "high": value.high}
-            if name != MODELS[0]:
+            if name != DEFAULT:
                 groups = judge(scores.ranking, dataset).groups
                 gain = paired_difference(scores.per_query[METRIC], default, groups)
                 row["gain"] = {
@@ -136,24 +161,19 @@ def main() -> None:
         rows[name]["core_ms"] = 1000 * cost["median"]
         rows[name]["fingerprint"] = encoders[name].fingerprint
         rows[name]["dimension"] = encoders[name].dimension
+        rows[name]["megabytes"] = sum(sizes[of] for of in MODELS[name])
     lines = [
         [
             name,
-            *(
-                f"{s['value']:.3f} ({s['low']:.3f} .. {s['high']:.3f})"
-                + (
-                    f", {s['gain']['value']:+.3f}, p {s['gain']['p_value']:.2g}"
-                    if "gain" in s
-                    else ""
-                )
-                for s in row["scores"].values()
-            ),
+            *(shown(found) for found in row["scores"].values()),
             f"{row['core_ms']:.0f}",
             f"{1000 * usable_cores() / row['core_ms']:.1f}",
+            f"{row['megabytes']:.0f}",
         ]
         for name, row in rows.items()
     ]
     header = ["model", *arguments.sets, "core ms a photo", f"photos/s on {usable_cores()} cores"]
+    header.append("MB")
     values = {"models": rows, "peak_mb": peak_mb()}
     finish("clip", "python bench/clip.py --tables FOLDER", values, table(header, lines))
 

@@ -169,6 +169,7 @@ FIGURES: dict[str, tuple[str, Callable[[Result], str]]] = {
         "near_duplicates",
         lambda result: str(_clothing(result)["pairs"].get("near", 0)),
     ),
+    "clip.table": ("clip", lambda result: f"\n{result['table']}\n"),
     "install.megabytes": ("install", lambda result: f"{result['total_mb']:.0f}"),
     "scale.table": ("scale", lambda result: f"\n{result['table']}\n"),
     "scale.cores": ("scale", lambda result: str(result["rates"]["cores"])),

@@ -18,6 +18,7 @@ import measuring
 import run as benchmarks
 
 from shoplens.models import list_models
+from shoplens.models.gettable import list_gettable
 
 
 @pytest.mark.parametrize("page", figures.PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -25,6 +26,14 @@ def test_every_figure_is_that_of_its_result(page: Path) -> None:
     text = page.read_text("utf-8")
     assert figures.filled(text) == text, "python3 make.py figures"
     assert text.count("<!-- figure:") == len(figures.MARKED.findall(text)), "a marker is not closed"
+
+
+def test_models_to_get_state_the_score_that_was_measured() -> None:
+    measured = json.loads((measuring.RESULTS / "clip.json").read_text("utf-8"))["models"]
+    for model in list_gettable():
+        assert model.score is not None
+        found = measured[model.name]["scores"]["development"]["value"]
+        assert model.score.value == pytest.approx(found, abs=5e-5)
 
 
 def test_every_figure_is_shown_somewhere() -> None:

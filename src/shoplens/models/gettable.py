@@ -64,7 +64,7 @@ _MODELS = (
         parameters=86_094_720,
         megabytes=90,
         licence="MIT",
-        score=Score("map@1000", 0.2725, "as it is", _DEVELOPMENT_SET),
+        score=Score("map@1000", 0.3093, "as it is", _DEVELOPMENT_SET),
     ),
     GettableModel(
         name="clip-b16-lite0",
@@ -75,7 +75,7 @@ _MODELS = (
         megabytes=90,
         licence="MIT and Apache-2.0",
         members=(("lite0-products", 1.0), ("clip-b16", 1.0)),
-        score=Score("map@1000", 0.3234, "as it is", _DEVELOPMENT_SET),
+        score=Score("map@1000", 0.3434, "as it is", _DEVELOPMENT_SET),
     ),
 )
 
