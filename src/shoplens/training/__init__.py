@@ -1,6 +1,7 @@
 """Training an embedding of products (extra `[train]`).
 
-Nothing else in the package imports it but the commands `train` and `export`, when they run.
+Nothing else in the package imports it but the commands `train` and `export`, and
+`adaptation.network_stage`, when they run.
 
 Read in this order:
 
@@ -14,7 +15,8 @@ Read in this order:
 - how it learns: `losses`, `schedule`, `averaging`, `fitting`, `checkpoint`;
 - the run: `validation` and `fitted`, `progress_curves`, `loop`;
 - to a model folder: `graphs`, `export`;
-- beside all that, less to train: `adapters` (small changes of CLIP's last layers), `tuning`.
+- beside all that, less to train: `last_stages` (of a model that is there), `adapters` (small
+  changes of CLIP's last layers), and `tuning` of either.
 """
 
 from __future__ import annotations
