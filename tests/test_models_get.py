@@ -352,9 +352,16 @@ def test_other_names_are_refused(run: Run) -> None:
 
 
 def test_the_head_that_ships_fits_the_network() -> None:
-    assert len(head_file()) < 1_000_000
+    assert len(head_file()) < 1_500_000
     head = Head.from_bytes(head_file())
     assert head.channels == 768
+    # Of the last layer only.
+    assert len(head.adapters) == 6
+    assert all(".layers.11." in name for name in head.adapters)
+    for adapter in head.adapters.values():
+        assert adapter.down.shape[0] == adapter.up.shape[1] == 8
+        assert np.isfinite(adapter.down).all()
+        assert adapter.up.any()
     for values in (*(v for layer in head.layers for v in layer), *head.centres.values()):
         assert np.isfinite(values).all()
 
