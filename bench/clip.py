@@ -45,8 +45,8 @@ MODELS: dict[str, tuple[str, ...]] = {
     "clip-b16-lite0": ("lite0-products", "clip-b16"),
     "lite0-lite2-products beside clip-b16": ("lite0-lite2-products", "clip-b16"),
 }
-"""Each model, and those that it is made of, which weigh the same. The last one has all that these
-networks know, and bounds what a smaller one could learn from them."""
+"""Each model, and those that it is made of, which weigh the same. The last one is the best teacher
+that these networks make."""
 DEFAULT = next(iter(MODELS))
 METRIC = "map@1000"
 TIMED = 8

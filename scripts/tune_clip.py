@@ -45,7 +45,8 @@ N_LAYERS, RANK = 1, 8
 TUNING = Tuning(steps=120, products=20, temperature=0.2, bfloat16=True)
 """The temperature matters most: with the usual 0.07, hardly anything is gained."""
 TUNED_ON = ("grocery", "scans", "gso", "dreambooth", "renders")
-"""Sources of which others than users took photos, or which are rendered as sellers would."""
+"""All sources but `clothing`, whose sellers' views are made of users' photos. Those without
+products that both domains show are skipped."""
 
 
 _CHUNK = 16

@@ -12,7 +12,7 @@ from conftest import EXPORTER_WARNINGS
 from PIL import Image
 
 from shoplens import embed, evaluate, load_encoder, rank, read_dataset
-from shoplens.adaptation import choosing, network_stage
+from shoplens.adaptation import choosing, finetuning, network_stage
 from shoplens.adaptation.choosing import Fold, Pairs, average_precisions
 from shoplens.adaptation.closed_form import LinearHead
 from shoplens.adaptation.finetuning import finetune
@@ -21,7 +21,7 @@ from shoplens.adaptation.network_stage import NetworkStage
 from shoplens.adaptation.ways import look_at
 from shoplens.cli.adaptation_options import tell_adapted
 from shoplens.datasets.dataset import Dataset
-from shoplens.errors import ModelError
+from shoplens.errors import ModelError, ShoplensError
 from shoplens.models import DEFAULT_MODEL, load_recipe
 from shoplens.models.model_folder import read_model, write_model
 from shoplens.training.backbones import Backbone
@@ -37,6 +37,7 @@ from made_grids import make_grids
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in EXPORTER_WARNINGS]
 SIDE = 96
 QUICK = Tuning(steps=15, products=12, rate=1e-3, warm_up=2, weight_decay=0, saved_every=5)
+IN_EARNEST = network_stage.TUNING
 NETWORK_FITTED_TO = NetworkStage.fitted_to
 
 
@@ -105,6 +106,51 @@ def test_photos_of_products_it_is_tuned_on_come_nearer(
     assert (tmp_path / "mine.unfinished").is_dir()
     stage.done()
     assert not (tmp_path / "mine.unfinished").exists()
+
+
+def test_what_is_held_out_has_no_part_in_the_tuning(
+    shop: Dataset, small: Path, tmp_path: Path
+) -> None:
+    seen = look_at(shop, FrozenModel(small), cache=False)
+    way = seen.ways[0]
+    pairs = way.pairs
+    held_out, kept = pairs.products[:8], pairs.products[8:]
+    fold = Fold(held_out, kept, 0, 16.0)
+    # Labels of what is held out are exchanged.
+    other = dict(zip(pairs.products, [*held_out[::-1], *kept], strict=True))
+    exchanged = replace(
+        pairs,
+        query_products=np.array([other[product] for product in pairs.query_products]),
+        gallery_products=np.array([other[product] for product in pairs.gallery_products]),
+    )
+    changed = replace(seen, ways=(way._replace(pairs=exchanged),))
+    found = [
+        NetworkStage(each, 32, tmp_path / name).tuned(fold).weights
+        for name, each in (("one", seen), ("other", changed))
+    ]
+    assert found[0] == found[1]
+    # It does learn: from other products, something else.
+    every = Fold(held_out, pairs.products, 0, 16.0)
+    assert NetworkStage(seen, 32, tmp_path / "every").tuned(every).weights != found[0]
+
+
+def test_of_many_products_one_part_is_validated(
+    shop: Dataset, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NetworkStage, "fitted_to", knowing_what_is_held_out)
+    monkeypatch.setattr(finetuning, "MANY_PRODUCTS", 23)
+    report = finetune(shop, tmp_path / "mine", model=small, network=True)
+    assert report.network_gain is not None
+    assert report.network_gain.exceeds(0)
+    assert (report.n_products, report.n_queries) == (12, 24)
+
+
+@pytest.mark.parametrize(("n_products", "steps"), [(20, 20), (200, 20), (500, 50), (9_000, 300)])
+def test_more_products_take_more_steps(
+    n_products: int, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network_stage, "TUNING", IN_EARNEST)
+    assert network_stage._steps(n_products) == steps
 
 
 def test_a_network_that_wins_is_written(
@@ -195,6 +241,12 @@ def test_what_is_unfinished_of_another_shop_is_begun_anew(
     assert left.exists()
     NetworkStage(seen, 16, tmp_path / "mine")
     assert not left.exists()
+    of_the_user = tmp_path / "yours.unfinished" / "notes.txt"
+    of_the_user.parent.mkdir()
+    of_the_user.touch()
+    with pytest.raises(ShoplensError, match="so it is left alone"):
+        NetworkStage(seen, 16, tmp_path / "yours")
+    assert of_the_user.exists()
 
 
 def test_what_cannot_be_tuned_is_refused_before_photos_are_looked_at(

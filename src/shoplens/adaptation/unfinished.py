@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from shoplens.errors import ShoplensError
 from shoplens.files import read_text, write_text
 
 _KEY = "key.txt"
@@ -17,7 +18,7 @@ class Unfinished:
         output: where the result will be; the folder is its name with `.unfinished`.
         key: says what the files are computed from.
 
-    Raises `ShoplensError` when the folder cannot be written.
+    Raises `ShoplensError` when the folder cannot be written, or is there and of something else.
     """
 
     def __init__(self, output: Path, key: str) -> None:
@@ -27,8 +28,16 @@ class Unfinished:
         if note.is_file() and read_text(note) == key:
             return
         if self.folder.exists():
+            if not note.is_file():
+                raise ShoplensError(
+                    f"{self.folder} is no unfinished run of this command, so it is left alone: "
+                    "move it away, or name another output"
+                )
             shutil.rmtree(self.folder)
-        self.folder.mkdir(parents=True)
+        try:
+            self.folder.mkdir(parents=True)
+        except OSError as error:
+            raise ShoplensError(f"{self.folder} cannot be made: {error.strerror}") from error
         write_text(note, key)
 
     def remove(self) -> None:

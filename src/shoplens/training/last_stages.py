@@ -19,8 +19,8 @@ from shoplens.training.lite import LITE_VARIANTS, SameConv, lite_stages, load_co
 from shoplens.training.network import GemPooling
 
 _N_STAGES = 2
-"""The last blocks and the convolution after them. A photo's map before them is small, 12 x 12 x 192
-at 384 px, and they take a hundredth of a second of one core."""
+"""The last blocks and the convolution after them. A photo's map before them is small: 12 x 12 x 192
+at 384 px."""
 
 
 class LastStages(nn.Module):
