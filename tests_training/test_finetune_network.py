@@ -116,11 +116,10 @@ def test_what_is_held_out_has_no_part_in_the_tuning(
     pairs = way.pairs
     held_out, kept = pairs.products[:8], pairs.products[8:]
     fold = Fold(held_out, kept, 0, 16.0)
-    # Labels of what is held out are exchanged.
+    # Sellers' photos of what is held out exchange their labels.
     other = dict(zip(pairs.products, [*held_out[::-1], *kept], strict=True))
     exchanged = replace(
         pairs,
-        query_products=np.array([other[product] for product in pairs.query_products]),
         gallery_products=np.array([other[product] for product in pairs.gallery_products]),
     )
     changed = replace(seen, ways=(way._replace(pairs=exchanged),))
