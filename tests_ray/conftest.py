@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from ray.cluster_utils import Cluster
 
 TESTS = Path(__file__).parents[1] / "tests"
 
-# Models, pictures and `run` are made as for the other tests.
+# Models and pictures are made as for the other tests.
 _spec = importlib.util.spec_from_file_location("core_conftest", TESTS / "conftest.py")
 assert _spec is not None
 assert _spec.loader is not None
@@ -26,7 +27,7 @@ core = importlib.util.module_from_spec(_spec)
 sys.modules["core_conftest"] = core
 _spec.loader.exec_module(core)
 
-make_dataset, make_model, run = core.make_dataset, core.make_model, core.run
+make_dataset, make_model = core.make_dataset, core.make_model
 # Workers do not find this folder; what is defined in it travels by value.
 ray.cloudpickle.register_pickle_by_value(slow_photos)
 
@@ -42,3 +43,24 @@ def cluster() -> Iterator[Cluster]:
     yield made
     ray.shutdown()
     made.shutdown()
+
+
+@pytest.fixture
+def run(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> core.Run:
+    """Run the command line in a process of its own, on the cluster.
+
+    Ray prints what befalls a machine to standard output, at any time while a process is connected.
+    This one is connected throughout; that one while it embeds.
+    """
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+
+    def run(*words: object) -> core.Result:
+        done = subprocess.run(
+            [sys.executable, "-m", "shoplens", *map(str, words)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return core.Result(done.returncode, done.stdout, done.stderr)
+
+    return run

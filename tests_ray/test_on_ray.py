@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -14,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ray
 from core_conftest import Run, picture
 from ray.cluster_utils import Cluster
 from slow_photos import reads, slow, wait_until
@@ -22,6 +22,9 @@ from shoplens import Embeddings, PhotoSet, embed, load_encoder, read_dataset, re
 from shoplens.distributed.on_ray import Summary, embed_on_ray
 from shoplens.distributed.packing import PackedModel, pack_model
 from shoplens.distributed.partitions import cut
+from shoplens.distributed.to_folder import Cluster as Machines
+from shoplens.distributed.to_folder import embed_to_folder
+from shoplens.embedding.settings import EmbeddingSettings
 from shoplens.errors import FailureLimitError, ModelError
 from shoplens.vectors.part_folder import PartFolder
 
@@ -131,6 +134,35 @@ def test_a_second_run_computes_what_is_not_there(
     check_congruent(output, photos, embed(photos, load_encoder(toy)))
 
 
+def test_what_ray_tells_does_not_mix_with_results(
+    cluster: Cluster,
+    photos: PhotoSet,
+    toy: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    printed = {"out": "", "err": ""}
+
+    def arrived() -> bool:
+        captured = capsys.readouterr()
+        printed["out"] += captured.out
+        printed["err"] += captured.err
+        return "a machine is gone" in printed["out"] + printed["err"]
+
+    def tell(stage: str, done: int, total: int) -> None:
+        if done == N_ROWS:
+            worker = ray._private.worker.global_worker
+            ray._private.utils.push_error_to_driver(worker, "node_died", "a machine is gone")
+            wait_until(arrived)
+
+    output = str(tmp_path / "parts")
+    machines = Machines(cluster.address, N_ROWS, by_file=False)
+    settings = EmbeddingSettings(model=str(toy))
+    embed_to_folder(list(cut(photos, N_ROWS)), output, settings, machines, progress=tell)
+    assert "a machine is gone" in printed["err"]
+    assert "a machine is gone" not in printed["out"]
+
+
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_and_run_again_it_goes_on(
     run: Run, cluster: Cluster, tmp_path: Path, stop: signal.Signals
@@ -141,9 +173,9 @@ def test_stopped_and_run_again_it_goes_on(
         picture(i, (400, 300)).save(folder / f"{i:03}.jpg", quality=90)
     output = tmp_path / "parts"
     words = ["embed", str(folder), "-o", str(output), "--engine", "ray", "--partition-rows", "4"]
-    words += ["--address", cluster.address]
     process = subprocess.Popen(
-        [sys.executable, "-m", "shoplens", *words], stderr=subprocess.PIPE, env=os.environ
+        [sys.executable, "-m", "shoplens", *words, "--address", cluster.address],
+        stderr=subprocess.PIPE,
     )
     records = output / "_records"
     wait_until(lambda: process.poll() is not None or any(records.glob("part-*.json")))
