@@ -4,8 +4,8 @@
 
 `--tables` is the folder that scripts/build_clip.py takes; `scans-kept-out` in it is made by
 scripts/scans_test_set.py. Needs the extra `[train]`. The models must be at hand (`shoplens
-models get clip-b16-lite0`). The challenge's photos are looked at only if `development` is among the
-sets: log it in docs/devset-log.md.
+models get clip-b16-lite0-lite2`). The challenge's photos are looked at only if `development` is
+among the sets: log it in docs/devset-log.md.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from shoplens.cores import usable_cores
 from shoplens.datasets.dataset import Dataset
 from shoplens.evaluation.comparison import paired_difference
 from shoplens.evaluation.scores import Scores, judge
-from shoplens.models import Encoder, unit
+from shoplens.models import Encoder, list_models, unit
 from shoplens.models.ensemble import Ensemble, Member
 from shoplens.models.model_folder import read_model
 from shoplens.models.views import Prepared
@@ -43,10 +43,9 @@ MODELS: dict[str, tuple[str, ...]] = {
     "lite0-lite2-products": ("lite0-lite2-products",),
     "clip-b16": ("clip-b16",),
     "clip-b16-lite0": ("lite0-products", "clip-b16"),
-    "lite0-lite2-products beside clip-b16": ("lite0-lite2-products", "clip-b16"),
+    "clip-b16-lite0-lite2": ("lite0-lite2-products", "clip-b16"),
 }
-"""Each model, and those that it is made of, which weigh the same. The last one is the best teacher
-that these networks make."""
+"""Each model, and those that it is made of, which weigh the same."""
 DEFAULT = next(iter(MODELS))
 METRIC = "map@1000"
 TIMED = 8
@@ -79,8 +78,9 @@ def side_by_side(name: str, encoders: list[Encoder]) -> Encoder:
 
 
 def megabytes(model: str) -> float:
-    """Return the size of a model's file."""
-    return len(read_model(model)[0]) / 1e6
+    """Return the size of a model's weights."""
+    shipped = {info.name: info.megabytes for info in list_models()}
+    return shipped[model] if model in shipped else len(read_model(model)[0]) / 1e6
 
 
 def vectors(photos: PhotoSet, encoder: Encoder) -> Embeddings:

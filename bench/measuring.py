@@ -81,7 +81,7 @@ def built_in_model() -> dict[str, str]:
     from shoplens.models import list_models  # noqa: PLC0415
 
     (model,) = (info for info in list_models() if info.default)
-    return {"name": model.recipe.name, "fingerprint": model.fingerprint}
+    return {"name": model.name, "fingerprint": model.fingerprint}
 
 
 def too_busy(load: float, n_cores: int) -> bool:

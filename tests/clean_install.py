@@ -42,9 +42,9 @@ def require_the_install_line_of_an_extra() -> None:
 def require_the_credits_of_models() -> None:
     """The licence CC-BY asks that authors are named wherever the models go."""
     for info in list_models():
-        for file in re.findall(r"shoplens/\S+\.csv", " ".join(info.recipe.sources)):
+        for file in re.findall(r"shoplens/\S+\.csv", " ".join(info.sources)):
             if not (Path(shoplens.__file__).parents[1] / file).is_file():
-                raise SystemExit(f"model {info.recipe.name} names {file}, which was not installed")
+                raise SystemExit(f"model {info.name} names {file}, which was not installed")
 
 
 def commands_of(page: Path) -> list[str]:

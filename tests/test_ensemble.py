@@ -78,12 +78,25 @@ def test_impossible_weights_are_refused(two: tuple[Path, Path], weight: float) -
         Member(load_encoder(two[0]), weight)
 
 
-def test_an_ensemble_needs_members_that_are_none(two: tuple[Path, Path]) -> None:
+def test_an_ensemble_needs_members() -> None:
     with pytest.raises(ModelError, match="both has no members"):
         Ensemble("both", [])
-    inner = Ensemble("inner", [Member(load_encoder(two[0]), 1)])
-    with pytest.raises(ModelError, match="member inner is an ensemble"):
-        Ensemble("both", [Member(inner, 1)])
+
+
+def test_the_members_of_a_member_stand_in_its_place(two: tuple[Path, Path]) -> None:
+    a, b = (load_encoder(path) for path in two)
+    inner = Ensemble("inner", [Member(a, 1), Member(b, 3)])
+    outer = Ensemble("outer", [Member(inner, 2), Member(a, 2)])
+    assert [member.encoder for member in outer.members] == [a, b, a]
+    assert [member.weight for member in outer.members] == [0.125, 0.375, 0.5]
+    flat = Ensemble("flat", [Member(a, 1), Member(b, 3), Member(a, 4)])
+    assert outer.fingerprint == flat.fingerprint
+    pixels = squares(4)
+    vectors = outer.embed([(square[None],) * 3 for square in pixels], ["user"] * 4)
+    joined = inner.embed([(square[None],) * 2 for square in pixels], ["user"] * 4)
+    alone = a.encode(pixels, ["user"] * 4)
+    expected = (joined @ joined.T + alone @ alone.T) / 2
+    np.testing.assert_allclose(vectors @ vectors.T, expected, atol=1e-6)
 
 
 # From folders and zips.
@@ -142,8 +155,19 @@ def test_a_member_that_is_not_there_is_missing(write: Callable[..., Path]) -> No
         load_encoder(write({"model": "lite2-product"}))
 
 
+def test_a_member_may_be_an_ensemble(tmp_path: Path, write: Callable[..., Path]) -> None:
+    both = write()
+    inner = tmp_path / "models" / "inner"
+    inner.mkdir()
+    text = json.dumps({"name": "inner", "members": [{"model": str(both / "b")}]})
+    (inner / "ensemble.json").write_text(text)
+    found = load_encoder(write({"model": "a", "weight": 3}, {"model": "inner"}))
+    assert isinstance(found, Ensemble)
+    assert [member.encoder.name for member in found.members] == ["a", "b"]
+
+
 def test_an_ensemble_cannot_be_a_member_of_itself(write: Callable[..., Path]) -> None:
-    with pytest.raises(MissingError, match=r"no model\.onnx"):
+    with pytest.raises(ModelError, match="is this one a member of itself"):
         load_encoder(write({"model": "."}))
 
 

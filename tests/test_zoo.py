@@ -73,12 +73,12 @@ def test_the_catalogue_is_whole() -> None:
 
 def test_parameters_stated_of_the_shipped_models_are_those_of_their_graphs() -> None:
     for info in list_models():
-        folder = resources.files("shoplens.models") / "builtin" / info.recipe.name
-        graph = onnx.load_from_string((folder / "model.onnx").read_bytes()).graph
+        folder = Path(str(resources.files("shoplens.models"))) / "builtin" / info.name
         kept = (onnx.TensorProto.FLOAT16, onnx.TensorProto.INT8, onnx.TensorProto.INT32)
         weights = [
             numpy_helper.to_array(w)
-            for w in graph.initializer
+            for file in folder.rglob("model.onnx")
+            for w in onnx.load_from_string(file.read_bytes()).graph.initializer
             if w.data_type in kept and not w.name.endswith(("_scale", "_zero_point"))
         ]
         # But for constants of normalisations, which quantising keeps as weights: 12 of a network.
@@ -233,13 +233,13 @@ def test_the_shipped_models_score_is_the_measured_one() -> None:
     (shipped,) = (info for info in list_models() if info.default)
     assert shipped.score is not None
     assert shipped.score.value == pytest.approx(run["metrics"]["map@1000"]["value"], abs=5e-5)
-    assert run["model"] == {"name": shipped.recipe.name, "fingerprint": shipped.fingerprint}
+    assert run["model"] == {"name": shipped.name, "fingerprint": shipped.fingerprint}
 
 
 def test_the_score_of_the_model_in_8_bit_integers_is_the_measured_one() -> None:
     file = ROOT / "bench" / "results" / "steps.json"
     steps = json.loads(file.read_text(encoding="utf-8"))["steps"]
-    (small,) = (info for info in list_models() if info.recipe.name.endswith("-int8"))
-    (measured,) = (step for step in steps if step["label"].endswith(small.recipe.name))
+    (small,) = (info for info in list_models() if info.name.endswith("-int8"))
+    (measured,) = (step for step in steps if step["label"].endswith(small.name))
     assert small.score is not None
     assert small.score.value == pytest.approx(measured["scores"]["development"]["value"], abs=5e-5)

@@ -14,7 +14,7 @@ from shoplens.models.clip.graph import float_weights
 from shoplens.models.clip.head import Head, Linear
 from shoplens.models.clip.source import CLIP_B16
 from shoplens.models.onnx_encoder import OnnxEncoder
-from shoplens.training.adapters import LastLayers
+from shoplens.training.adapters import LastLayers, averaged
 from shoplens.training.clip_stages import clip_stages
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -81,6 +81,27 @@ def test_a_model_with_the_adapters_computes_what_was_trained(
     plain = Head(head.layers, head.centres)
     untuned = OnnxEncoder(*build_clip(CLIP_B16, small, plain)).encode(pixels, ["user", "seller"])
     assert np.abs(found - untuned).max() > 0.05
+
+
+def test_the_mean_of_networks_has_the_mean_of_their_changes(stages: torch.nn.Sequential) -> None:
+    torch.manual_seed(0)
+    networks = [LastLayers(stages, 2, RANK) for _ in range(3)]
+    for network in networks:
+        for value in network.trained().values():
+            value.data = torch.randn_like(value)
+    mean = averaged(networks)
+    assert mean.trained().keys() == networks[0].trained().keys()
+    changes = [
+        {name: up @ down for name, (down, up) in network.adapters().items()}
+        for network in (*networks, mean)
+    ]
+    for name, change in changes[-1].items():
+        expected = np.mean([one[name] for one in changes[:-1]], axis=0)
+        np.testing.assert_allclose(change, expected, atol=0.02)
+        assert np.abs(expected).max() > 1
+    # The networks are as they were.
+    assert {len(adapter.down) for adapter in networks[0].adapters().values()} == {RANK}
+    assert {len(adapter.down) for adapter in mean.adapters().values()} == {3 * RANK}
 
 
 @pytest.mark.parametrize("n_layers", [0, 3])

@@ -1,4 +1,4 @@
-"""A head is fitted and the last layer adapted to it, by the scripts, on small tables."""
+"""A head is fitted and last layers are adapted to it, by the scripts, on small tables."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def test_the_last_layer_is_adapted_to_the_head(
 ) -> None:
     monkeypatch.setenv("SHOPLENS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(build_clip, "render", lambda tables: None)
+    monkeypatch.setattr(tune_clip, "N_LAYERS", 1)
     monkeypatch.setattr(tune_clip, "TUNING", Tuning(steps=4, products=3, saved_every=2))
     write_tables(tmp_path / "tables")
     common = ["--tables", str(tmp_path / "tables"), "--from", str(file)]
@@ -61,6 +62,8 @@ def test_the_last_layer_is_adapted_to_the_head(
     first = tuned("tuned.npz")
     assert len(first.adapters) == 6
     assert all(adapter.up.any() for adapter in first.adapters.values())
+    # Of two runs.
+    assert all(len(adapter.down) == 2 * tune_clip.RANK for adapter in first.adapters.values())
     for layer, before in zip(first.layers, fitted.layers, strict=True):
         assert all(map(np.array_equal, layer, before))
     for domain, centre in first.centres.items():
@@ -70,7 +73,7 @@ def test_the_last_layer_is_adapted_to_the_head(
     n_views = int(note.read_text())
     tokens = np.load(tmp_path / "store" / "tokens-1.npy")
     note.write_text(str(n_views // 2))
-    (tmp_path / "store" / "state.pt").unlink()
+    (tmp_path / "store" / "state-1.pt").unlink()
     again = tuned("again.npz")
     assert np.array_equal(np.load(tmp_path / "store" / "tokens-1.npy"), tokens)
     for name, adapter in first.adapters.items():

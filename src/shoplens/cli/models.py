@@ -47,7 +47,7 @@ def models(context: click.Context, json_file: str | None) -> None:
     \b
     Example:
       shoplens models --json -
-      shoplens models get clip-b16-lite0
+      shoplens models get clip-b16-lite0-lite2
       shoplens models convert timm:vit_small_patch14_dinov2.lvd142m
     """
     if context.invoked_subcommand is not None:
@@ -80,19 +80,19 @@ def _describe(
         ("name", "dims", "input", "MB", "licence"),
         (
             (
-                info.recipe.name + (" (default)" if info.default else ""),
-                " / ".join(str(n) for n in (info.recipe.dimension, *reversed(info.recipe.nested))),
-                f"{info.recipe.input_size} px",
+                info.name + (" (default)" if info.default else ""),
+                " / ".join(str(n) for n in (info.dimension, *reversed(info.nested))),
+                f"{info.input_size} px",
                 f"{info.megabytes:.1f}",
-                info.recipe.licence,
+                info.licence,
             )
             for info in shipped
         ),
     )
     for info in shipped:
-        results.line(f"{info.recipe.name}, fingerprint {info.fingerprint}")
+        results.line(f"{info.name}, fingerprint {info.fingerprint}")
         size = "" if info.parameters is None else f"{info.parameters / 1e6:.1f} M parameters; "
-        for line in (f"{size}{_score(info.score)}", *info.recipe.sources):
+        for line in (f"{size}{_score(info.score)}", *info.sources):
             results.line(f"  {line}")
     results.line("\nLarger models. `shoplens models get NAME` downloads them.")
     for each in larger:
@@ -222,8 +222,8 @@ def get_command(name: str, file: str | None, force: bool, json_file: str | None)
 
     \b
     Example:
-      shoplens models get clip-b16-lite0
-      shoplens evaluate examples/furniture --model clip-b16-lite0
+      shoplens models get clip-b16-lite0-lite2
+      shoplens evaluate examples/furniture --model clip-b16-lite0-lite2
     """
     with progress_display() as progress:
         got = get_model(name, file=file, again=force, progress=progress)
@@ -264,16 +264,16 @@ def _score_json(score: Score | None) -> dict[str, Any] | None:
 
 def _shipped(info: ModelInfo) -> dict[str, Any]:
     return {
-        "name": info.recipe.name,
-        "version": info.recipe.version,
+        "name": info.name,
+        "version": info.version,
         "default": info.default,
-        "dimension": info.recipe.dimension,
-        "nested": list(info.recipe.nested),
-        "input_size": info.recipe.input_size,
+        "dimension": info.dimension,
+        "nested": list(info.nested),
+        "input_size": info.input_size,
         "megabytes": round(info.megabytes, 3),
-        "licence": info.recipe.licence,
+        "licence": info.licence,
         "fingerprint": info.fingerprint,
-        "sources": list(info.recipe.sources),
+        "sources": list(info.sources),
         "parameters": info.parameters,
         "expected_score": _score_json(info.score),
         "at_hand": "built in",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
+from shoplens.errors import ModelError
 from shoplens.models.conversion import converted, load_on_cuda
 from shoplens.models.devices import CPU, Device, parse_device
 from shoplens.models.encoder import Encoder, LeadingEncoder, RecipeEncoder
@@ -32,15 +34,27 @@ __all__ = [
 DEFAULT_MODEL = "lite0-products"
 """The built-in model that is used when none is named."""
 
+_DEEPEST = 4
+"""Levels of ensembles below an ensemble."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """A model that ships; `shoplens.models.zoo.ZooModel` tells of those of other libraries."""
 
-    recipe: Recipe
+    name: str
+    version: str
+    dimension: int
+    nested: tuple[int, ...]
+    """Shorter lengths that its vectors can be cut to."""
+    input_size: int
+    """Side in pixels of the largest square that it takes."""
+    licence: str
+    sources: tuple[str, ...]
+    """Where weights and fitted numbers come from."""
     fingerprint: str
     megabytes: float
-    """Size of the weights, in 10^6 bytes."""
+    """Size of the weights, in 10^6 bytes; of an ensemble, those of its members."""
     default: bool
     parameters: int | None
     score: Score | None
@@ -59,7 +73,7 @@ _MEASURED = {
     ),
     "lite0-lite2-products": (
         9_443_768,
-        Score("map@1000", 0.2890, "as it is", f"{_DEVELOPMENT_SET}: docs/model-card.md"),
+        Score("map@1000", 0.3028, "as it is", f"{_DEVELOPMENT_SET}: docs/model-card.md"),
     ),
 }
 """Parameters and score of the models that ship."""
@@ -67,19 +81,28 @@ _MEASURED = {
 
 def list_models() -> list[ModelInfo]:
     """Return the models that ship with the package, in order of their names."""
-    infos = []
-    for name in builtin_names():
-        weights, recipe = read_model(name)
-        infos.append(
-            ModelInfo(
-                recipe,
-                recipe.fingerprint(weights),
-                len(weights) / 1e6,
-                name == DEFAULT_MODEL,
-                *_MEASURED.get(name, (None, None)),
-            )
-        )
-    return infos
+    return [_info(name) for name in builtin_names()]
+
+
+def _info(name: str) -> ModelInfo:
+    encoder = load_encoder(name)
+    recipes = encoder.recipes
+    weights = Path(str(resources.files("shoplens.models") / "builtin" / name)).rglob("*.onnx")
+    parameters, score = _MEASURED.get(name, (None, None))
+    return ModelInfo(
+        name=name,
+        version=encoder.version if isinstance(encoder, Ensemble) else recipes[0].version,
+        dimension=encoder.dimension,
+        nested=encoder.nested,
+        input_size=max(recipe.input_size for recipe in recipes),
+        licence=" and ".join(dict.fromkeys(recipe.licence for recipe in recipes)),
+        sources=tuple(dict.fromkeys(source for recipe in recipes for source in recipe.sources)),
+        fingerprint=encoder.fingerprint,
+        megabytes=sum(file.stat().st_size for file in weights) / 1e6,
+        default=name == DEFAULT_MODEL,
+        parameters=parameters,
+        score=score,
+    )
 
 
 def load_encoder(
@@ -139,8 +162,6 @@ def load_recipe(model: str | Path = DEFAULT_MODEL) -> Recipe:
 
 
 def _load_single(model: str | Folder, where: Device) -> Encoder:
-    if isinstance(model, str) and is_hub_name(model):  # A member of an ensemble.
-        model = converted(model)
     weights, recipe = read_model(model)
     if len(where.cuda) > 1:
         return Replicas([OnnxEncoder(weights, recipe, cuda=number) for number in where.cuda])
@@ -148,9 +169,17 @@ def _load_single(model: str | Folder, where: Device) -> Encoder:
     return OnnxEncoder(weights, recipe, cuda=cuda, openvino=where.openvino)
 
 
-def _load_ensemble(model: str | Path, where: Device) -> Ensemble | None:
+def _load_ensemble(model: str | Folder, where: Device, depth: int = 0) -> Ensemble | None:
     """Load the ensemble in a folder or zip; None where it holds none."""
+
+    def member(of: str | Folder) -> Encoder:
+        if isinstance(of, str) and is_hub_name(of):
+            return _load_single(converted(of), where)
+        return _load_ensemble(of, where, depth + 1) or _load_single(of, where)
+
     with model_folder(model) as folder:
         if not (folder / ENSEMBLE_FILE).is_file():
             return None
-        return read_ensemble(folder, lambda member: _load_single(member, where))
+        if depth > _DEEPEST:
+            raise ModelError("ensembles are nested too deeply; is this one a member of itself?")
+        return read_ensemble(folder, member)

@@ -64,22 +64,21 @@ class Ensemble:
         v = (sqrt(w_1) v_1, ..., sqrt(w_m) v_m)        v . u = sum of w_i (v_i . u_i)
 
     so it has unit length, and a cosine of two of them is the weighted mean of the members'
-    cosines. Each member prepares photos by its own recipe.
+    cosines. Each member prepares photos by its own recipe. The members of a member that is an
+    ensemble stand in its place, and share its weight.
 
-    Raises `ModelError` when there are no members or one is an ensemble itself.
+    Raises `ModelError` when there are no members.
     """
 
     def __init__(self, name: str, members: Sequence[Member], version: str = "1") -> None:
         if not members:
             raise ModelError(f"ensemble {name} has no members")
-        for member in members:
-            if isinstance(member.encoder, Ensemble):
-                raise ModelError(
-                    f"ensemble {name}: its member {member.encoder.name} is an ensemble; "
-                    "list that one's members instead"
-                )
         total = sum(member.weight for member in members)
-        self.members = tuple(Member(m.encoder, m.weight / total) for m in members)
+        self.members = tuple(
+            Member(single.encoder, single.weight * member.weight / total)
+            for member in members
+            for single in _singles(member)
+        )
         """The models, in the order of their components; their weights sum to 1."""
         self.name: str = name
         self.version = version
@@ -123,6 +122,13 @@ class Ensemble:
         return unit(np.concatenate(parts, axis=1).astype(np.float32, copy=False))
 
 
+def _singles(member: Member) -> tuple[Member, ...]:
+    """Return the members of a member that is an ensemble, else itself with the weight 1."""
+    if isinstance(member.encoder, Ensemble):
+        return member.encoder.members
+    return (Member(member.encoder, 1.0),)
+
+
 class MemberEntry(msgspec.Struct, forbid_unknown_fields=True):
     """A member as `ensemble.json` names it."""
 
@@ -143,7 +149,7 @@ def read_ensemble(folder: Folder, load: Callable[[str | Folder], Encoder]) -> En
 
     Args:
         folder: the folder.
-        load: loads a model that is no ensemble, from a folder (or file) or by its name.
+        load: loads a model, from a folder (or file) or by its name.
 
     Raises:
         MissingError: a member is not there.

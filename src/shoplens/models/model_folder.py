@@ -27,7 +27,7 @@ def builtin_names() -> list[str]:
     return sorted(
         entry.name
         for entry in folder.iterdir()
-        if entry.is_dir() and (entry / "recipe.json").is_file()
+        if entry.is_dir() and any((entry / file).is_file() for file in (_RECIPE, "ensemble.json"))
     )
 
 

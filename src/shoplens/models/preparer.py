@@ -31,6 +31,6 @@ class Preparer:
         them."""
         made: dict[str, Views] = {}
         for recipe in self.recipes:
-            if (preparation := recipe.preparation()) not in made:
+            if (preparation := recipe.preparation(domain)) not in made:
                 made[preparation] = views_of(photo, domain, recipe)
-        return tuple(made[recipe.preparation()] for recipe in self.recipes)
+        return tuple(made[recipe.preparation(domain)] for recipe in self.recipes)

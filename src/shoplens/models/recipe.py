@@ -169,12 +169,18 @@ class Recipe:
             shown = f" (got {getattr(self, name)!r:.80})" if hasattr(self, name) else ""
             raise ModelError(f"recipe.json: {name} {problem}{shown}")
 
-    def preparation(self) -> str:
+    def preparation(self, domain: Domain | None = None) -> str:
         """Return the settings that decide what pixels the model is shown, as a text to compare by.
 
-        Models of equal preparation can be shown the same pixels.
+        Models of equal preparation can be shown the same pixels: of photos of one domain, where
+        that is given.
         """
-        return json.dumps({name: _numbers(getattr(self, name)) for name in _PREPARATION})
+        settings = {name: _numbers(getattr(self, name)) for name in _PREPARATION}
+        if domain is not None:
+            trimmed = domain in self.trim
+            settings |= {"trim": trimmed, "margin": self.margin.get(domain)}
+            settings["trim_tolerance"] = self.trim_tolerance if trimmed else None
+        return json.dumps(settings)
 
     def fingerprint(self, weights: bytes) -> str:
         """Return 16 hex digits over weights and settings; equal fingerprints, equal vectors.

@@ -6,6 +6,7 @@ Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -85,6 +86,24 @@ class LastLayers(nn.Module):
                 )
                 found[layer_name(number, theirs)] = Adapter(down, up)
         return found
+
+
+def averaged(networks: Sequence[LastLayers]) -> LastLayers:
+    """Return a network whose weights are the mean of several: of one tower, apart from adapters.
+
+    Its matrices stand side by side, so their rank is the sum of ranks. Networks that were trained
+    from the same weights on in different order are often better averaged than any of them
+    (Wortsman et al., "Model soups", ICML 2022).
+    """
+    mean = copy.deepcopy(networks[0])
+    for number, layer in enumerate(mean.layers):
+        for part in _ADAPTED:
+            found = [getattr(network.layers[number], part) for network in networks]
+            low_rank = getattr(layer, part)
+            low_rank.down = nn.Parameter(torch.cat([one.down.detach() for one in found]))
+            ups = [one.up.detach() / len(networks) for one in found]
+            low_rank.up = nn.Parameter(torch.cat(ups, dim=1))
+    return mean
 
 
 _ADAPTED = {ours: theirs for ours, theirs in OF_A_LAYER.items() if not ours.startswith("norm")}
