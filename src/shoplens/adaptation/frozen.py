@@ -63,11 +63,12 @@ class FrozenModel:
         self._model = model, device
         folder = converted(str(model)) if is_hub_name(model) else model
         with model_folder(folder) as opened:
-            if (opened / ENSEMBLE_FILE).is_file():
-                raise ModelError(
-                    f"model {model} is an ensemble: adapt one of its members, and name the result "
-                    f"in {ENSEMBLE_FILE}"
-                )
+            is_ensemble = (opened / ENSEMBLE_FILE).is_file()
+        if is_ensemble:
+            raise ModelError(
+                f"model {model} is an ensemble: adapt one of its members, or another model, and "
+                f"name the result in an {ENSEMBLE_FILE} of your own"
+            )
         self.weights, recipe = read_model(folder)
         if trim is not None:
             recipe = replace(recipe, trim=trim)
