@@ -229,6 +229,19 @@ def ensemble(*encoders: Encoder) -> Ensemble:
     return Ensemble("several", members)
 
 
+def test_members_share_the_views_of_a_domain_that_they_prepare_alike(
+    make_model: MakeModel,
+) -> None:
+    trimming = make_model("trims", trim=["seller"], trim_tolerance=20, margin={"seller": 0.1})
+    both = ensemble(load_encoder(trimming), load_encoder(make_model("plain")))
+    image = Image.new("RGB", (160, 120), (255, 255, 255))
+    image.paste(picture(5), (40, 30))
+    first, second = both.prepare(decoded(image), "user")
+    assert first is second
+    first, second = both.prepare(decoded(image), "seller")
+    assert np.abs(first.astype(int) - second).max() > 50
+
+
 def photos_of(n: int) -> list[Decoded]:
     return [
         decoded(picture(seed), Box(4, 3, 40 + seed, 40) if seed % 2 else None) for seed in range(n)
