@@ -43,12 +43,13 @@ def main() -> None:
     parser.add_argument("second", type=Path, metavar="SECOND", help="a model folder")
     parser.add_argument("-o", "--output", type=Path, default=FOLDER, metavar="FOLDER")
     arguments = parser.parse_args()
+    second = read_model(arguments.second)
     weights, recipe = read_model("lite0-products-int8")
     recipe = replace(
         recipe, name="lite0-products-448-int8", input_size=INPUT_SIZE, trim=("seller",)
     )
     write_model(arguments.output / "lite0", at_size(weights, INPUT_SIZE), recipe, replace=True)
-    write_model(arguments.output / "lite2", *read_model(arguments.second), replace=True)
+    write_model(arguments.output / "lite2", *second, replace=True)
     members = [{"model": "lite0"}, {"model": "lite2"}]
     described = json.dumps({"name": NAME, "version": "2", "members": members})
     (arguments.output / "ensemble.json").write_text(described + "\n", encoding="utf-8")

@@ -3,9 +3,9 @@
     python scripts/tune_clip.py --tables FOLDER --store FOLDER [--from FILE] [--head FILE] [-o FILE]
 
 `--tables` is the folder that scripts/build_clip.py takes, and the head is what it wrote. Layers
-before the adapted ones do not change, so what they give is computed once and
-kept in the store, 0.3 MB a view. Stopped at any moment, the same command goes on where it was and
-ends with the same matrices. Needs the extras `[clip]` and `[train]`.
+before the adapted ones do not change, so what they give is computed once and kept in the store,
+0.3 MB a view. The changes of several runs are averaged. Stopped at any moment, the same command
+goes on where it was and ends with the same matrices. Needs the extras `[clip]` and `[train]`.
 
 What is learnt from are the views that the head is fitted to, without those of `clothing`, where
 sellers' views would be made of users' photos. The head's layers were fitted to the untuned network

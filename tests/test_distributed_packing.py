@@ -56,6 +56,22 @@ def test_the_members_of_an_ensemble_travel(make_model: Callable[..., Path], tmp_
     assert sent(packed).load().fingerprint == encoder.fingerprint
 
 
+def test_ensembles_in_ensembles_travel(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    model = str(make_model())
+    for name in ("inner", "outer"):
+        members = [{"model": model}, {"model": "lite0-lite2-products", "weight": 2}]
+        (tmp_path / name).mkdir()
+        text = json.dumps({"name": name, "members": members})
+        (tmp_path / name / "ensemble.json").write_text(text)
+        model = str(tmp_path / name)
+    packed, encoder = pack_model(model)
+    for name in ("models", "inner", "outer"):
+        shutil.rmtree(tmp_path / name)
+    loaded = sent(packed).load()
+    assert loaded.fingerprint == encoder.fingerprint
+    assert len(loaded.recipes) == 5
+
+
 def test_leading_components_travel(make_model: Callable[..., Path]) -> None:
     packed, encoder = pack_model(make_model(nested=[16]), dimension=16)
     loaded = sent(packed).load()

@@ -11,6 +11,7 @@ import pytest
 
 from shoplens import load_encoder
 from shoplens.errors import MissingError, ModelError
+from shoplens.models import load_recipe
 from shoplens.models.ensemble import Ensemble, Member
 
 MakeModel = Callable[..., Path]
@@ -169,6 +170,39 @@ def test_a_member_may_be_an_ensemble(tmp_path: Path, write: Callable[..., Path])
 def test_an_ensemble_cannot_be_a_member_of_itself(write: Callable[..., Path]) -> None:
     with pytest.raises(ModelError, match="is this one a member of itself"):
         load_encoder(write({"model": "."}))
+
+
+def test_an_ensemble_has_no_recipe(write: Callable[..., Path]) -> None:
+    for model in (write(), "lite0-lite2-products"):
+        with pytest.raises(ModelError, match="it is an ensemble of several models"):
+            load_recipe(model)
+
+
+def test_ensembles_may_not_name_each_other(tmp_path: Path, write: Callable[..., Path]) -> None:
+    inner = tmp_path / "models" / "inner"
+    inner.mkdir()
+    text = json.dumps({"name": "inner", "members": [{"model": "../../models"}]})
+    (inner / "ensemble.json").write_text(text)
+    with pytest.raises(ModelError, match="is this one a member of itself"):
+        load_encoder(write({"model": "a"}, {"model": "inner"}))
+
+
+@pytest.mark.parametrize(("n_levels", "loads"), [(4, True), (5, False)])
+def test_ensembles_may_be_nested_to_a_depth(
+    tmp_path: Path, two: tuple[Path, Path], n_levels: int, loads: bool
+) -> None:
+    model = two[0]
+    for level in range(n_levels + 1):
+        folder = tmp_path / f"level-{level}"
+        folder.mkdir()
+        text = json.dumps({"name": "one", "members": [{"model": str(model)}]})
+        (folder / "ensemble.json").write_text(text)
+        model = folder
+    if loads:
+        assert load_encoder(model).dimension == 48
+    else:
+        with pytest.raises(ModelError, match="nested too deeply"):
+            load_encoder(model)
 
 
 def test_an_ensemble_cannot_be_cut(write: Callable[..., Path]) -> None:

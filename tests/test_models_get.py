@@ -17,9 +17,9 @@ from shoplens.cache import cache_folder
 from shoplens.errors import MissingError, ModelError, ShoplensError
 from shoplens.models import gettable, getting, load_encoder, load_recipe, unit
 from shoplens.models.clip import head as head_module
-from shoplens.models.clip.build import MEAN, STD, build_clip
+from shoplens.models.clip.build import MEAN, STD, build_clip, clip_recipe
 from shoplens.models.clip.graph import Stored, token_graph
-from shoplens.models.clip.head import Adapter, Head, Linear, head_file
+from shoplens.models.clip.head import Adapter, Head, Linear, head_digest, head_file
 from shoplens.models.clip.source import CLIP_B16, Source, _tell, read_source
 from shoplens.models.gettable import list_gettable
 from shoplens.models.getting import get_model
@@ -356,6 +356,12 @@ def test_other_names_are_refused(run: Run) -> None:
         get_model("clip-b17")
     with pytest.raises(MissingError, match="Did you mean 'clip-b16'"):
         load_encoder("clip-b17")
+
+
+def test_the_version_counts_the_heads_that_shipped() -> None:
+    """When this fails, the head was changed: count the version up, and state the digest here."""
+    recipe = clip_recipe("hash", 384, Head.from_bytes(head_file()))
+    assert (recipe.version, head_digest()[:16]) == ("5", "69d1e6e516de0262")
 
 
 def test_the_head_that_ships_fits_the_network() -> None:

@@ -18,7 +18,7 @@ from shoplens.models.recipe import Recipe
 Folder = Path | zipfile.Path
 """What both a folder on disk and one inside a zip offer."""
 
-_WEIGHTS, _RECIPE = "model.onnx", "recipe.json"
+_WEIGHTS, _RECIPE, _ENSEMBLE = "model.onnx", "recipe.json", "ensemble.json"
 
 
 def builtin_names() -> list[str]:
@@ -27,7 +27,7 @@ def builtin_names() -> list[str]:
     return sorted(
         entry.name
         for entry in folder.iterdir()
-        if entry.is_dir() and any((entry / file).is_file() for file in (_RECIPE, "ensemble.json"))
+        if entry.is_dir() and any((entry / file).is_file() for file in (_RECIPE, _ENSEMBLE))
     )
 
 
@@ -54,9 +54,11 @@ def model_folder(model: str | Folder) -> Iterator[Folder]:
 def read_model(model: str | Folder) -> tuple[bytes, Recipe]:
     """Return the weights of a model, and the recipe, which was checked to belong to them.
 
-    Raises as `model_folder` does.
+    Raises as `model_folder` does; `ModelError` for an ensemble too, which has several of both.
     """
     with model_folder(model) as folder:
+        if (folder / _ENSEMBLE).is_file():
+            raise ModelError("it is an ensemble of several models, and a single one is needed")
         weights = _read(folder, _WEIGHTS)
         return weights, Recipe.from_json(_read(folder, _RECIPE).decode(), weights)
 

@@ -89,10 +89,10 @@ class LastLayers(nn.Module):
 
 
 def averaged(networks: Sequence[LastLayers]) -> LastLayers:
-    """Return a network whose weights are the mean of several: of one tower, apart from adapters.
+    """Return a network whose weights are the mean of several, which differ in their matrices only.
 
-    Its matrices stand side by side, so their rank is the sum of ranks. Networks that were trained
-    from the same weights on in different order are often better averaged than any of them
+    Its matrices are theirs side by side, so their rank is the sum of ranks. Networks that were
+    trained from the same start, in different order, are often better averaged than any of them
     (Wortsman et al., "Model soups", ICML 2022).
     """
     mean = copy.deepcopy(networks[0])

@@ -46,7 +46,7 @@ def clip_recipe(taken_from: str, dimension: int, head: Head | None = None) -> Re
         )
     return Recipe(
         name="clip-b16",
-        version="4",
+        version="5",
         dimension=dimension,
         input_size=INPUT_SIZE,
         fit="pad",
