@@ -91,17 +91,20 @@ class PlainCatalog(Catalog):
     def _write(self, entries: Sequence[Entry]) -> Upserted:
         self._require_open()
         done = Upserted()
+        # Put in its place as a whole: other threads search meanwhile.
+        shelved = dict(self.shelf.entries)
         for entry in entries:
-            old = self.shelf.entries.get(entry.photo_id)
+            old = shelved.get(entry.photo_id)
             if old is not None and old == entry and old.stamp == entry.stamp:
                 done += Upserted(n_unchanged=1)
             else:
-                self.shelf.entries.pop(entry.photo_id, None)
-                self.shelf.entries[entry.photo_id] = replace(entry, vector=entry.vector.copy())
+                shelved.pop(entry.photo_id, None)
+                shelved[entry.photo_id] = replace(entry, vector=entry.vector.copy())
                 self.shelf.n_put += 1
                 self.shelf.places[entry.photo_id] = self.shelf.n_put
                 done += Upserted(n_added=old is None, n_changed=old is not None)
             self.shelf.failures.pop(entry.photo_id, None)
+        self.shelf.entries = shelved
         return done
 
     def _delete(self, photo_ids: Sequence[PhotoId]) -> int:
