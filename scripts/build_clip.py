@@ -4,10 +4,11 @@
 
 FOLDER holds `train-photos/` (see `scripts/product_views.py`) and `scans/` with archives of scanned
 products and `exclude.txt`. Renders of the scans are made in it where they are not there yet. Needs
-the extras `[clip]` and `[train]`, and moderngl. What is
-fitted is two linear layers and a mean for each domain, in closed form. scripts/tune_clip.py goes on
-from there: it adapts CLIP's last layers to this head. Class tokens are kept in the cache: stopped
-at any moment, the same command goes on where it was.
+the extras `[clip]` and `[train]`, and moderngl.
+
+What is fitted is two linear layers and a mean for each domain, in closed form. From there
+scripts/tune_clip.py goes on: it adapts CLIP's last layers to this head. Class tokens are kept in
+the cache: stopped at any moment, the same command goes on where it was.
 """
 
 from __future__ import annotations

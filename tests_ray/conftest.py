@@ -49,8 +49,8 @@ def cluster() -> Iterator[Cluster]:
 def run(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> core.Run:
     """Run the command line in a process of its own, on the cluster.
 
-    Ray prints what befalls a machine to standard output, at any time while a process is connected.
-    This one is connected throughout; that one while it embeds.
+    While a process is connected, Ray prints what happens to a machine to its standard output, at
+    any time. This process is connected throughout, and the command only while it embeds.
     """
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
 

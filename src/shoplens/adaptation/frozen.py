@@ -12,9 +12,8 @@ from shoplens.embedding.sets import embed
 from shoplens.errors import ModelError, ShoplensError
 from shoplens.models.conversion import converted
 from shoplens.models.devices import CPU, Device, parse_device
-from shoplens.models.ensemble import ENSEMBLE_FILE
 from shoplens.models.heads import features_name, with_features
-from shoplens.models.model_folder import model_folder, read_model
+from shoplens.models.model_folder import ENSEMBLE_FILE, model_folder, read_model
 from shoplens.models.onnx_encoder import OnnxEncoder
 from shoplens.models.outputs import with_outputs
 from shoplens.models.recipe import Recipe

@@ -14,8 +14,9 @@ import msgspec
 from shoplens.errors import ModelError
 from shoplens.models import DEFAULT_MODEL, Encoder, builtin_names, load_encoder
 from shoplens.models.conversion import converted
-from shoplens.models.ensemble import ENSEMBLE_FILE, read_ensemble_file
+from shoplens.models.ensemble import read_ensemble_file
 from shoplens.models.gettable import gettable
+from shoplens.models.model_folder import ENSEMBLE_FILE
 from shoplens.models.zoo import is_hub_name
 
 _DECIDING = ("shoplens", "numpy", "onnxruntime", "PIL")

@@ -10,8 +10,14 @@ from shoplens.errors import ModelError
 from shoplens.models.conversion import converted, load_on_cuda
 from shoplens.models.devices import CPU, Device, parse_device
 from shoplens.models.encoder import Encoder, LeadingEncoder, RecipeEncoder
-from shoplens.models.ensemble import ENSEMBLE_FILE, Ensemble, read_ensemble
-from shoplens.models.model_folder import Folder, builtin_names, model_folder, read_model
+from shoplens.models.ensemble import Ensemble, read_ensemble
+from shoplens.models.model_folder import (
+    ENSEMBLE_FILE,
+    Folder,
+    builtin_names,
+    model_folder,
+    read_model,
+)
 from shoplens.models.onnx_encoder import OnnxEncoder
 from shoplens.models.recipe import Recipe
 from shoplens.models.replicas import Replicas

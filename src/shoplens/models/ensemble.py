@@ -24,15 +24,12 @@ import numpy as np
 from shoplens.errors import ModelError
 from shoplens.json_text import parse_json
 from shoplens.models.encoder import Encoder, require_models
-from shoplens.models.model_folder import Folder
+from shoplens.models.model_folder import ENSEMBLE_FILE, Folder
 from shoplens.models.preparer import Preparer
 from shoplens.models.unit_length import unit
 from shoplens.models.views import Prepared, Target
 from shoplens.pixels.decoding import Decoded
 from shoplens.records import Domain, Vectors
-
-ENSEMBLE_FILE = "ensemble.json"
-"""What makes a folder an ensemble."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from shoplens.folders import writing_folder
 from shoplens.models.clip.build import build_clip, require_extra
 from shoplens.models.clip.head import Head, head_file
 from shoplens.models.clip.source import CLIP_B16, download, read_source
-from shoplens.models.ensemble import ENSEMBLE_FILE, EnsembleFile, MemberEntry
+from shoplens.models.ensemble import EnsembleFile, MemberEntry
 from shoplens.models.gettable import GettableModel, gettable, list_gettable
-from shoplens.models.model_folder import write_model
+from shoplens.models.model_folder import ENSEMBLE_FILE, write_model
 from shoplens.models.onnx_encoder import OnnxEncoder
 from shoplens.models.recipe import Recipe
 from shoplens.progress import Progress, silent

@@ -18,7 +18,10 @@ from shoplens.models.recipe import Recipe
 Folder = Path | zipfile.Path
 """What both a folder on disk and one inside a zip offer."""
 
-_WEIGHTS, _RECIPE, _ENSEMBLE = "model.onnx", "recipe.json", "ensemble.json"
+ENSEMBLE_FILE = "ensemble.json"
+"""What makes a folder an ensemble (see `shoplens.models.ensemble`)."""
+
+_WEIGHTS, _RECIPE = "model.onnx", "recipe.json"
 
 
 def builtin_names() -> list[str]:
@@ -27,7 +30,7 @@ def builtin_names() -> list[str]:
     return sorted(
         entry.name
         for entry in folder.iterdir()
-        if entry.is_dir() and any((entry / file).is_file() for file in (_RECIPE, _ENSEMBLE))
+        if entry.is_dir() and any((entry / file).is_file() for file in (_RECIPE, ENSEMBLE_FILE))
     )
 
 
@@ -57,7 +60,7 @@ def read_model(model: str | Folder) -> tuple[bytes, Recipe]:
     Raises as `model_folder` does; `ModelError` for an ensemble too, which has several of both.
     """
     with model_folder(model) as folder:
-        if (folder / _ENSEMBLE).is_file():
+        if (folder / ENSEMBLE_FILE).is_file():
             raise ModelError("it is an ensemble of several models, and a single one is needed")
         weights = _read(folder, _WEIGHTS)
         return weights, Recipe.from_json(_read(folder, _RECIPE).decode(), weights)
