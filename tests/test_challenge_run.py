@@ -392,7 +392,7 @@ def test_a_harness_that_is_stopped_leaves_nothing_running(
     with harness.stdout:
         assert harness.stdout.readline() == b"running\n"
         harness.send_signal(number)
-        harness.wait(60)
+        assert harness.wait() == -number
     deadline = time.monotonic() + 60
     while leftovers() and time.monotonic() < deadline:
         time.sleep(0.05)

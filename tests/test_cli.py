@@ -678,14 +678,11 @@ def on_a_terminal(command: list[str], until: bytes = b"") -> tuple[int, str]:
     """Run with standard error on a pseudo-terminal; interrupt when `until` has been printed."""
     pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
     ours, theirs = pty.openpty()
-    # A shell has it ignored in what it runs in the background, and a child would inherit that.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "shoplens", *command],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
     )  # fmt: skip
-    signal.signal(signal.SIGINT, before)
     os.close(theirs)
     printed = b""
     interrupted = False
