@@ -84,7 +84,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             results[name] = measured(read_dataset(path), Path(scratch))
         lines += [[name, command, *shown(report)] for command, report in results[name].items()]
-    header = ["test set", "command", "before", "after", "gain", "kept"]
+    header = ["test set", "command", "model", "before", "after", "gain", "kept"]
     header += ["embed, s", "fit, s", "tune, s"]
     text = table(header, lines)
     finish("adaptation", "python3 make.py bench adaptation", {"sets": results}, text)
@@ -101,6 +101,7 @@ def shown(report: dict[str, Any]) -> list[str]:
     if report["kept"] and network is not None and not network["kept"]:
         kept = "the head"
     return [
+        report["model"]["name"],
         f"{score['before']['value']:.3f}",
         f"{score['after']['value']:.3f}",
         gain,

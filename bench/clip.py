@@ -1,4 +1,4 @@
-"""The more accurate models beside the default one: accuracy on four test sets, speed, memory.
+"""Models side by side: accuracy on four test sets, speed, memory.
 
     python bench/clip.py --tables FOLDER [--sets groceries sample scans]
 
@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from measuring import REAL, ROOT, SAMPLE, finish, interleaved, peak_mb, table
 
 from shoplens import embed, evaluate, load_encoder, rank, read_dataset
@@ -26,9 +25,10 @@ from shoplens.cores import usable_cores
 from shoplens.datasets.dataset import Dataset
 from shoplens.evaluation.comparison import paired_difference
 from shoplens.evaluation.scores import Scores, judge
-from shoplens.models import Encoder, list_models, unit
-from shoplens.models.ensemble import Ensemble, Member
-from shoplens.models.model_folder import read_model
+from shoplens.models import Encoder, list_models
+from shoplens.models.ensemble import Ensemble
+from shoplens.models.gettable import gettable
+from shoplens.models.model_folder import model_folder
 from shoplens.models.views import Prepared
 from shoplens.pixels.decoding import decode
 from shoplens.records import Photo, PhotoSet
@@ -37,16 +37,16 @@ from shoplens.vectors.embeddings import Embeddings
 sys.path.insert(0, str(ROOT / "scripts"))
 from product_views import GROCERY_SHARE, Row, Tables, hashed
 
-MODELS: dict[str, tuple[str, ...]] = {
-    "lite0-products": ("lite0-products",),
-    "lite0-products-int8": ("lite0-products-int8",),
-    "lite0-lite2-products": ("lite0-lite2-products",),
-    "clip-b16": ("clip-b16",),
-    "clip-b16-lite0": ("lite0-products", "clip-b16"),
-    "clip-b16-lite0-lite2": ("lite0-lite2-products", "clip-b16"),
-}
-"""Each model, and those that it is made of, which weigh the same."""
-DEFAULT = next(iter(MODELS))
+MODELS = (
+    "lite0-products",
+    "lite0-products-int8",
+    "lite0-lite2-products",
+    "clip-b16",
+    "clip-b16-lite0",
+    "clip-b16-lite0-lite2",
+)
+BEFORE = MODELS[0]
+"""What the others are compared with: the smallest and oldest."""
 METRIC = "map@1000"
 TIMED = 8
 """Photos a round."""
@@ -70,29 +70,30 @@ def _photos(folder: Path, rows: list[Row]) -> PhotoSet:
     )
 
 
-def side_by_side(name: str, encoders: list[Encoder]) -> Encoder:
-    """Return an encoder whose cosine is the mean of those of several; of a single one itself."""
-    if len(encoders) == 1:
-        return encoders[0]
-    return Ensemble(name, [Member(encoder, 1.0) for encoder in encoders])
+def members_of(name: str) -> tuple[tuple[str, float], ...]:
+    """Return the models that a model is made of, with their weights; of a single one itself."""
+    brought = gettable(name)
+    return brought.members if brought and brought.members else ((name, 1.0),)
 
 
 def megabytes(model: str) -> float:
     """Return the size of a model's weights."""
     shipped = {info.name: info.megabytes for info in list_models()}
-    return shipped[model] if model in shipped else len(read_model(model)[0]) / 1e6
+    with model_folder(model) as folder:
+        weights = [file.stat().st_size for file in Path(str(folder)).rglob("*.onnx")]
+    return shipped.get(model, sum(weights) / 1e6)
 
 
 def vectors(photos: PhotoSet, encoder: Encoder) -> Embeddings:
-    """Embed photos with what the cache has; an ensemble's are its members', joined."""
+    """Embed photos of one domain with what the cache has; an ensemble's are joined here."""
     if not isinstance(encoder, Ensemble):
         with VectorCache(encoder.fingerprint) as cache:
             found = embed(photos, encoder, cache=cache)
         if found.failures:
             raise SystemExit(f"photos failed: {found.failures_by_reason()}")
         return found
-    parts = [m.weight**0.5 * vectors(photos, m.encoder).vectors for m in encoder.members]
-    return Embeddings(photos.ids, unit(np.concatenate(parts, axis=1)))
+    parts = [vectors(photos, member.encoder).vectors for member in encoder.members]
+    return Embeddings(photos.ids, encoder.joined(parts, photos[0].domain))
 
 
 def score(dataset: Dataset, encoder: Encoder) -> Scores:
@@ -110,7 +111,7 @@ def seconds(encoder: Encoder, prepared: list[Prepared]) -> float:
 
 
 def shown(score: dict[str, Any]) -> str:
-    """Return a score as the table shows it: interval, and gain over the default model."""
+    """Return a score as the table shows it: interval, and gain over `BEFORE`."""
     text = f"{score['value']:.3f} ({score['low']:.3f} .. {score['high']:.3f})"
     gain = score.get("gain")
     return text + (f", {gain['value']:+.3f}, p {gain['p_value']:.2g}" if gain else "")
@@ -129,18 +130,16 @@ def main() -> None:
         "scans": lambda: read_dataset(arguments.tables / "scans-kept-out"),
         "development": lambda: read_dataset(REAL),
     }
-    members = {of: load_encoder(of) for of in {of for model in MODELS.values() for of in model}}
-    encoders = {name: side_by_side(name, [members[of] for of in MODELS[name]]) for name in MODELS}
-    sizes = {of: megabytes(of) for of in members}
+    encoders = {name: load_encoder(name) for name in MODELS}
     rows: dict[str, dict[str, Any]] = {name: {"scores": {}} for name in MODELS}
     for chosen in arguments.sets:
         dataset = sets[chosen]()
         found = {name: score(dataset, encoder) for name, encoder in encoders.items()}
-        default = found[DEFAULT].per_query[METRIC]
+        default = found[BEFORE].per_query[METRIC]
         for name, scores in found.items():
             value = scores[METRIC]
             row = {"value": value.value, "low": value.low, "high": value.high}
-            if name != DEFAULT:
+            if name != BEFORE:
                 groups = judge(scores.ranking, dataset).groups
                 gain = paired_difference(scores.per_query[METRIC], default, groups)
                 row["gain"] = {
@@ -161,7 +160,7 @@ def main() -> None:
         rows[name]["core_ms"] = 1000 * cost["median"]
         rows[name]["fingerprint"] = encoders[name].fingerprint
         rows[name]["dimension"] = encoders[name].dimension
-        rows[name]["megabytes"] = sum(sizes[of] for of in MODELS[name])
+        rows[name]["megabytes"] = sum(megabytes(of) for of, _ in members_of(name))
     lines = [
         [
             name,

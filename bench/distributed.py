@@ -92,7 +92,7 @@ def main() -> None:
 
         def local() -> float:
             """One process, a thread a core."""
-            info = VectorFileInfo(len(photos), recipe.dimension, recipe.name, encoder.fingerprint)
+            info = VectorFileInfo(len(photos), encoder.dimension, encoder.name, encoder.fingerprint)
             started = time.perf_counter()
             file = Path(scratch, f"{next(counter)}.parquet")
             with (

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 from commands import fresh_folder, shoplens
 from measuring import REAL, SAMPLE, finish, table
+from PIL import Image
 
 from shoplens import load_encoder
 from shoplens.cores import usable_cores
 from shoplens.embedding import STAGES
 from shoplens.parallel import parallel_map
+from shoplens.pixels.decoding import Decoded
 
 CHALLENGE_CORES, CHALLENGE_SECONDS = 4, 600
 
@@ -39,11 +41,12 @@ def run(dataset: Path) -> dict[str, Any]:
 def bare_inference(photos: int = 200) -> float:
     """Return photos/s of the model alone, batch 1, one call a core, as `embed` runs it."""
     encoder = load_encoder()
-    size = encoder.recipe.input_size
-    pixels = np.random.default_rng(0).integers(256, size=(1, size, size, 3), dtype=np.uint8)
-    encoder.encode(pixels, ["user"])
+    pixels = np.random.default_rng(0).integers(256, size=(600, 800, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels)
+    prepared = encoder.prepare(Decoded(picture, picture.size, 1.0, None, clipped=False), "user")
+    encoder.embed([prepared], ["user"])
     started = time.perf_counter()
-    for _ in parallel_map(lambda _: encoder.encode(pixels, ["user"]), range(photos)):
+    for _ in parallel_map(lambda _: encoder.embed([prepared], ["user"]), range(photos)):
         pass
     return photos / (time.perf_counter() - started)
 

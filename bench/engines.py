@@ -19,11 +19,11 @@ import openvino
 from measuring import finish, interleaved, table
 
 from shoplens.cores import usable_cores
-from shoplens.models import DEFAULT_MODEL, load_encoder
+from shoplens.models import BASE_MODEL, load_encoder
 
 PHOTOS = 48
 CORES = usable_cores()
-SIZE = load_encoder().recipe.input_size
+SIZE = load_encoder(BASE_MODEL).recipe.input_size
 
 
 def timed(infer: Callable[[Any], Any], batch: int, callers: int) -> float:
@@ -89,7 +89,7 @@ def installed_mb(package: str) -> float:
 
 def main() -> None:
     """Measure, print, write."""
-    folder = resources.files("shoplens.models") / "builtin" / DEFAULT_MODEL
+    folder = resources.files("shoplens.models") / "builtin" / BASE_MODEL
     weights = (folder / "model.onnx").read_bytes()
     ways: dict[str, Callable[[], float]] = {}
     for batch in (1, 4, 8):

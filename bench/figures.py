@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from measuring import RESULTS, ROOT, why_not_published
+from measuring import RESULTS, ROOT, why_no_figure
 from shop_steps import Read, shop_steps
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -38,16 +38,6 @@ def interval(metric: dict[str, float]) -> str:
 
 def _end_to_end(data: str, write: Callable[[dict[str, float]], str]) -> Callable[[Result], str]:
     return lambda result: write(result["runs"][data]["metrics"]["map@1000"])
-
-
-def _step(
-    model: str, data: str, write: Callable[[dict[str, float]], str]
-) -> Callable[[Result], str]:
-    def read(result: Result) -> str:
-        (step,) = (step for step in result["steps"] if step["label"].endswith(f": {model}"))
-        return write(step["scores"][data])
-
-    return read
 
 
 def _speed(result: Result, way: str, beside: str) -> str:
@@ -108,23 +98,13 @@ def _boxes(data: str, way: str) -> Callable[[Result], str]:
 
 
 DEVELOPMENT, SAMPLE = "challenge, open development set", "sample furniture"
-INT8 = "lite0-products-int8"
 PROPOSED_BOX = "the proposed box"
 ONNX = "ONNX Runtime, 1 thread x 2, batch 1"
 
 FIGURES: dict[str, tuple[str, Callable[[Result], str]]] = {
     "development.map@1000": ("end_to_end", _end_to_end(DEVELOPMENT, score)),
     "development.interval": ("end_to_end", _end_to_end(DEVELOPMENT, interval)),
-    "sample.map@1000": ("end_to_end", _end_to_end(SAMPLE, score)),
     "sample.interval": ("end_to_end", _end_to_end(SAMPLE, interval)),
-    "groceries.map@1000": ("steps", _step("lite0-products", "grocery", score)),
-    "groceries.interval": ("steps", _step("lite0-products", "grocery", interval)),
-    "int8.development.map@1000": ("steps", _step(INT8, "development", score)),
-    "int8.development.interval": ("steps", _step(INT8, "development", interval)),
-    "int8.groceries.map@1000": ("steps", _step(INT8, "grocery", score)),
-    "int8.groceries.interval": ("steps", _step(INT8, "grocery", interval)),
-    "int8.sample.map@1000": ("steps", _step(INT8, "renders", score)),
-    "int8.sample.interval": ("steps", _step(INT8, "renders", interval)),
     "model.megabytes": (
         "precision",
         lambda result: f"{result['megabytes']['float16 weights, as it ships']:.1f}",
@@ -206,7 +186,7 @@ def figure(name: str) -> str:
         raise ValueError(f"there is no figure {name!r}; bench/figures.py lists those there are")
     result, read = FIGURES[name]
     values = json.loads((RESULTS / f"{result}.json").read_text(encoding="utf-8"))
-    if reason := why_not_published(values):
+    if reason := why_no_figure(values):
         raise ValueError(f"the figure {name!r} must not be shown: {reason}")
     return read(values)
 
@@ -217,7 +197,7 @@ def shown_result(name: str) -> Result | None:
     if not file.is_file():
         return None
     values: Result = json.loads(file.read_text(encoding="utf-8"))
-    return None if why_not_published(values) else values
+    return None if why_no_figure(values) else values
 
 
 def filled(text: str) -> str:

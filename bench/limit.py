@@ -23,11 +23,11 @@ from measuring import finish, interleaved, table
 from onnx import TensorProto, helper
 
 from shoplens.cores import usable_cores
-from shoplens.models import DEFAULT_MODEL, load_encoder
+from shoplens.models import BASE_MODEL, load_encoder
 from shoplens.parallel import parallel_map
 
 CORES = usable_cores()
-SIZE = load_encoder().recipe.input_size
+SIZE = load_encoder(BASE_MODEL).recipe.input_size
 PHOTOS = 48
 SIDE = 2048
 """Of the square matrices."""
@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=SIDE, help="of the square matrices")
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
-    folder = resources.files("shoplens.models") / "builtin" / DEFAULT_MODEL
+    folder = resources.files("shoplens.models") / "builtin" / BASE_MODEL
     weights = (folder / "model.onnx").read_bytes()
     counted = count(weights)
     photo = sum(counted.values())

@@ -32,7 +32,12 @@ WITH_BUILT_IN = (
     "service", "automatic_box", "cleaning", "confidence", "adaptation", "regions", "reranking",
     "photo_reranking",
 )  # fmt: skip
-"""Results that measure the built-in model: those of an earlier one are not published."""
+"""Results that measure a built-in model: those of an earlier version are not published."""
+OF_BASE_MODEL = (
+    "starter_kit_way", "limit", "precision", "threads", "memory", "engines", "submissions",
+    "preparation", "steps",
+)  # fmt: skip
+"""Results that measure a single network, whichever model is the default."""
 
 
 def machine() -> dict[str, Any]:
@@ -76,12 +81,19 @@ def commit() -> str | None:
     return found.stdout.strip() + ("+" if changed.stdout else "")
 
 
-def built_in_model() -> dict[str, str]:
-    """Return name and fingerprint of the model that is used when none is named."""
+def measured_model(benchmark: str) -> dict[str, str]:
+    """Return name and fingerprint of the built-in model that a benchmark measures."""
+    from shoplens.models import BASE_MODEL, DEFAULT_MODEL  # noqa: PLC0415
+
+    name = BASE_MODEL if benchmark in OF_BASE_MODEL else DEFAULT_MODEL
+    return {"name": name, "fingerprint": built_in_models()[name]}
+
+
+def built_in_models() -> dict[str, str]:
+    """Return the fingerprints of all built-in models by their names."""
     from shoplens.models import list_models  # noqa: PLC0415
 
-    (model,) = (info for info in list_models() if info.default)
-    return {"name": model.name, "fingerprint": model.fingerprint}
+    return {info.name: info.fingerprint for info in list_models()}
 
 
 def too_busy(load: float, n_cores: int) -> bool:
@@ -96,8 +108,23 @@ def why_not_published(values: dict[str, Any]) -> str | None:
         return (
             f"the machine was busy with other work: load {on['load_before']}, {on['cores']} cores"
         )
-    if values["name"] in WITH_BUILT_IN and values.get("model") != built_in_model():
-        return "it was measured with an earlier built-in model"
+    if values["name"] in WITH_BUILT_IN:
+        model = values.get("model")
+        if model is None or built_in_models().get(model["name"]) != model["fingerprint"]:
+            return "it was measured with an earlier built-in model"
+    return None
+
+
+def why_no_figure(values: dict[str, Any]) -> str | None:
+    """Return why pages must not state figures of a result, or None where they may.
+
+    They speak of the model that is the default now; a table of results names the one measured.
+    """
+    name = values["name"]
+    if (reason := why_not_published(values)) is not None:
+        return reason
+    if name in WITH_BUILT_IN and values["model"] != measured_model(name):
+        return "it was measured with another model than the default one"
     return None
 
 
@@ -168,5 +195,5 @@ def finish(name: str, command: str, values: dict[str, Any], text: str) -> None:
         )
     RESULTS.mkdir(exist_ok=True)
     head = {"name": name, "command": command, "commit": commit(), "machine": on}
-    values = {**head, "model": built_in_model(), "table": text, **values}
+    values = {**head, "model": measured_model(name), "table": text, **values}
     (RESULTS / f"{name}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

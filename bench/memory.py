@@ -17,7 +17,7 @@ from measuring import finish, table
 from stand_ins import write_toy_model
 
 from shoplens import read_gallery
-from shoplens.models import DEFAULT_MODEL
+from shoplens.models import BASE_MODEL
 
 COUNTS = (1_000, 5_000, 10_000, 50_000)
 BUILTIN_COUNTS = (1_000, 2_000)
@@ -90,7 +90,7 @@ def main() -> None:
         write_catalogue(largest, made_jpegs(40, PHOTO), folder)
         write_toy_model(scratch / "toy")
         toy = [measured(n, folder, scratch / "toy", scratch) for n in arguments.counts]
-        builtin = [measured(n, folder, DEFAULT_MODEL, scratch) for n in arguments.builtin_counts]
+        builtin = [measured(n, folder, BASE_MODEL, scratch) for n in arguments.builtin_counts]
         # Last: a command's peak is told from this process's own by being larger.
         records = bytes_of_records(folder / f"first-{max(arguments.counts)}.csv")
     rows = [row(figures, each[0]) for each in (toy, builtin) for figures in each]

@@ -19,7 +19,7 @@ from measuring import SAMPLE, finish, interleaved, table
 from onnx import TensorProto, numpy_helper
 
 from shoplens import read_gallery
-from shoplens.models import DEFAULT_MODEL, Encoder, load_encoder
+from shoplens.models import BASE_MODEL, Encoder, load_encoder
 from shoplens.models.onnx_encoder import OnnxEncoder
 from shoplens.parallel import parallel_map
 from shoplens.pixels.decoding import decode
@@ -79,19 +79,19 @@ def main() -> None:
     parser.add_argument("--timed", type=int, default=TIMED)
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
-    folder = resources.files("shoplens.models") / "builtin" / DEFAULT_MODEL
+    folder = resources.files("shoplens.models") / "builtin" / BASE_MODEL
     shipped = (folder / "model.onnx").read_bytes()
-    recipe = load_encoder().recipe
+    recipe = load_encoder(BASE_MODEL).recipe
     float32 = to_fp32(shipped)
     sample = [*read_gallery(SAMPLE)][: arguments.calibrated]
     graphs = {
         "float32": float32,
         "float16 weights, as it ships": shipped,
-        "int8": to_int8(float32, prepared(sample, load_encoder())),
+        "int8": to_int8(float32, prepared(sample, load_encoder(BASE_MODEL))),
     }
     encoders = {label: OnnxEncoder(weights, recipe) for label, weights in graphs.items()}
     name, photos = photos_at_hand(arguments.checked)
-    pixels = prepared(photos, load_encoder())
+    pixels = prepared(photos, load_encoder(BASE_MODEL))
     vectors = {
         label: np.concatenate([encoder.encode(one, ["user"]) for one in pixels])
         for label, encoder in encoders.items()

@@ -22,6 +22,7 @@ from stand_ins import Instant
 
 from shoplens import load_encoder
 from shoplens.embedding import STAGES, embed_each
+from shoplens.models import BASE_MODEL
 from shoplens.models.encoder import Encoder
 from shoplens.pixels.crops import Interpolation
 from shoplens.pixels.decoding import decode
@@ -61,7 +62,7 @@ def catalogue_photos(photos: Sequence[Photo]) -> list[dict[str, Any]]:
 
 def instant(size: int, interpolation: Interpolation = "bicubic") -> Instant:
     """Return a stand-in for the built-in model at another size and with another filter."""
-    recipe = load_encoder().recipe
+    recipe = load_encoder(BASE_MODEL).recipe
     return Instant(replace(recipe, input_size=size, interpolation=interpolation))
 
 

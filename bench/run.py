@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from figures import fill_pages
-from measuring import RESULTS, ROOT, cores, too_busy, why_not_published
+from measuring import RESULTS, ROOT, WITH_BUILT_IN, cores, too_busy, why_not_published
 
 SECTIONS = {
     "end_to_end": (
@@ -109,14 +109,14 @@ SECTIONS = {
     ),
     "limit": (
         "Share of the physical limit",
-        "How many multiply-adds per second the built-in model reaches when `embed` runs it, beside "
+        "How many multiply-adds per second `lite0-products` reaches when `embed` runs it, beside "
         "a large float32 matrix product on the same cores, in turn. A large matrix product uses "
         "each number that it loads thousands of times. A depthwise convolution uses it a few "
         "times, and reordering and padding compute nothing. The profile shows the share of each.",
     ),
     "precision": (
         "float32, float16, int8",
-        "The built-in model alone, one call per core, in turn. In float16, weights are stored in "
+        "`lite0-products` alone, one call per core, in turn. In float16, weights are stored in "
         "half precision and computed in float32. The gain of int8 depends on the processor.",
     ),
     "large_models": (
@@ -160,7 +160,7 @@ SECTIONS = {
     ),
     "engines": (
         "Which engine",
-        "The built-in model alone, with all engines in turn in one process, five rounds.",
+        "`lite0-products` alone, with all engines in turn in one process, five rounds.",
     ),
     "ranking": ("Ranking and scoring", "Exact ranking to depth 1000 of random vectors."),
     "answers": (
@@ -313,10 +313,11 @@ def result(name: str) -> str | None:
         return f"Not shown: {reason}. Measure it again with `{values['command']}`.\n"
     on = values["machine"]
     at = f" of commit {values['commit']}" if values.get("commit") else ""
+    model = f" with {values['model']['name']}" if name in WITH_BUILT_IN else ""
     return (
         f"{values['table']}\n\n"
-        f"`{values['command']}`{at}, {on['date']}, {on['cores']} cores of {on['processor']}, "
-        f"Python {on['python']}, load before {on['load_before']}.\n"
+        f"`{values['command']}`{model}{at}, {on['date']}, {on['cores']} cores of "
+        f"{on['processor']}, Python {on['python']}, load before {on['load_before']}.\n"
     )
 
 
@@ -325,9 +326,9 @@ def benchmarks_page() -> str:
     parts = [
         "# Benchmarks\n\n`python3 make.py bench` writes this page; do not edit it. Timings vary "
         "between runs, so compare figures within one table only. The results are in "
-        "`bench/results/` as JSON, with the commit and the fingerprint of the built-in model. A "
-        "section is not shown if the machine was busy with other work, or if the built-in model "
-        "has changed since.\n"
+        "`bench/results/` as JSON, with the commit and the fingerprint of the built-in model that "
+        "was measured. A section is not shown if the machine was busy with other work, or if that "
+        "model has changed since.\n"
     ]
     for name, (title, words) in SECTIONS.items():
         if shown := result(name):

@@ -21,7 +21,7 @@ from made_vectors import made_vectors
 from measuring import RESULTS, finish, table
 
 from shoplens.catalog.embedded.scan import Block, candidates
-from shoplens.models import load_recipe
+from shoplens.models import load_encoder
 
 SIZES = (10**6, 10**7, 10**8, 10**9)
 SCANNED = (300_000, 1_000_000, 10_000_000)
@@ -230,7 +230,7 @@ def amount(value: float) -> str:
 
 def main() -> None:
     """Measure, compute, print, write."""
-    d = load_recipe().dimension
+    d = load_encoder().dimension
     scan = scan_rates()
     rates = measured(scan)
     rows, needs = [], []

@@ -21,7 +21,7 @@ from precision import CALIBRATED, prepared
 
 from shoplens import load_encoder, read_gallery
 from shoplens.cores import usable_cores
-from shoplens.models import DEFAULT_MODEL
+from shoplens.models import BASE_MODEL
 from shoplens.models.recipe import Recipe
 
 PHOTOS, ROUNDS = 480, 3
@@ -166,9 +166,7 @@ def main() -> None:
         write_queries(photos, scratch / "photos")
         builtin = ROOT / "src" / "shoplens" / "models" / "builtin"
         models = {
-            f"{DEFAULT_MODEL}, 384 px": Model(
-                builtin / DEFAULT_MODEL, builtin / f"{DEFAULT_MODEL}-int8"
-            ),
+            f"{BASE_MODEL}, 384 px": Model(builtin / BASE_MODEL, builtin / f"{BASE_MODEL}-int8"),
             "ImageNet Lite2, 260 px": write_imagenet(scratch / "imagenet-lite2"),
         }
         found = {

@@ -26,7 +26,7 @@ from measuring import REAL, RESULTS, ROOT, SAMPLE, finish, interleaved, table
 
 from shoplens import Dataset, embed, evaluate, load_encoder, rank, read_dataset
 from shoplens.cores import usable_cores
-from shoplens.models import DEFAULT_MODEL, Encoder
+from shoplens.models import BASE_MODEL, Encoder
 from shoplens.records import Photo, PhotoSet
 from shoplens.training.config import Holdout, SourceConfig
 from shoplens.training.photos import Product, read_products, split
@@ -50,7 +50,7 @@ class Step:
     @property
     def shipped(self) -> bool:
         """Whether it is one of the built-in models."""
-        return self.config.startswith(DEFAULT_MODEL)
+        return self.config.startswith(BASE_MODEL)
 
     @property
     def model(self) -> Path:
@@ -78,8 +78,8 @@ STEPS = (
         "lite2-products",
         384,
     ),
-    Step("row 12 with Lite0, trained at 320 px: lite0-products", DEFAULT_MODEL, 384),
-    Step("the same in int8: lite0-products-int8", f"{DEFAULT_MODEL}-int8", 384),
+    Step("row 12 with Lite0, trained at 320 px: lite0-products", BASE_MODEL, 384),
+    Step("the same in int8: lite0-products-int8", f"{BASE_MODEL}-int8", 384),
     Step("Lite1 at 320 px", "lite1-320", 320),
 )
 

@@ -18,7 +18,7 @@ from measuring import REAL, ROOT, SAMPLE, finish, table
 from shoplens.challenge.kit import sample_folder, write_submission
 from shoplens.challenge.running import ChallengeRun, run_submission
 from shoplens.datasets.dataset import Dataset, read_dataset
-from shoplens.models import DEFAULT_MODEL
+from shoplens.models import BASE_MODEL
 from shoplens.models.recipe import Recipe
 
 sys.path.append(str(ROOT / "scripts"))
@@ -26,7 +26,7 @@ sys.path.append(str(ROOT / "tests"))
 from make_catalogue import make_catalogue
 from original_kit import original_score
 
-BUILTIN = ROOT / "src" / "shoplens" / "models" / "builtin" / DEFAULT_MODEL
+BUILTIN = ROOT / "src" / "shoplens" / "models" / "builtin" / BASE_MODEL
 
 
 def write_submissions(folder: Path) -> dict[str, Path]:
@@ -44,9 +44,9 @@ def write_submissions(folder: Path) -> dict[str, Path]:
     (model / "recipe.json").write_text(recipe.to_json(weights), encoding="utf-8")
     ranker = trimmed / "my_submission" / "shoplens_ranker.py"
     text = ranker.read_text(encoding="utf-8")
-    changed = text.replace(f'model = "{DEFAULT_MODEL}"', 'model = "models/trimmed"')
+    changed = text.replace(f'model = "{BASE_MODEL}"', 'model = "models/trimmed"')
     if changed == text:
-        raise SystemExit(f"{ranker} does not name {DEFAULT_MODEL}")
+        raise SystemExit(f"{ranker} does not name {BASE_MODEL}")
     ranker.write_text(changed, encoding="utf-8")
     return {"guessing": guessing, "ours": ours, "ours, sellers' borders trimmed": trimmed}
 

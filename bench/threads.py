@@ -25,6 +25,7 @@ from stand_ins import Instant
 from shoplens import load_encoder
 from shoplens.cores import usable_cores
 from shoplens.embedding import embed_each
+from shoplens.models import BASE_MODEL
 from shoplens.models.encoder import Encoder
 from shoplens.records import Photo
 
@@ -40,7 +41,7 @@ def start(memory: str, shape: tuple[int, int]) -> None:
     """Prepare a process of the pool."""
     _worker["memory"] = SharedMemory(memory)
     _worker["vectors"] = np.ndarray(shape, np.float32, _worker["memory"].buf)
-    _worker["encoder"] = load_encoder()
+    _worker["encoder"] = load_encoder(BASE_MODEL)
 
 
 def embed_chunk(first: int, photos: Sequence[Photo]) -> int:
@@ -87,7 +88,7 @@ def lock_ways(photos: Sequence[Photo], scratch: Path) -> dict[str, Callable[[], 
     The last is what Python itself does for a photo, which holds the interpreter's lock: the most
     that one process can do, however many cores there are.
     """
-    recipe = load_encoder().recipe
+    recipe = load_encoder(BASE_MODEL).recipe
     paths = [scratch / f"{number}.jpg" for number in range(40)]
     for path, jpeg in zip(paths, made_jpegs(len(paths), (16, 16)), strict=True):
         path.write_bytes(jpeg)
@@ -108,7 +109,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     name, photos = photos_at_hand(arguments.photos)
-    encoder = load_encoder()
+    encoder = load_encoder(BASE_MODEL)
     shape = (len(photos), encoder.dimension)
     memory = SharedMemory(create=True, size=4 * shape[0] * shape[1])
     spawn = multiprocessing.get_context("spawn")

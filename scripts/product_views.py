@@ -1,4 +1,4 @@
-"""What the head of clip-b16 is fitted to.
+"""What the heads of clip-b16 and lite0-lite2-products are fitted to.
 
 A view is a photo as an encoder sees it, or one made of it: a product on clutter, or cleaned up and
 recoloured, where there is no photo of that domain. FOLDER (`--tables`) holds
@@ -156,6 +156,14 @@ class Tables:
             found.setdefault((row.product, row.domain), []).append(row)
         return found
 
+    def groceries(self) -> list[Row]:
+        """Return the rows of groceries, without the products that are kept out."""
+        return [
+            row
+            for row in self.rows("train-photos", "grocery")
+            if hashed(f"0/grocery/{row.product}") >= GROCERY_SHARE
+        ]
+
     def scans_kept_out(self) -> set[str]:
         """Return the products of scans that nothing is fitted to; there are no previews of them."""
         previews = {row.product for row in self.rows("train-photos", "gso")}
@@ -188,11 +196,7 @@ class Tables:
 
 
 def _grocery(tables: Tables) -> list[View]:
-    rows = [
-        row
-        for row in tables.rows("train-photos", "grocery")
-        if hashed(f"0/grocery/{row.product}") >= GROCERY_SHARE
-    ]
+    rows = tables.groceries()
     views = []
     for domain in ("user", "seller"):
         of_domain = [row for row in rows if row.domain == domain]

@@ -30,7 +30,7 @@ from torch import nn
 
 from shoplens.cache import cache_folder
 from shoplens.files import write_text
-from shoplens.models import DEFAULT_MODEL, unit
+from shoplens.models import BASE_MODEL, unit
 from shoplens.models.clip.build import INPUT_SIZE, MEAN, PAD_COLOUR, STD
 from shoplens.models.clip.graph import float_weights
 from shoplens.models.clip.head import Floats, Head, Linear
@@ -114,7 +114,7 @@ def main() -> None:
     )
     # Matrices of low rank begin at zero: this network is the untuned one.
     start = headed(features_of(LastLayers(stages, N_LAYERS, RANK), tokens, tell), layers)
-    default = tokens_of(views, tables, OnnxEncoder(*read_model(DEFAULT_MODEL)))
+    default = tokens_of(views, tables, OnnxEncoder(*read_model(BASE_MODEL)))
     sides = [centred(vectors, groups.values()) for vectors in (default, start)]
     n = len(tuned_on)
     seen = StoredViews(

@@ -19,7 +19,7 @@ from PIL import Image
 from rich.text import Text
 
 from shoplens.cli import main
-from shoplens.models import Encoder, load_encoder
+from shoplens.models import BASE_MODEL, Encoder, RecipeEncoder, load_encoder
 
 # The same examples each time, however slow the machine.
 settings.register_profile(
@@ -45,8 +45,16 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 @pytest.fixture(scope="session")
 def encoder() -> Encoder:
-    """The built-in model, loaded once."""
+    """The default model, loaded once."""
     return load_encoder()
+
+
+@pytest.fixture(scope="session")
+def network() -> RecipeEncoder:
+    """The built-in model of a single network, loaded once."""
+    found = load_encoder(BASE_MODEL)
+    assert isinstance(found, RecipeEncoder)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,8 @@ CODE = ("python", "js")
 OTHERS = ("text", "json", "layers", "toml", "yaml")
 
 FENCE = re.compile(
-    r"(?:^ *<!-- (?P<marker>.*?) -->\n)?^(?P<indent> *)```(?P<kind>\w*)\n(?P<text>.*?)^ *```$",
+    r"(?:^ *<!-- (?P<marker>(?:(?!-->).)*) -->\n)?"
+    r"^(?P<indent> *)```(?P<kind>\w*)\n(?P<text>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
 

@@ -51,6 +51,24 @@ def test_vectors_are_centred_by_domain_and_of_unit_length(shrinkage: float) -> N
         np.testing.assert_allclose(plain.mean(axis=0), head.centres[domain], atol=1e-5)
 
 
+def test_with_fewer_photos_than_features_the_head_is_the_same() -> None:
+    """What never varies has no part in it, however the features are turned."""
+    few = made(n_products=20)
+    n, f = few.features.shape
+    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(4 * n, 4 * n)))[0][:f]
+    wide = Examples((few.features @ turn).astype(np.float32), few.is_user, few.products)
+    # Variances are averaged over all features, of which there are more now.
+    shrinkage = 2.0 * 4 * n / f
+    ours, theirs = (
+        ClosedForm(examples).head(Settings(s, 6)) for examples, s in ((few, 2.0), (wide, shrinkage))
+    )
+    assert theirs.weight.shape == (6, 4 * n)
+    for domain in ("user", "seller"):
+        expected = ours.vectors(few.of(domain), domain)
+        found = theirs.vectors(wide.of(domain), domain)
+        np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-3)
+
+
 def test_without_a_bound_on_shrinkage_distances_stay_as_they_are() -> None:
     examples = made()
     head = ClosedForm(examples).head(Settings(1e9, 13))

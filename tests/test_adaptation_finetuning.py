@@ -107,18 +107,8 @@ def test_too_few_products_are_refused(tmp_path: Path, make_model: MakeModel) -> 
         finetune(read_dataset(dataset), tmp_path / "mine", model=make_model())
 
 
-def test_ensembles_and_models_of_several_views_are_refused(
-    tmp_path: Path, make_model: MakeModel
-) -> None:
+def test_models_of_several_views_are_refused(tmp_path: Path, make_model: MakeModel) -> None:
     dataset = read_dataset(make_grids(tmp_path / "shop"))
-    toy = make_model()
-    both = tmp_path / "both"
-    both.mkdir()
-    (both / "ensemble.json").write_text(
-        json.dumps({"name": "both", "members": [{"model": str(toy)}, {"model": str(toy)}]})
-    )
-    with pytest.raises(ModelError, match=r"^model \S+ is an ensemble: adapt one of its"):
-        finetune(dataset, tmp_path / "mine", model=both)
     with pytest.raises(ModelError, match="several views"):
         finetune(dataset, tmp_path / "mine", model=make_model("mirrored", flip=True))
 

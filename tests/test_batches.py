@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from shoplens import Photo, PhotoSet, VectorCache, embed, embed_each, load_encoder
 from shoplens.embedding import Embedded
-from shoplens.models import RecipeEncoder
+from shoplens.models import BASE_MODEL, RecipeEncoder
 from shoplens.models.unit_length import unit
 from shoplens.records import Domain
 
@@ -143,7 +143,7 @@ def test_every_photo_gets_one_result_in_order(n: int, size: int) -> None:
     def absent(i: int) -> Photo:
         return Photo(i, f"{i}.png", Path("/nowhere") / f"{i}.png", "user")
 
-    shipped = load_encoder()
+    shipped = load_encoder(BASE_MODEL)
     assert isinstance(shipped, RecipeEncoder)
 
     class Never(RecipeEncoder):

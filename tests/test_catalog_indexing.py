@@ -33,6 +33,7 @@ from shoplens.errors import (
     ModelError,
     ShoplensError,
 )
+from shoplens.models import DEFAULT_MODEL
 from shoplens.records import Box, Domain, Photo, PhotoSet, Vectors
 
 
@@ -325,7 +326,7 @@ def test_the_model_is_the_catalogues_or_the_default(photos: Path, shop: Path) ->
     assert index(photos, shop).model == index(photos, shop).model
     with open_catalog(shop) as catalog:
         assert catalog.model is not None
-        assert catalog.model.name == "lite0-products"
+        assert catalog.model.name == DEFAULT_MODEL
 
 
 def test_an_id_of_another_source_is_taken_over(

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from shoplens.distributed.packing import PackedModel, pack_model
 from shoplens.errors import MissingError, ModelError
+from shoplens.models.linear_head import LinearHead
 
 
 def sent(packed: PackedModel) -> PackedModel:
@@ -54,6 +56,25 @@ def test_the_members_of_an_ensemble_travel(make_model: Callable[..., Path], tmp_
     shutil.rmtree(tmp_path / "models")
     shutil.rmtree(both)
     assert sent(packed).load().fingerprint == encoder.fingerprint
+
+
+def test_the_head_of_an_ensemble_travels(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    both = tmp_path / "both"
+    both.mkdir()
+    described = {
+        "name": "both",
+        "members": [{"model": str(make_model())}, {"model": "lite0-lite2-products/lite0"}],
+        "head": "head.npz",
+        "nested": [4],
+    }
+    (both / "ensemble.json").write_text(json.dumps(described))
+    weight = np.random.default_rng(0).normal(size=(8, 48 + 512)).astype(np.float32)
+    head = LinearHead(weight, np.zeros(8, np.float32))
+    (both / "head.npz").write_bytes(head.to_bytes())
+    packed, encoder = pack_model(both, dimension=4)
+    assert "model/head.npz" in packed.files
+    shutil.rmtree(both)
+    assert packed.load().fingerprint == encoder.fingerprint
 
 
 def test_ensembles_in_ensembles_travel(make_model: Callable[..., Path], tmp_path: Path) -> None:

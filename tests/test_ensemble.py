@@ -11,14 +11,24 @@ import pytest
 
 from shoplens import load_encoder
 from shoplens.errors import MissingError, ModelError
-from shoplens.models import load_recipe
+from shoplens.models import load_recipe, unit
+from shoplens.models.encoder import LeadingEncoder
 from shoplens.models.ensemble import Ensemble, Member
+from shoplens.models.linear_head import LinearHead
+from shoplens.records import Domain
 
 MakeModel = Callable[..., Path]
 
 
 def squares(n: int, seed: int = 0) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(256, size=(n, 16, 16, 3), dtype=np.uint8)
+
+
+def weights(d: int, f: int) -> npt.NDArray[np.float32]:
+    return np.random.default_rng(1).normal(size=(d, f)).astype(np.float32)
+
+
+ZERO = np.zeros(8, np.float32)
 
 
 @pytest.fixture
@@ -100,7 +110,87 @@ def test_the_members_of_a_member_stand_in_its_place(two: tuple[Path, Path]) -> N
     np.testing.assert_allclose(vectors @ vectors.T, expected, atol=1e-6)
 
 
+def test_a_head_takes_what_the_members_give(two: tuple[Path, Path]) -> None:
+    a, b = (load_encoder(path) for path in two)
+    centre = np.linspace(-0.1, 0.1, 8, dtype=np.float32)
+    head = LinearHead(weights(8, 96), np.ones(8, np.float32), {"seller": centre})
+    plain = Ensemble("both", [Member(a, 3), Member(b, 1)])
+    both = Ensemble("both", [Member(a, 3), Member(b, 1)], head=head, nested=[2, 4])
+    assert (both.dimension, both.nested) == (8, (2, 4))
+    prepared = [(square[None],) * 2 for square in squares(4)]
+    domains: list[Domain] = ["user", "seller", "seller", "user"]
+    expected = head.vectors(plain.embed(prepared, domains), domains)
+    np.testing.assert_array_equal(both.embed(prepared, domains), expected)
+    assert both.embed([], []).shape == (0, 8)
+    cut = LeadingEncoder(both, 4).embed(prepared, domains)
+    np.testing.assert_allclose(cut, unit(expected[:, :4]), atol=1e-6)
+    assert both.fingerprint != plain.fingerprint
+    other = LinearHead(head.weight, head.bias, {"seller": centre * 2})
+    assert Ensemble("x", both.members, head=other).fingerprint != both.fingerprint
+
+
+def test_a_member_with_a_head_stays_whole(two: tuple[Path, Path]) -> None:
+    a, b = (load_encoder(path) for path in two)
+    inner = Ensemble("inner", [Member(a, 1), Member(b, 3)], head=LinearHead(weights(8, 96), ZERO))
+    outer = Ensemble("outer", [Member(b, 1), Member(inner, 3)])
+    assert [member.encoder for member in outer.members] == [b, inner]
+    assert (outer.dimension, len(outer.recipes)) == (48 + 8, 3)
+    pixels = squares(4)
+    vectors = outer.embed([(square[None],) * 3 for square in pixels], ["user"] * 4)
+    joined = inner.embed([(square[None],) * 2 for square in pixels], ["user"] * 4)
+    alone = b.encode(pixels, ["user"] * 4)
+    expected = 0.75 * joined @ joined.T + 0.25 * alone @ alone.T
+    np.testing.assert_allclose(vectors @ vectors.T, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("head", "nested", "problem"),
+    [
+        (LinearHead(weights(8, 95), ZERO), [], "takes 95 numbers, and its members give 96"),
+        (None, [4], r"cannot be cut \(`nested`\) without a head"),
+        (LinearHead(weights(8, 96), ZERO), [4, 2], "ascending lengths below 8, got"),
+        (LinearHead(weights(8, 96), ZERO), [8], "ascending lengths below 8, got"),
+        (LinearHead(weights(8, 96), ZERO), [0], "ascending lengths below 8, got"),
+    ],
+)
+def test_a_head_that_does_not_fit_is_refused(
+    two: tuple[Path, Path], head: LinearHead | None, nested: list[int], problem: str
+) -> None:
+    with pytest.raises(ModelError, match=problem):
+        Ensemble("both", [Member(load_encoder(p), 1) for p in two], head=head, nested=nested)
+
+
 # From folders and zips.
+
+
+def test_a_folder_may_hold_a_head(tmp_path: Path, write: Callable[..., Path]) -> None:
+    folder = write(head="head.npz", nested=[4])
+    with pytest.raises(MissingError, match=r"ensemble both has no head\.npz, its head"):
+        load_encoder(folder)
+    head = LinearHead(weights(8, 96), ZERO)
+    (folder / "head.npz").write_bytes(head.to_bytes())
+    found = load_encoder(folder)
+    assert isinstance(found, Ensemble)
+    assert found.head is not None
+    assert (found.head.digest, found.nested) == (head.digest, (4,))
+    with zipfile.ZipFile(tmp_path / "both.zip", "w") as archive:
+        for path in sorted(folder.rglob("*.*")):
+            archive.write(path, path.relative_to(folder).as_posix())
+    assert load_encoder(tmp_path / "both.zip").fingerprint == found.fingerprint
+    (folder / "head.npz").write_bytes(b"no head")
+    with pytest.raises(ModelError, match=r"models: the head is no \.npz file"):
+        load_encoder(folder)
+
+
+def test_a_member_of_a_built_in_ensemble_has_a_name() -> None:
+    pair = load_encoder("lite0-lite2-products")
+    assert isinstance(pair, Ensemble)
+    for member, name in zip(pair.members, ("lite0", "lite2"), strict=True):
+        alone = load_encoder(f"lite0-lite2-products/{name}")
+        assert alone.fingerprint == member.encoder.fingerprint
+    for name in ("lite1", "..", "lite0/", "head.npz", ""):
+        with pytest.raises(MissingError, match="no model"):
+            load_encoder(f"lite0-lite2-products/{name}")
 
 
 def test_a_folder_with_its_members_is_an_ensemble(
@@ -227,6 +317,8 @@ def test_an_ensemble_cannot_be_cut(write: Callable[..., Path]) -> None:
         ('{"name": "x", "members": [{"weight": 1}]}', "missing required field `model`"),
         ('{"name": "x", "members": [{"model": 5}]}', r"\$\.members\[0\]\.model"),
         ('{"name": "x", "members": [{"model": "a", "share": 1}]}', "unknown field `share`"),
+        ('{"name": "x", "members": [{"model": "a"}], "head": "../a"}', r"\$\.head"),
+        ('{"name": "x", "members": [{"model": "a"}], "nested": [4]}', "without a head"),
         ('{"name": "x", "members": [{"model": "a", "weight": 0}]}', "weight of a must be"),
         ('{"name": "x", "members": [{"model": "a", "weight": null}]}', r"\$\.members\[0\]\.weight"),
     ],

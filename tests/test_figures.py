@@ -109,6 +109,22 @@ def test_a_result_that_does_not_hold_is_not_published(
     assert "OpenVINO bfloat16" not in page
 
 
+def test_pages_state_no_figure_of_a_model_that_is_not_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = json.loads((ROOT / "bench" / "results" / "end_to_end.json").read_text("utf-8"))
+    other = "lite0-products-int8"
+    values["model"] = {"name": other, "fingerprint": measuring.built_in_models()[other]}
+    (tmp_path / "end_to_end.json").write_text(json.dumps(values))
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    monkeypatch.setattr(benchmarks, "RESULTS", tmp_path)
+    with pytest.raises(ValueError, match="another model than the default one"):
+        figures.figure("development.map@1000")
+    assert "`python3 make.py bench end_to_end` with lite0-products-int8" in (
+        benchmarks.benchmarks_page()
+    )
+
+
 def test_results_name_no_folder_of_the_machine() -> None:
     for file in (ROOT / "bench" / "results").glob("*.json"):
         assert re.findall(r': "(/[^" ]*)"', file.read_text("utf-8")) == [], file.name
@@ -126,6 +142,6 @@ def test_a_run_on_a_busy_machine_is_not_written(
     measuring.finish("made", "make it", {"seconds": 1}, "| a |")
     values = json.loads((tmp_path / "made.json").read_text("utf-8"))
     assert values["machine"]["load_before"] == 0.5
-    assert values["model"] == measuring.built_in_model()
+    assert values["model"] == measuring.measured_model("made")
     assert {"commit", "seconds", "table"} <= set(values)
     assert "| a |" in capsys.readouterr().out

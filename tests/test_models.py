@@ -15,7 +15,7 @@ import shoplens
 from shoplens import embed, load_encoder, read_gallery
 from shoplens.cores import has_byte_products
 from shoplens.errors import MissingError, ModelError, PhotoError
-from shoplens.models import DEFAULT_MODEL, Encoder, list_models, sessions
+from shoplens.models import BASE_MODEL, DEFAULT_MODEL, RecipeEncoder, list_models, sessions
 from shoplens.models.recipe import Recipe
 from shoplens.records import Domain
 
@@ -56,15 +56,15 @@ def test_every_listed_model_loads_by_its_name() -> None:
         assert (found.dimension, found.nested) == (info.dimension, info.nested)
 
 
-def test_the_model_in_8_bit_integers_says_what_the_default_says(
-    encoder: Encoder, sample: Path
+def test_the_model_in_8_bit_integers_says_what_the_other_says(
+    network: RecipeEncoder, sample: Path
 ) -> None:
-    small = load_encoder(f"{DEFAULT_MODEL}-int8")
-    assert small.fingerprint != encoder.fingerprint
-    assert small.recipe.preparation() == encoder.recipe.preparation()
-    assert small.recipe.nested == encoder.recipe.nested
+    small = load_encoder(f"{BASE_MODEL}-int8")
+    assert small.fingerprint != network.fingerprint
+    assert small.recipe.preparation() == network.recipe.preparation()
+    assert small.recipe.nested == network.recipe.nested
     photos = read_gallery(sample)
-    vectors = [embed(photos, each).vectors for each in (encoder, small)]
+    vectors = [embed(photos, each).vectors for each in (network, small)]
     cosines = np.sum(vectors[0] * vectors[1], axis=1)
     # Processors without 8-bit products are allowed a little more (docs/models.md).
     assert np.mean(cosines) > 0.98
@@ -80,40 +80,40 @@ def test_8_bit_vectors_do_not_depend_on_what_the_processor_can_do(
         if known and not has_byte_products():
             pytest.skip("sums of 16 bits overflow here: only the longer way is exact")
         monkeypatch.setattr(sessions, "has_byte_products", lambda known=known: known)
-        found.append(load_encoder(f"{DEFAULT_MODEL}-int8").encode(pixels, ["user", "seller"]))
+        found.append(load_encoder(f"{BASE_MODEL}-int8").encode(pixels, ["user", "seller"]))
     np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-5)
 
 
-def test_built_in_vectors_are_of_unit_length(encoder: Encoder) -> None:
-    found = encoder.encode(squares(3, SIZE), ["user", "seller", "user"])
+def test_built_in_vectors_are_of_unit_length(network: RecipeEncoder) -> None:
+    found = network.encode(squares(3, SIZE), ["user", "seller", "user"])
     assert found.shape == (3, 512)
     assert found.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
 
 
-def test_a_batch_gives_the_vectors_of_one_by_one(encoder: Encoder) -> None:
+def test_a_batch_gives_the_vectors_of_one_by_one(network: RecipeEncoder) -> None:
     pixels = squares(4, SIZE)
     domains: list[Domain] = ["user", "seller", "seller", "user"]
-    batch = encoder.encode(pixels, domains)
-    alone = [encoder.encode(pixels[i : i + 1], domains[i : i + 1])[0] for i in range(4)]
+    batch = network.encode(pixels, domains)
+    alone = [network.encode(pixels[i : i + 1], domains[i : i + 1])[0] for i in range(4)]
     np.testing.assert_allclose(batch, alone, rtol=0, atol=1e-6)
 
 
-def test_the_built_in_model_knows_both_domains(encoder: Encoder) -> None:
-    assert set(encoder.recipe.centres) == {"user", "seller"}
+def test_the_network_knows_both_domains(network: RecipeEncoder) -> None:
+    assert set(network.recipe.centres) == {"user", "seller"}
     pixels = np.repeat(squares(1, SIZE), 2, axis=0)
-    user, seller = encoder.encode(pixels, ["user", "seller"])
+    user, seller = network.encode(pixels, ["user", "seller"])
     assert float(user @ seller) < 0.999
 
 
 @pytest.mark.parametrize("colour", [0, 127, 255])
-def test_plain_squares_have_a_direction(encoder: Encoder, colour: int) -> None:
+def test_plain_squares_have_a_direction(network: RecipeEncoder, colour: int) -> None:
     pixels = np.full((1, SIZE, SIZE, 3), colour, dtype=np.uint8)
-    assert np.isfinite(encoder.encode(pixels, ["seller"])).all()
+    assert np.isfinite(network.encode(pixels, ["seller"])).all()
 
 
-def test_no_pixels_give_no_vectors(encoder: Encoder) -> None:
-    assert encoder.encode(squares(0, SIZE), []).shape == (0, 512)
+def test_no_pixels_give_no_vectors(network: RecipeEncoder) -> None:
+    assert network.encode(squares(0, SIZE), []).shape == (0, 512)
 
 
 @pytest.mark.parametrize(
@@ -126,10 +126,10 @@ def test_no_pixels_give_no_vectors(encoder: Encoder) -> None:
     ],
 )
 def test_pixels_of_another_shape_are_refused(
-    encoder: Encoder, shape: tuple[int, ...], domains: Sequence[Domain]
+    network: RecipeEncoder, shape: tuple[int, ...], domains: Sequence[Domain]
 ) -> None:
     with pytest.raises(ModelError, match=r"takes \(n, 384, 384, 3\) pixels and n domains"):
-        encoder.encode(np.zeros(shape, np.uint8), domains)
+        network.encode(np.zeros(shape, np.uint8), domains)
 
 
 # Models from folders and zips.

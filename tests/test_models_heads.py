@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import toy_graph
 
-from shoplens.models import DEFAULT_MODEL, unit
+from shoplens.models import BASE_MODEL, unit
 from shoplens.models.heads import features_name, with_features, with_head
 from shoplens.models.model_folder import read_model
 from shoplens.models.sessions import OnnxRuntimeSession
@@ -123,8 +123,8 @@ def test_what_branches_read_is_kept() -> None:
     np.testing.assert_allclose(computed(weights, pixels), expected, atol=1e-6)
 
 
-def test_the_built_in_model_pools_1280_features() -> None:
-    weights, recipe = read_model(DEFAULT_MODEL)
+def test_the_built_in_network_pools_1280_features() -> None:
+    weights, recipe = read_model(BASE_MODEL)
     size = recipe.input_size
     pixels = RNG.integers(256, size=(1, size, size, 3), dtype=np.uint8)
     both = computed(with_features(weights, 512, 1280), pixels)

@@ -13,7 +13,7 @@ from conftest import endless_graph, picture
 
 from shoplens import Photo, PhotoSet, embed, load_encoder
 from shoplens.errors import MissingError, ModelError
-from shoplens.models import DEFAULT_MODEL
+from shoplens.models import BASE_MODEL, DEFAULT_MODEL
 from shoplens.models.onnx_encoder import OnnxEncoder
 
 try:
@@ -69,7 +69,7 @@ def test_bfloat16_is_near_and_has_a_fingerprint_of_its_own() -> None:
         with pytest.raises(MissingError, match="bfloat16"):
             load_encoder(device="openvino:bf16")
         pytest.skip("this processor has no bfloat16")
-    ours, coarse = load_encoder(), load_encoder(device="openvino:bf16")
+    ours, coarse = load_encoder(BASE_MODEL), load_encoder(BASE_MODEL, device="openvino:bf16")
     assert coarse.fingerprint != ours.fingerprint
     size = ours.recipe.input_size
     pixels = np.stack([np.asarray(picture(i, (size, size))) for i in range(3)])

@@ -15,8 +15,11 @@ from PIL import Image
 
 import shoplens
 from shoplens import Box, PhotoError
+from shoplens.adaptation.frozen_ensemble import freeze
 from shoplens.embedding.sets import as_photo
 from shoplens.errors import ModelError
+from shoplens.models import DEFAULT_MODEL
+from shoplens.models.linear_head import LinearHead
 from shoplens.patches.explanation import GRID
 from shoplens.patches.patch_map import PatchMap, best_match, patch_map_of
 from shoplens.reranking.patches import Patches
@@ -125,6 +128,16 @@ def test_other_models_are_not_explained(make_model: Callable[..., Path]) -> None
     other = shoplens.load_encoder(make_model())
     with pytest.raises(ModelError, match="cannot be explained"):
         shoplens.explain(half_alike(1), half_alike(2), encoder=other)
+
+
+@pytest.mark.parametrize(
+    ("model", "n_features"), [(DEFAULT_MODEL, 2560), ("lite0-products-int8", 1280)]
+)
+def test_a_built_in_model_with_another_head_is_explained(model: str, n_features: int) -> None:
+    head = LinearHead(np.ones((8, n_features), np.float32), np.zeros(8, np.float32))
+    adapted = freeze(model).adapted(head, name="mine", source="head fitted to a shop")
+    found = shoplens.explain(half_alike(1), half_alike(2), encoder=adapted.encoder)
+    assert np.isfinite(found.query.heat).all()
 
 
 def test_the_built_in_model_is_explained_on_the_sample() -> None:

@@ -13,6 +13,7 @@ from made_shops import make_shop
 
 from shoplens.catalog.opening import open_catalog
 from shoplens.cli.serve import serve
+from shoplens.models import DEFAULT_MODEL
 from shoplens.server.keys import create_key
 from shoplens.server.settings import ServerSettings
 
@@ -32,7 +33,7 @@ def test_check_tells_what_would_be_served(run: Run, shop: Path, tmp_path: Path) 
     lines = done.out.splitlines()
     assert f"catalogue: {shop}, 7 photos" in lines
     assert lines[1] == "re-ranked by: nothing"
-    assert lines[2].startswith("model: lite0-products (")
+    assert lines[2].startswith(f"model: {DEFAULT_MODEL} (")
     assert f"keys: 1 in {tmp_path / 'keys.json'}" in lines
     assert "address: 0.0.0.0, port 8000" in lines
     for line in ("  title = Shop", "  max_k = 50", "  read_only = True"):

@@ -17,6 +17,7 @@ from shoplens import Encoder, Entry, load_encoder, open_catalog
 from shoplens.catalog.indexing import index
 from shoplens.catalog.migration import migrate
 from shoplens.errors import CatalogBusyError, ModelError
+from shoplens.models import DEFAULT_MODEL
 from shoplens.server import catalog_writer
 from shoplens.server import service as service_module
 from shoplens.server.current_model import load_model
@@ -212,4 +213,4 @@ def test_the_first_model_named_is_for_an_empty_catalogue(
 ) -> None:
     named = ServerSettings(catalog="x", models=tuple(str(model) for model in models))
     assert load_model(None, named).name == "one"
-    assert load_model(None, ServerSettings(catalog="x")).name == "lite0-products"
+    assert load_model(None, ServerSettings(catalog="x")).name == DEFAULT_MODEL

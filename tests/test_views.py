@@ -73,10 +73,11 @@ def test_the_default_is_one_plain_crop(sample: Path, make_model: MakeModel, fit:
         )
 
 
-def test_the_built_in_model_takes_one_view(encoder: Encoder) -> None:
-    assert encoder.decode_target() == (384, "longer")
-    (views,) = encoder.prepare(decoded(picture(0)), "user")
-    assert views.shape == (1, 384, 384, 3)
+def test_the_built_in_model_takes_one_view_for_each_network(encoder: Encoder) -> None:
+    assert encoder.decode_target("user") == (448, "longer")
+    assert encoder.decode_target("seller") == (1792, "longer")  # Borders are cut off.
+    views = encoder.prepare(decoded(picture(0)), "user")
+    assert [each.shape for each in views] == [(1, 448, 448, 3), (1, 384, 384, 3)]
 
 
 def test_one_zoom_of_1_is_no_zoom(make_model: MakeModel) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from shoplens.errors import DataError, MissingError
-from shoplens.models import DEFAULT_MODEL
+from shoplens.models import BASE_MODEL
 from shoplens.training import config
 from shoplens.training.backbones import load_backbone
 from shoplens.training.network import Network
@@ -29,7 +29,7 @@ def test_a_missing_model_folder_is_an_error_that_names_the_file(tmp_path: Path) 
 
 
 def test_the_default_model_can_be_named_as_such() -> None:
-    default, named = load_backbone("builtin:default"), load_backbone(f"builtin:{DEFAULT_MODEL}")
+    default, named = load_backbone("builtin:default"), load_backbone(f"builtin:{BASE_MODEL}")
     assert default.sources == named.sources
     expected = named.stages.state_dict()
     found = default.stages.state_dict()
@@ -37,7 +37,7 @@ def test_the_default_model_can_be_named_as_such() -> None:
 
 
 def test_a_configuration_that_names_no_backbone_takes_the_default_model() -> None:
-    named = load_backbone(f"builtin:{DEFAULT_MODEL}").stages.state_dict()
+    named = load_backbone(f"builtin:{BASE_MODEL}").stages.state_dict()
     found = load_backbone(config.NetworkConfig().backbone).stages.state_dict()
     assert all(torch.equal(found[key], value) for key, value in named.items())
 

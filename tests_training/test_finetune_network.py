@@ -14,7 +14,6 @@ from PIL import Image
 from shoplens import embed, evaluate, load_encoder, rank, read_dataset
 from shoplens.adaptation import choosing, finetuning, network_stage
 from shoplens.adaptation.choosing import Fold, Pairs, average_precisions
-from shoplens.adaptation.closed_form import LinearHead
 from shoplens.adaptation.finetuning import finetune
 from shoplens.adaptation.frozen import FrozenModel
 from shoplens.adaptation.network_stage import NetworkStage
@@ -22,7 +21,8 @@ from shoplens.adaptation.ways import look_at
 from shoplens.cli.adaptation_options import tell_adapted
 from shoplens.datasets.dataset import Dataset
 from shoplens.errors import ModelError, ShoplensError
-from shoplens.models import DEFAULT_MODEL, load_recipe
+from shoplens.models import BASE_MODEL, load_recipe
+from shoplens.models.linear_head import LinearHead
 from shoplens.models.model_folder import read_model, write_model
 from shoplens.training.backbones import Backbone
 from shoplens.training.config import NetworkConfig
@@ -44,7 +44,7 @@ NETWORK_FITTED_TO = NetworkStage.fitted_to
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built-in network for small photos, with a head of random numbers."""
-    weights, recipe = read_model(DEFAULT_MODEL)
+    weights, recipe = read_model(BASE_MODEL)
     stages = lite_stages("lite0")
     load_convolutions(stages, weights)
     grey = (127, 127, 127)

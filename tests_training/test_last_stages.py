@@ -8,7 +8,7 @@ from conftest import EXPORTER_WARNINGS
 from onnx import numpy_helper
 
 from shoplens.errors import ModelError
-from shoplens.models import DEFAULT_MODEL
+from shoplens.models import BASE_MODEL
 from shoplens.models.heads import features_name
 from shoplens.models.model_folder import read_model
 from shoplens.models.outputs import with_outputs
@@ -56,7 +56,7 @@ def test_they_give_what_the_graph_gives(variant: str, pooling: str, power: float
 
 
 def test_unchanged_they_leave_the_built_in_model_as_it_is() -> None:
-    weights, _ = read_model(DEFAULT_MODEL)
+    weights, _ = read_model(BASE_MODEL)
     assert LastStages(weights).put_into(weights) == weights
 
 

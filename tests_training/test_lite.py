@@ -9,7 +9,7 @@ from conftest import EXPORTER_WARNINGS
 from torch.nn import functional
 
 from shoplens.errors import ModelError
-from shoplens.models import DEFAULT_MODEL
+from shoplens.models import BASE_MODEL
 from shoplens.training.backbones import load_backbone
 from shoplens.training.lite import LITE_VARIANTS, SameConv, lite_stages, load_convolutions
 
@@ -80,7 +80,7 @@ def test_a_graph_of_another_architecture_is_refused(variant: str) -> None:
 
 
 def test_the_built_in_model_loads_into_its_architecture() -> None:
-    backbone = load_backbone(f"builtin:{DEFAULT_MODEL}")
+    backbone = load_backbone(f"builtin:{BASE_MODEL}")
     with torch.no_grad():
         features = backbone.stages(torch.zeros(1, 3, 64, 64))
     assert features.shape[1] == backbone.channels == 1280

@@ -26,7 +26,8 @@ from shoplens.embedding.sets import Picture, embed
 from shoplens.errors import CatalogError, PhotoError, ShoplensError
 from shoplens.hits import Hit, SearchResult, View
 from shoplens.lookup import find_ids
-from shoplens.models import DEFAULT_MODEL, Encoder, builtin_names
+from shoplens.models import DEFAULT_MODEL, Encoder
+from shoplens.models.model_folder import is_builtin
 from shoplens.products.listing import Listing
 from shoplens.progress import Progress, silent
 from shoplens.ranking import DEPTH, Ranking, rank
@@ -382,4 +383,4 @@ def _hit(position: int, gallery: Embeddings, row: int, score: float, region: Box
 
 def _encoder_for(gallery: Gallery) -> Encoder:
     name = gallery.model_name if isinstance(gallery, Embeddings) else None
-    return builtin_encoder(name if name is not None and name in builtin_names() else DEFAULT_MODEL)
+    return builtin_encoder(name if is_builtin(name) else DEFAULT_MODEL)

@@ -2,7 +2,7 @@
 
 Read in this order:
 
-- `frozen`: the model that is adapted, and what its head takes of photos;
+- `frozen`, `frozen_ensemble`: the model that is adapted, and what its head takes of photos;
 - `closed_form`: a head fitted to such features;
 - `choosing`: how it is fitted, chosen by validation, and what it gains on other products;
 - `report`, `writing`: before and after, and the new model's folder;

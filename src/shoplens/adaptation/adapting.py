@@ -11,7 +11,8 @@ from PIL import Image
 
 from shoplens.adaptation.choosing import FOLDS, precisions_of
 from shoplens.adaptation.closed_form import Settings
-from shoplens.adaptation.frozen import FrozenModel, Seen
+from shoplens.adaptation.frozen import Seen
+from shoplens.adaptation.frozen_ensemble import Frozen, freeze
 from shoplens.adaptation.label_free import SHRINKAGE, ShopPhotos, fit_shop
 from shoplens.adaptation.made_photos import shopper_view
 from shoplens.adaptation.report import AdaptationReport, Gain
@@ -50,7 +51,7 @@ def adapt(
     output: str | Path,
     *,
     user_photos: PhotoSet | None = None,
-    model: str | Path = DEFAULT_MODEL,
+    model: str | Path | None = None,
     dimension: int | None = None,
     name: str | None = None,
     device: str = CPU,
@@ -61,12 +62,12 @@ def adapt(
 ) -> AdaptationReport:
     """Fit the head of a model to a shop's photos, without labels, in closed form (no torch).
 
-    Shoppers' photos are made of sellers' photos. Whether the model is shown sellers' photos without
-    their plain borders, and whether the new head is kept, is decided by searching for made photos
-    among the sellers'. The report compares before and after on photos that were made of others than
-    the head was fitted to. If the 95 % interval of the gain is above `LEAST_GAIN`, a new model is
-    written. The old one stays as it is. Made photos are easier than real ones: with real queries,
-    expect another gain.
+    Shoppers' photos are made of sellers' photos. Whether a single network is shown sellers' photos
+    without their plain borders, and whether the new head is kept, is decided by searching for made
+    photos among the sellers'. The report compares before and after on photos that were made of
+    others than the head was fitted to. If the 95 % interval of the gain is above `LEAST_GAIN`, a
+    new model is written. The old one stays as it is. Made photos are easier than real ones: with
+    real queries, expect another gain.
 
     Nothing but the shop's own photos is used, so searches with the new model are gallery-side.
 
@@ -75,7 +76,8 @@ def adapt(
         output: the new model's folder.
         user_photos: real shoppers' photos, whatever they show; their mean becomes the shoppers'
             centre.
-        model: the model to start from, as `shoplens.load_encoder` takes it; no ensemble.
+        model: the model to start from, as `shoplens.load_encoder` takes it; None for
+            the default model.
         dimension: length of the new model's vectors, at most; None takes the model's.
         name: of the new model; None takes the folder's.
         device: as `shoplens.load_encoder` takes it.
@@ -91,13 +93,13 @@ def adapt(
     Raises:
         DataError: there are too few photos.
         MissingError: there is no such model.
-        ModelError: the model cannot be adapted (see `FrozenModel`).
+        ModelError: the model cannot be adapted (see `freeze`).
         ShoplensError: `output` is there already or cannot be written, or no photo can be used.
     """
     output = Path(output)
     require_room(output, replace=force)
     started = time.perf_counter()
-    model_of_shop = whole = FrozenModel(model, device)
+    model_of_shop = whole = freeze(model or DEFAULT_MODEL, device)
     gallery = whole.see(
         _evenly(photos, MOST_PHOTOS), cache=cache, workers=workers, progress=progress
     )
@@ -119,27 +121,24 @@ def adapt(
         if len(cut) == len(gallery) and _found(shop_cut).mean() > before.mean():
             model_of_shop, gallery, shop = trimmed, cut, shop_cut
     embedded = time.perf_counter()
-    dimension = dimension or whole.recipe.dimension
+    dimension = dimension or whole.dimension
     gain = Gain.of(before, _cross_validate(shop, dimension, progress), shop.sources)
     written = None
     if gain.exceeds(LEAST_GAIN):
-        written = write_adapted(
-            output,
-            model_of_shop,
-            fit_shop(shop, dimension, None if users is None else users.features),
-            (gallery,),
-            name=name,
+        head = fit_shop(shop, dimension, None if users is None else users.features)
+        adapted = model_of_shop.adapted(
+            head,
+            name=name or output.resolve().name,
             source=f"head fitted to {len(gallery):,} sellers' photos of a shop, without labels",
-            cache=cache,
-            force=force,
         )
+        written = write_adapted(output, adapted, head, (gallery,), cache=cache, force=force)
     return AdaptationReport(
-        model=whole.recipe.name,
+        model=whole.name,
         fingerprint=whole.fingerprint,
         output=None if written is None else output,
         new_fingerprint=None if written is None else written.fingerprint,
         settings=Settings(SHRINKAGE, dimension),
-        trim=model_of_shop.recipe.trim,
+        trim=model_of_shop.trim,
         gain=gain,
         network_gain=None,
         least_gain=LEAST_GAIN,
@@ -152,11 +151,9 @@ def adapt(
     )
 
 
-def _with_made(
-    model: FrozenModel, gallery: Seen, workers: int | None, progress: Progress
-) -> ShopPhotos:
+def _with_made(model: Frozen, gallery: Seen, workers: int | None, progress: Progress) -> ShopPhotos:
     """Make shoppers' photos of some of the gallery's, and look at them."""
-    side = model.recipe.input_size
+    side = model.input_size
     clutter = [
         picture
         for picture in parallel_map(_small, _evenly(gallery.photos, CLUTTER), workers)

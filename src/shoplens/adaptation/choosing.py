@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.adaptation.closed_form import ClosedForm, Examples, Labels, LinearHead, Settings
+from shoplens.adaptation.closed_form import ClosedForm, Examples, Labels, Settings
 from shoplens.evaluation.formulas import PerQuery
+from shoplens.models.linear_head import LinearHead
 from shoplens.progress import Progress, silent
 from shoplens.ranking import DEPTH
 from shoplens.records import Vectors

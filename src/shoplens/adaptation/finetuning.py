@@ -16,16 +16,17 @@ from shoplens.adaptation.choosing import (
     cross_validate,
     precisions_of,
 )
-from shoplens.adaptation.closed_form import LinearHead, Settings
-from shoplens.adaptation.frozen import FrozenModel
+from shoplens.adaptation.closed_form import Settings
+from shoplens.adaptation.frozen_ensemble import freeze
 from shoplens.adaptation.report import AdaptationReport, Gain
 from shoplens.adaptation.ways import Tuned, look_at
 from shoplens.adaptation.writing import write_adapted
 from shoplens.datasets.dataset import Dataset
 from shoplens.errors import MissingError
 from shoplens.evaluation.scores import require_ground_truth
-from shoplens.models import DEFAULT_MODEL
+from shoplens.models import BASE_MODEL, DEFAULT_MODEL
 from shoplens.models.devices import CPU
+from shoplens.models.linear_head import LinearHead
 from shoplens.models.model_folder import require_room
 from shoplens.progress import Progress, silent
 
@@ -41,7 +42,7 @@ def finetune(
     dataset: Dataset,
     output: str | Path,
     *,
-    model: str | Path = DEFAULT_MODEL,
+    model: str | Path | None = None,
     network: bool = False,
     dimension: int | None = None,
     name: str | None = None,
@@ -53,8 +54,8 @@ def finetune(
 ) -> AdaptationReport:
     """Fit a model to labelled photos of a shop: its head, and if you wish its last stages.
 
-    The head is fitted in closed form (no torch). How, and whether the model is shown sellers'
-    photos without their plain borders, is chosen by validation. The report compares
+    The head is fitted in closed form (no torch). How, and whether a single network is shown
+    sellers' photos without their plain borders, is chosen by validation. The report compares
     the new model with the one before, on queries of products that were not looked at: the
     products are split into five parts, and each is searched for among all gallery photos, with a
     head that the other four chose and fitted. If the 95 % interval of the gain is above zero, a
@@ -68,7 +69,8 @@ def finetune(
     Args:
         dataset: users' and sellers' photos whose products are known.
         output: the new model's folder.
-        model: the model to start from, as `shoplens.load_encoder` takes it; no ensemble.
+        model: the model to start from, as `shoplens.load_encoder` takes it; None for the default
+            model, or with `network` for lite0-products, which is a single network.
         network: whether to tune the network's last stages as well (extra `[train]`).
         dimension: length of the new model's vectors, at most; None takes the model's.
         name: of the new model; None takes the folder's.
@@ -86,15 +88,15 @@ def finetune(
     Raises:
         DataError: products are not known, or too few have photos of both domains.
         MissingError: there is no such model, or an extra is needed.
-        ModelError: the model cannot be adapted (see `FrozenModel`), or its network not be tuned:
-            it is no EfficientNet-Lite in floating point.
+        ModelError: the model cannot be adapted (see `freeze`), or its network not be tuned: it is
+            an ensemble, or no EfficientNet-Lite in floating point.
         ShoplensError: `output` is there already or cannot be written, or no photo can be used.
     """
     output = Path(output)
     require_room(output, replace=force)
     require_ground_truth(dataset)
-    frozen = FrozenModel(model, device)
-    dimension = dimension or frozen.recipe.dimension
+    frozen = freeze(model or (BASE_MODEL if network else DEFAULT_MODEL), device)
+    dimension = dimension or frozen.dimension
     if network:
         # What is wrong with the model is said before minutes are spent on photos.
         _network_stage().require_tunable(frozen)
@@ -134,29 +136,26 @@ def finetune(
     counted = ~np.isnan(after)
     written = None
     if gain.exceeds(0):
-        tuned_pairs = shop.pairs_of(every.way, tuned)
-        what = "head" if tuned.weights is None else "last stages and head"
-        written = write_adapted(
-            output,
-            way.model,
-            every.head(tuned_pairs, dimension),
-            (tuned.gallery, tuned.queries),
-            tuned=tuned.weights,
-            name=name,
-            source=f"{what} fitted to {len(pairs.products):,} labelled products of "
-            f"{dataset.root.name}",
-            cache=cache,
-            force=force,
-        )
+        head = every.head(shop.pairs_of(every.way, tuned), dimension)
+        name = name or output.resolve().name
+        products = f"{len(pairs.products):,} labelled products of {dataset.root.name}"
+        if tuned.weights is None:
+            adapted = way.model.adapted(head, name=name, source=f"head fitted to {products}")
+        else:
+            source = f"last stages and head fitted to {products}"
+            adapted = stage.adapted(way.model, tuned.weights, head, name=name, source=source)
+            cache = False  # torch has computed the features, which differ in the last digits.
+        seen = (tuned.gallery, tuned.queries)
+        written = write_adapted(output, adapted, head, seen, cache=cache, force=force)
     if network:
         stage.done()
     return AdaptationReport(
-        model=frozen.recipe.name,
+        model=frozen.name,
         fingerprint=frozen.fingerprint,
         output=None if written is None else output,
         new_fingerprint=None if written is None else written.fingerprint,
         settings=Settings(every.shrinkage, dimension),
-        trim=way.model.recipe.trim,
+        trim=way.model.trim,
         gain=gain,
         network_gain=over_head,
         least_gain=0,

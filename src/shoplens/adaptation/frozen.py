@@ -1,8 +1,9 @@
-"""The model that is adapted, frozen: its vectors of photos, and what its head takes of them."""
+"""A single model that is adapted, frozen: its vectors of photos, what its head takes of them, and
+the model with another head."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from shoplens.embedding.sets import embed
 from shoplens.errors import ModelError, ShoplensError
 from shoplens.models.conversion import converted
 from shoplens.models.devices import CPU, Device, parse_device
-from shoplens.models.heads import features_name, with_features
-from shoplens.models.model_folder import ENSEMBLE_FILE, model_folder, read_model
+from shoplens.models.encoder import Encoder
+from shoplens.models.heads import features_name, with_features, with_head
+from shoplens.models.linear_head import LinearHead
+from shoplens.models.model_folder import Folder, read_model, write_model
 from shoplens.models.onnx_encoder import OnnxEncoder
 from shoplens.models.outputs import with_outputs
 from shoplens.models.recipe import Recipe
@@ -42,11 +45,21 @@ class Seen:
         return len(self.photos)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class AdaptedModel:
+    """A model with another head, in memory."""
+
+    encoder: Encoder
+    write: Callable[[Path, bool], None]
+    """Writes it into a folder; true replaces a model that is there. Raises `ShoplensError` when it
+    cannot be written."""
+
+
 class FrozenModel:
     """A model folder's graph and recipe, and one look at photos for vectors and features.
 
     Args:
-        model: as `load_encoder` takes it; no ensemble.
+        model: as `load_encoder` takes it, or an opened folder; no ensemble (see `frozen_ensemble`).
         device: as `load_encoder` takes it.
         trim: domains whose photos lose their plain borders, instead of the recipe's `trim`.
 
@@ -57,17 +70,10 @@ class FrozenModel:
     """
 
     def __init__(
-        self, model: str | Path, device: str = CPU, trim: tuple[Domain, ...] | None = None
+        self, model: str | Folder, device: str = CPU, trim: tuple[Domain, ...] | None = None
     ) -> None:
         self._model = model, device
-        folder = converted(str(model)) if is_hub_name(model) else model
-        with model_folder(folder) as opened:
-            is_ensemble = (opened / ENSEMBLE_FILE).is_file()
-        if is_ensemble:
-            raise ModelError(
-                f"model {model} is an ensemble: adapt one of its members, or another model, and "
-                f"name the result in an {ENSEMBLE_FILE} of your own"
-            )
+        folder = converted(model) if is_hub_name(model) else model
         self.weights, recipe = read_model(folder)
         if trim is not None:
             recipe = replace(recipe, trim=trim)
@@ -78,12 +84,34 @@ class FrozenModel:
                 "recipe); only models of one view can be adapted"
             )
         self.device: Device = parse_device(device)
-        self.fingerprint = self.encoder(self.weights, recipe).fingerprint
-        n_features = _n_features(self.weights, recipe)
+        self.whole: Encoder = self.encoder(self.weights, recipe)
+        """The model as it is."""
+        self.fingerprint = self.whole.fingerprint
+        self.n_features = _n_features(self.weights, recipe)
         self._both = self.encoder(
-            with_features(self.weights, recipe.dimension, n_features),
-            replace(recipe, dimension=recipe.dimension + n_features, centres={}, nested=()),
+            with_features(self.weights, recipe.dimension, self.n_features),
+            replace(recipe, dimension=recipe.dimension + self.n_features, centres={}, nested=()),
         )
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return self.recipe.name
+
+    @property
+    def dimension(self) -> int:
+        """Length of its vectors."""
+        return self.recipe.dimension
+
+    @property
+    def input_size(self) -> int:
+        """Side in pixels of the square that it takes."""
+        return self.recipe.input_size
+
+    @property
+    def trim(self) -> tuple[Domain, ...]:
+        """Domains whose photos lose their plain borders."""
+        return self.recipe.trim
 
     def without_borders(self) -> FrozenModel | None:
         """Return the same model, shown sellers' photos without their plain borders.
@@ -97,6 +125,36 @@ class FrozenModel:
         """Load another graph where this one runs."""
         cuda = self.device.cuda[0] if self.device.cuda else None
         return OnnxEncoder(weights, recipe, cuda=cuda, openvino=self.device.openvino)
+
+    def adapted(
+        self, head: LinearHead, *, name: str, source: str, tuned: bytes | None = None
+    ) -> AdaptedModel:
+        """Return the model with another head.
+
+        Args:
+            head: of its features.
+            name: of the new model.
+            source: what the head was fitted to, in words.
+            tuned: the ONNX file of a tuned network that the features are of; None: its own.
+        """
+        weights = with_head(tuned or self.weights, head.weight, head.bias)
+        recipe = replace(
+            self.recipe,
+            name=name,
+            version="1",
+            dimension=head.dimension,
+            nested=(),
+            # Seven digits are all a float32 has; more would only make the file longer.
+            centres={
+                domain: tuple(float(f"{value:.7g}") for value in centre)
+                for domain, centre in head.centres.items()
+            },
+            sources=(*self.recipe.sources, source),
+        )
+        return AdaptedModel(
+            self.encoder(weights, recipe),
+            lambda folder, replacing: write_model(folder, weights, recipe, replace=replacing),
+        )
 
     def see(
         self,

@@ -14,11 +14,12 @@ made photos are easier than real ones, and would choose too much.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from shoplens.adaptation.closed_form import Labels, LinearHead
+from shoplens.adaptation.closed_form import Labels, principal_components, row_space
+from shoplens.models.linear_head import LinearHead
 from shoplens.records import Vectors
 
 SHRINKAGE = 16.0
@@ -67,20 +68,25 @@ def fit_shop(photos: ShopPhotos, dimension: int, users: Vectors | None = None) -
         users: (u, f) features of real shoppers' photos, whose mean becomes the shoppers' centre;
             None takes those that were made.
     """
+    space = row_space(photos.gallery, photos.made, *([] if users is None else [users]))
+    n_features = space.shape[1]
+    photos = replace(photos, gallery=photos.gallery @ space.T, made=photos.made @ space.T)
+    users = None if users is None else users @ space.T
     seller = photos.gallery.mean(axis=0)
     gallery, made = photos.gallery - seller, photos.made - photos.made.mean(axis=0)
     weight = np.concatenate(
         [
-            _of_length_one(_shop_part(gallery, made, photos.sources), gallery),
-            OWN**0.5 * _of_length_one(_own_part(photos, gallery, made), gallery),
+            _of_length_one(_shop_part(gallery, made, photos.sources, n_features), gallery),
+            OWN**0.5 * _of_length_one(_own_part(photos, gallery, made, n_features), gallery),
         ]
     )
-    weight = _components(weight @ _covariance(gallery) @ weight.T)[:dimension] @ weight
+    weight = principal_components(weight @ _covariance(gallery) @ weight.T)[:dimension] @ weight
+    weight = weight.astype(np.float32)
     shoppers = photos.made if users is None else users
     bias = -weight @ (seller + shoppers.mean(axis=0)) / 2
-    head = LinearHead(weight, bias, {})
+    head = LinearHead(weight, bias)
     return LinearHead(
-        weight,
+        weight @ space,
         bias,
         {
             "user": head.uncentred(shoppers).mean(axis=0),
@@ -89,8 +95,15 @@ def fit_shop(photos: ShopPhotos, dimension: int, users: Vectors | None = None) -
     )
 
 
-def _shop_part(gallery: Vectors, made: Vectors, sources: Labels) -> Vectors:
-    """Return (f, f): the part that is fitted to the shop."""
+def _shop_part(gallery: Vectors, made: Vectors, sources: Labels, n_features: int) -> Vectors:
+    """Return (f, f): the part that is fitted to the shop.
+
+    Args:
+        gallery: (n, f) in any basis of the features that do vary.
+        made: (m, f) likewise.
+        sources: as in `ShopPhotos`.
+        n_features: how many features there are, over which variances are averaged.
+    """
     places, counts = np.unique(sources, return_inverse=True, return_counts=True)[1:]
     rows = np.unique(sources)
     sums = gallery[rows].copy()
@@ -98,15 +111,15 @@ def _shop_part(gallery: Vectors, made: Vectors, sources: Labels) -> Vectors:
     means = sums / (counts + 1)[:, None]
     apart = np.concatenate([gallery[rows] - means, made - means[places]])
     variances, basis = np.linalg.eigh(_covariance(apart))
-    variances = np.maximum(variances, 0) / (np.maximum(variances, 0).mean() or 1.0)
+    variances = _relative(variances, n_features)
     first = (basis / (variances / SHRINKAGE + 1)).T
     variances, basis = np.linalg.eigh(first @ _covariance(gallery) @ first.T)
-    variances = np.maximum(variances, 0) / (np.maximum(variances, 0).mean() or 1.0)
+    variances = _relative(variances, n_features)
     part: Vectors = (basis * (variances + 1) ** -WHITENING).T @ first
     return part
 
 
-def _own_part(photos: ShopPhotos, gallery: Vectors, made: Vectors) -> Vectors:
+def _own_part(photos: ShopPhotos, gallery: Vectors, made: Vectors, n_features: int) -> Vectors:
     """Return (d, f): from features to the model's own vectors, both centred by domain."""
     features = np.concatenate([gallery, made])
     vectors = np.concatenate(
@@ -116,10 +129,18 @@ def _own_part(photos: ShopPhotos, gallery: Vectors, made: Vectors) -> Vectors:
         ]
     )
     covariance = _covariance(features)
-    f = len(covariance)
-    covariance += RIDGE * (np.trace(covariance) / f) * np.eye(f, dtype=np.float32)
+    ridge = RIDGE * (np.trace(covariance) / n_features)
+    covariance += ridge * np.eye(len(covariance), dtype=np.float32)
     part: Vectors = np.linalg.solve(covariance, features.T @ vectors / len(features)).T
     return part
+
+
+def _relative(variances: Vectors, n_features: int) -> Vectors:
+    """Divide variances by their mean over all features."""
+    above = np.maximum(variances, 0)
+    mean = np.float32(above.sum() / n_features)
+    relative: Vectors = above / (mean or np.float32(1))
+    return relative
 
 
 def _of_length_one(weight: Vectors, rows: Vectors) -> Vectors:
@@ -127,17 +148,6 @@ def _of_length_one(weight: Vectors, rows: Vectors) -> Vectors:
     length = float(np.sqrt(np.square(rows @ weight.T).sum(axis=1).mean()))
     scaled: Vectors = weight / (length or 1.0)
     return scaled
-
-
-def _components(covariance: Vectors) -> Vectors:
-    """Return the directions in which something varies, as rows, most first."""
-    variances, components = np.linalg.eigh(covariance)
-    lasting = int((variances > 1e-6 * variances[-1]).sum())
-    # Signs of eigenvectors are arbitrary: fix them so that runs agree.
-    largest = np.abs(components).argmax(axis=0)
-    components *= np.sign(np.take_along_axis(components, largest[None], axis=0))
-    rows: Vectors = components[:, ::-1].T[:lasting]
-    return rows
 
 
 def _covariance(rows: Vectors) -> Vectors:

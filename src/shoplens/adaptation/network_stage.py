@@ -20,14 +20,17 @@ import numpy.typing as npt
 
 from shoplens._version import __version__
 from shoplens.adaptation.choosing import Fold, Pairs
-from shoplens.adaptation.closed_form import Labels, LinearHead
-from shoplens.adaptation.frozen import FrozenModel, Seen
+from shoplens.adaptation.closed_form import Labels
+from shoplens.adaptation.frozen import AdaptedModel, FrozenModel, Seen
+from shoplens.adaptation.frozen_ensemble import Frozen
 from shoplens.adaptation.unfinished import Unfinished
 from shoplens.adaptation.ways import Shop, Tuned
 from shoplens.embedding.outcome import StageClock
 from shoplens.embedding.single import prepared_from
+from shoplens.errors import ModelError
 from shoplens.looking import photo_bytes
 from shoplens.models.clip.head import Linear
+from shoplens.models.linear_head import LinearHead
 from shoplens.models.outputs import with_outputs
 from shoplens.models.sessions import OnnxRuntimeSession
 from shoplens.parallel import parallel_map
@@ -76,9 +79,9 @@ class NetworkStage:
         self._unfinished = Unfinished(output, _key(shop, dimension))
 
     @staticmethod
-    def require_tunable(model: FrozenModel) -> None:
+    def require_tunable(model: Frozen) -> None:
         """Raise `ModelError` when a model's network cannot be tuned."""
-        LastStages(model.weights)
+        LastStages(_single(model).weights)
 
     def fitted_to(self, fold: Fold) -> tuple[Pairs, LinearHead]:
         """Return photos as a network sees them that was tuned on what a fold keeps, and a head."""
@@ -87,7 +90,8 @@ class NetworkStage:
 
     def tuned(self, fold: Fold) -> Tuned:
         """Tune the network on what a fold keeps, behind a head that is fitted to the same."""
-        model, gallery, pairs = self._shop.ways[fold.way]
+        shown_to, gallery, pairs = self._shop.ways[fold.way]
+        model = _single(shown_to)
         queries = self._shop.queries
         maps = (
             self._maps("queries", model, queries),
@@ -108,6 +112,13 @@ class NetworkStage:
         return Tuned(
             weights, replace(gallery, features=of_gallery), replace(queries, features=of_queries)
         )
+
+    @staticmethod
+    def adapted(
+        model: Frozen, tuned: bytes, head: LinearHead, *, name: str, source: str
+    ) -> AdaptedModel:
+        """Return a model with a tuned network, the ONNX file `tuned`, and a head for it."""
+        return _single(model).adapted(head, name=name, source=source, tuned=tuned)
 
     def done(self) -> None:
         """Remove what a stopped run would go on from."""
@@ -164,6 +175,15 @@ class NetworkStage:
             self._progress(stage, row + 1, len(seen))
         stored.flush()
         part.replace(file)
+
+
+def _single(model: Frozen) -> FrozenModel:
+    if isinstance(model, FrozenModel):
+        return model
+    raise ModelError(
+        f"{model.name} is an ensemble, whose networks are not tuned: leave out --network, or name "
+        "a single model with --model, such as lite0-products"
+    )
 
 
 class _Rows:

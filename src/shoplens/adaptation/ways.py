@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from shoplens.adaptation.choosing import Pairs
 from shoplens.adaptation.closed_form import Labels
-from shoplens.adaptation.frozen import FrozenModel, Seen
+from shoplens.adaptation.frozen import Seen
+from shoplens.adaptation.frozen_ensemble import Frozen
 from shoplens.datasets.dataset import Dataset
 from shoplens.errors import DataError
 from shoplens.progress import Progress, silent
@@ -23,7 +24,7 @@ LEAST_PRODUCTS = 20
 class Way(NamedTuple):
     """A model that is shown photos in one way, and the gallery as it sees it."""
 
-    model: FrozenModel
+    model: Frozen
     gallery: Seen
     pairs: Pairs
     """What it sees of the queries that are searched for, and of the gallery."""
@@ -72,7 +73,7 @@ class Shop:
 
 def look_at(
     dataset: Dataset,
-    model: FrozenModel,
+    model: Frozen,
     *,
     cache: bool = True,
     workers: int | None = None,

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from shoplens.adaptation.closed_form import LinearHead
-from shoplens.adaptation.frozen import FrozenModel, Seen
+from shoplens.adaptation.frozen import AdaptedModel, Seen
 from shoplens.cache import Computed, VectorCache, content_key
 from shoplens.embedding.sets import embed
 from shoplens.errors import ModelError
-from shoplens.models.heads import with_head
-from shoplens.models.model_folder import write_model
+from shoplens.models.linear_head import LinearHead
 
 _CHECKED = 4
 """Photos that the written model is tried on."""
@@ -32,13 +30,10 @@ class Written:
 
 def write_adapted(
     output: Path,
-    model: FrozenModel,
+    adapted: AdaptedModel,
     head: LinearHead,
     seen: Sequence[Seen],
     *,
-    tuned: bytes | None = None,
-    name: str | None = None,
-    source: str,
     cache: bool = True,
     force: bool = False,
 ) -> Written:
@@ -46,35 +41,17 @@ def write_adapted(
 
     Args:
         output: the folder.
-        model: the model that was adapted. Its own folder stays as it is.
+        adapted: the model with the head. The folder of the model before stays as it is.
         head: what is fitted.
-        seen: photos whose vectors go into the user's cache, each of one domain.
-        tuned: the ONNX file of the tuned network that the features are of; None where the network
-            is the model's own. Its vectors do not go into the cache.
-        name: of the new model; None takes the folder's.
-        source: what the head was fitted to, in words; the recipe names it.
-        cache: whether to put vectors into the cache.
+        seen: photos as it sees them, each of one domain.
+        cache: whether to put the photos' vectors into the user's cache.
         force: replace a model that is in `output`.
 
     Raises:
         ModelError: the model's vectors are not those of the head.
         ShoplensError: `output` is there already, or cannot be written.
     """
-    weights = with_head(tuned or model.weights, head.weight, head.bias)
-    recipe = replace(
-        model.recipe,
-        name=name or output.resolve().name,
-        version="1",
-        dimension=head.dimension,
-        nested=(),
-        # Seven digits are all a float32 has; more would only make the file longer.
-        centres={
-            domain: tuple(float(f"{value:.7g}") for value in centre)
-            for domain, centre in head.centres.items()
-        },
-        sources=(*model.recipe.sources, source),
-    )
-    encoder = model.encoder(weights, recipe)
+    encoder = adapted.encoder
     vectors = [head.vectors(part.features, part.photos[0].domain) for part in seen]
     for part, expected in zip(seen, vectors, strict=True):
         found = embed(part.photos[:_CHECKED], encoder, cache=False).vectors
@@ -84,9 +61,9 @@ def write_adapted(
                 f"the model with its new head gives other vectors than were fitted: lowest cosine "
                 f"{lowest:.5f}. Nothing was written"
             )
-    write_model(output, weights, recipe, replace=force)
+    adapted.write(output, force)
     n_cached = 0
-    if cache and tuned is None:
+    if cache:
         with VectorCache(encoder.fingerprint) as store:
             for part, rows in zip(seen, vectors, strict=True):
                 for photo, sha256, vector in zip(part.photos, part.sha256, rows, strict=True):

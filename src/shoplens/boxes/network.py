@@ -1,4 +1,4 @@
-"""The built-in network, asked for the feature maps inside it."""
+"""The network of a built-in model, asked for the feature maps inside it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.models import DEFAULT_MODEL
+from shoplens.models import BASE_MODEL
 from shoplens.models.model_folder import read_model
 from shoplens.models.outputs import with_outputs
 from shoplens.models.sessions import OnnxRuntimeSession
@@ -36,13 +36,13 @@ class FeatureMaps:
 
 
 class Network:
-    """The built-in model with its feature maps as outputs.
+    """The network of lite0-products with its feature maps as outputs.
 
     Always the same one, whichever model embeds the photos: its maps are what was measured.
     """
 
     def __init__(self) -> None:
-        weights, self.recipe = read_model(DEFAULT_MODEL)
+        weights, self.recipe = read_model(BASE_MODEL)
         self.target = decode_target(self.recipe, "user")
         """`target` and `target_side` for decoding."""
         self._session = OnnxRuntimeSession(with_outputs(weights, (_LATE, _EARLY)), None)

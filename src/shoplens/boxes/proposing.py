@@ -17,10 +17,11 @@ from shoplens.sources import read_photo
 def propose_boxes(photo: Picture, *, n: int = 5) -> BoxProposals:
     """Propose boxes around the product in a photo.
 
-    The built-in network looks at the whole photo once. Where its last feature map is strong,
-    something stands out (selective convolutional descriptor aggregation, Wei et al. 2017); places
-    that look alike are taken together. The boxes are the rectangles that hold most of these places
-    and little else. This takes about as long as embedding a photo, whichever model embeds it.
+    The network of lite0-products looks at the whole photo once. Where its last feature map is
+    strong, something stands out (selective convolutional descriptor aggregation, Wei et al. 2017);
+    places that look alike are taken together. The boxes are the rectangles that hold most of these
+    places and little else. This takes about as long as embedding a photo, whichever model embeds
+    it.
 
     Args:
         photo: the path of a file, the bytes of one, or a picture opened by Pillow.

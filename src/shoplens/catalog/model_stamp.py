@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shoplens.models import builtin_names
 from shoplens.models.gettable import gettable
+from shoplens.models.model_folder import is_builtin
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,4 +20,4 @@ class ModelStamp:
     def found_by_name(self) -> bool:
         """Whether its name is enough to load it: of a built-in model, or of one that `shoplens
         models get` brings."""
-        return self.name in builtin_names() or gettable(self.name) is not None
+        return is_builtin(self.name) or gettable(self.name) is not None

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from shoplens.datasets.tables import read_table
 from shoplens.embedding import embed
 from shoplens.errors import DataError, MissingError, ShoplensError
-from shoplens.models import DEFAULT_MODEL, load_encoder
+from shoplens.models import BASE_MODEL, load_encoder
 from shoplens.models.devices import CPU
 from shoplens.ranking import DEPTH, Ranking, rank
 from shoplens.records import Domain, PhotoSet
@@ -44,9 +44,10 @@ class ShoplensRanker:
     `rank`. Photos that cannot be read are counted on standard error and shift no row.
     """
 
-    model: str | Path = DEFAULT_MODEL
+    model: str | Path = BASE_MODEL
     """As `shoplens.load_encoder` takes it; a path counts from the working directory, which is the
-    submission's folder."""
+    submission's folder. It is faster than the default model of shoplens, for the challenge's
+    budget."""
     dimension: int | None = None
     """How many leading components of the vectors to use; None takes all."""
     device: str = CPU

@@ -13,7 +13,7 @@ from shoplens.adaptation.report import METRIC, AdaptationReport
 from shoplens.cli.console import Results, message, write_json
 from shoplens.cli.options import workers_option
 from shoplens.cli.telling import tell_failures
-from shoplens.models import DEFAULT_MODEL
+from shoplens.models import BASE_MODEL, DEFAULT_MODEL
 from shoplens.models.devices import CPU
 
 _OPTIONS = (
@@ -27,10 +27,9 @@ _OPTIONS = (
     ),
     click.option(
         "--model",
-        default=DEFAULT_MODEL,
         metavar="NAME_OR_PATH",
-        show_default=True,
-        help="The model to start from: its name (see `shoplens models`), or a folder or zip.",
+        help="The model to start from: its name (see `shoplens models`), or a folder or zip. By "
+        f"default {DEFAULT_MODEL}; with --network, {BASE_MODEL}.",
     ),
     click.option(
         "--dimension",
@@ -65,7 +64,7 @@ def adaptation_options(command: Callable[..., int | None]) -> Callable[..., int 
     @functools.wraps(command)
     def collected(
         output: Path,
-        model: str,
+        model: str | None,
         dimension: int | None,
         name: str | None,
         force: bool,

@@ -49,7 +49,7 @@ def fuse(
     \b
     Example:
       shoplens rank examples/furniture -o a.npz
-      shoplens rank examples/furniture -o b.npz --model lite0-lite2-products
+      shoplens rank examples/furniture -o b.npz --model lite0-products
       shoplens fuse a.npz b.npz -o both.npz
     """
     distinct(output, json_file)

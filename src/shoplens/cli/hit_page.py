@@ -18,7 +18,7 @@ matches_option = click.option(
     "--matches",
     is_flag=True,
     help=f"On the page of --html, also show which parts of the photo match the first {EXPLAINED} "
-    "hits, as the built-in network sees it. It takes as long as embedding these photos.",
+    "hits, as the network of lite0-products sees it. It takes as long as embedding these photos.",
 )
 
 

@@ -69,8 +69,8 @@ from shoplens.report import SamePicture, read_categories, report_run, write_run_
     "explained",
     default=None,
     help="Show which parts of the worst and best queries match their first results, as the "
-    "built-in network sees it; it takes as long as embedding these photos. By default only of "
-    "rankings by a built-in model.",
+    "network of lite0-products sees it; it takes about as long as embedding these photos. By "
+    "default only of rankings by a built-in model.",
 )
 @boxes_option
 @columns_option

@@ -12,11 +12,11 @@ from pathlib import Path
 import msgspec
 
 from shoplens.errors import ModelError
-from shoplens.models import DEFAULT_MODEL, Encoder, builtin_names, load_encoder
+from shoplens.models import DEFAULT_MODEL, Encoder, load_encoder
 from shoplens.models.conversion import converted
-from shoplens.models.ensemble import read_ensemble_file
+from shoplens.models.ensemble import head_file, read_ensemble_file
 from shoplens.models.gettable import gettable
-from shoplens.models.model_folder import ENSEMBLE_FILE
+from shoplens.models.model_folder import ENSEMBLE_FILE, is_builtin
 from shoplens.models.zoo import is_hub_name
 
 _DECIDING = ("shoplens", "numpy", "onnxruntime", "PIL")
@@ -96,7 +96,7 @@ def installed_versions() -> dict[str, str]:
 def _pack(model: str | Path, name: str, files: dict[str, bytes]) -> str:
     """Add a model's files below `name`, and return the name to load it by."""
     if isinstance(model, str):
-        if model in builtin_names():
+        if is_builtin(model):
             return model
         if is_hub_name(model):
             model = converted(model)
@@ -116,5 +116,7 @@ def _pack(model: str | Path, name: str, files: dict[str, bytes]) -> str:
         source: str | Path = beside if beside.exists() else member.model
         place = _pack(source, f"{name}/member-{number}", files)
         member.model = place.removeprefix(f"{name}/")
+    if ensemble.head is not None:
+        files[f"{name}/{ensemble.head}"] = head_file(path, ensemble).read_bytes()
     files[f"{name}/{ENSEMBLE_FILE}"] = msgspec.json.encode(ensemble)
     return name

@@ -6,18 +6,11 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from shoplens.errors import ModelError
 from shoplens.models.conversion import converted, load_on_cuda
 from shoplens.models.devices import CPU, Device, parse_device
 from shoplens.models.encoder import Encoder, LeadingEncoder, RecipeEncoder
-from shoplens.models.ensemble import Ensemble, read_ensemble
-from shoplens.models.model_folder import (
-    ENSEMBLE_FILE,
-    Folder,
-    builtin_names,
-    model_folder,
-    read_model,
-)
+from shoplens.models.ensemble import Ensemble, load_ensemble
+from shoplens.models.model_folder import Folder, builtin_names, read_model
 from shoplens.models.onnx_encoder import OnnxEncoder
 from shoplens.models.recipe import Recipe
 from shoplens.models.replicas import Replicas
@@ -25,6 +18,7 @@ from shoplens.models.unit_length import unit
 from shoplens.models.zoo import Precision, Score, is_hub_name
 
 __all__ = [
+    "BASE_MODEL",
     "DEFAULT_MODEL",
     "Encoder",
     "ModelInfo",
@@ -37,11 +31,11 @@ __all__ = [
     "unit",
 ]
 
-DEFAULT_MODEL = "lite0-products"
+DEFAULT_MODEL = "lite0-lite2-products"
 """The built-in model that is used when none is named."""
-
-_DEEPEST = 4
-"""Levels of ensembles below an ensemble."""
+BASE_MODEL = "lite0-products"
+"""The built-in model of a single network: the one that boxes and explanations are found by, and
+that training and tuning start from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +54,7 @@ class ModelInfo:
     """Where weights and fitted numbers come from."""
     fingerprint: str
     megabytes: float
-    """Size of the weights, in 10^6 bytes; of an ensemble, those of its members."""
+    """Size of the weights, in 10^6 bytes; of an ensemble, those of its members and its head."""
     default: bool
     parameters: int | None
     score: Score | None
@@ -78,8 +72,8 @@ _MEASURED = {
         Score("map@1000", 0.2700, "as it is", f"{_DEVELOPMENT_SET}: docs/benchmarks.md"),
     ),
     "lite0-lite2-products": (
-        9_443_768,
-        Score("map@1000", 0.3028, "as it is", f"{_DEVELOPMENT_SET}: docs/model-card.md"),
+        9_968_568,
+        Score("map@1000", 0.3011, "as it is", f"{_DEVELOPMENT_SET}: docs/model-card.md"),
     ),
 }
 """Parameters and score of the models that ship."""
@@ -93,16 +87,21 @@ def list_models() -> list[ModelInfo]:
 def _info(name: str) -> ModelInfo:
     encoder = load_encoder(name)
     recipes = encoder.recipes
-    weights = Path(str(resources.files("shoplens.models") / "builtin" / name)).rglob("*.onnx")
+    files = Path(str(resources.files("shoplens.models") / "builtin" / name)).rglob("*")
+    weights = [file for file in files if file.suffix in (".onnx", ".npz")]
+    ensemble = encoder if isinstance(encoder, Ensemble) else None
+    sources = [source for recipe in recipes for source in recipe.sources]
+    if ensemble:
+        sources += ensemble.sources
     parameters, score = _MEASURED.get(name, (None, None))
     return ModelInfo(
         name=name,
-        version=encoder.version if isinstance(encoder, Ensemble) else recipes[0].version,
+        version=ensemble.version if ensemble else recipes[0].version,
         dimension=encoder.dimension,
         nested=encoder.nested,
         input_size=max(recipe.input_size for recipe in recipes),
         licence=" and ".join(dict.fromkeys(recipe.licence for recipe in recipes)),
-        sources=tuple(dict.fromkeys(source for recipe in recipes for source in recipe.sources)),
+        sources=tuple(dict.fromkeys(sources)),
         fingerprint=encoder.fingerprint,
         megabytes=sum(file.stat().st_size for file in weights) / 1e6,
         default=name == DEFAULT_MODEL,
@@ -121,13 +120,13 @@ def load_encoder(
     """Load a model for embedding.
 
     Args:
-        model: the name of a built-in (`shoplens models` lists them); the path of a model folder,
-            or of a zip of one, holding `model.onnx` and `recipe.json`, or `ensemble.json` (see
-            `shoplens.models.ensemble`); or a model of another library: `timm:...`,
-            `open_clip:...`, `hf:...` (see `shoplens.models.zoo`), which is converted and kept on
-            its first use.
+        model: the name of a built-in (`shoplens models` lists them), or `NAME/MEMBER` for a member
+            of a built-in ensemble; the path of a model folder, or of a zip of one, holding
+            `model.onnx` and `recipe.json`, or `ensemble.json` (see `shoplens.models.ensemble`); or
+            a model of another library: `timm:...`, `open_clip:...`, `hf:...` (see
+            `shoplens.models.zoo`), which is converted and kept on its first use.
         dimension: length of the vectors, one that the model was trained to be cut to
-            (`Recipe.nested`); None takes them whole.
+            (`Encoder.nested`); None takes them whole.
         precision: how the weights of a converted model of another library are stored.
         device: `cpu`; `openvino`, the same by OpenVINO (extra `[openvino]`), or `openvino:bf16`, in
             bfloat16, whose vectors are not compared with others; or graphics processors: `cuda`
@@ -146,17 +145,19 @@ def load_encoder(
     """
     where = parse_device(device)
     if is_hub_name(model) and where.cuda:
-        encoder = load_on_cuda(str(model), where.cuda)
+        encoder = load_on_cuda(model, where.cuda)
     else:
         if is_hub_name(model):
-            model = converted(str(model), precision)
-        encoder = _load_ensemble(model, where) or _load_single(model, where)
+            model = converted(model, precision)
+        encoder = load_ensemble(model, lambda of: _load_single(of, where)) or _load_single(
+            model, where
+        )
     if dimension is None or dimension == encoder.dimension:
         return encoder
     return LeadingEncoder(encoder, dimension)
 
 
-def load_recipe(model: str | Path = DEFAULT_MODEL) -> Recipe:
+def load_recipe(model: str | Path) -> Recipe:
     """Read what a model says of itself, without loading it.
 
     Args:
@@ -168,24 +169,10 @@ def load_recipe(model: str | Path = DEFAULT_MODEL) -> Recipe:
 
 
 def _load_single(model: str | Folder, where: Device) -> Encoder:
+    if is_hub_name(model):
+        model = converted(model)
     weights, recipe = read_model(model)
     if len(where.cuda) > 1:
         return Replicas([OnnxEncoder(weights, recipe, cuda=number) for number in where.cuda])
     cuda = where.cuda[0] if where.cuda else None
     return OnnxEncoder(weights, recipe, cuda=cuda, openvino=where.openvino)
-
-
-def _load_ensemble(model: str | Folder, where: Device, depth: int = 0) -> Ensemble | None:
-    """Load the ensemble in a folder or zip; None where it holds none."""
-
-    def member(of: str | Folder) -> Encoder:
-        if isinstance(of, str) and is_hub_name(of):
-            return _load_single(converted(of), where)
-        return _load_ensemble(of, where, depth + 1) or _load_single(of, where)
-
-    with model_folder(model) as folder:
-        if not (folder / ENSEMBLE_FILE).is_file():
-            return None
-        if depth > _DEEPEST:
-            raise ModelError("ensembles are nested too deeply; is this one a member of itself?")
-        return read_ensemble(folder, member)

@@ -68,7 +68,7 @@ _MODELS = (
     ),
     GettableModel(
         name="clip-b16-lite0",
-        about="clip-b16 beside the default model, the mean of their cosines",
+        about="clip-b16 beside lite0-products, the mean of their cosines",
         dimension=896,
         input_size=384,
         parameters=90_100_592,
@@ -79,13 +79,17 @@ _MODELS = (
     ),
     GettableModel(
         name="clip-b16-lite0-lite2",
-        about="clip-b16 beside lite0-lite2-products, the mean of their cosines",
+        about="clip-b16 beside the two networks of lite0-lite2-products, the mean of their cosines",
         dimension=1408,
         input_size=448,
         parameters=95_538_488,
         megabytes=94,
         licence="MIT and Apache-2.0",
-        members=(("lite0-lite2-products", 1.0), ("clip-b16", 1.0)),
+        members=(
+            ("lite0-lite2-products/lite0", 1.0),
+            ("lite0-lite2-products/lite2", 1.0),
+            ("clip-b16", 2.0),
+        ),
         score=Score("map@1000", 0.3605, "as it is", _DEVELOPMENT_SET),
     ),
 )

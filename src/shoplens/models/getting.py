@@ -9,14 +9,13 @@ import msgspec
 import numpy as np
 
 from shoplens.cache import cache_folder
-from shoplens.errors import MissingError, ShoplensError
-from shoplens.folders import writing_folder
+from shoplens.errors import MissingError
 from shoplens.models.clip.build import build_clip, require_extra
 from shoplens.models.clip.head import Head, head_file
 from shoplens.models.clip.source import CLIP_B16, download, read_source
 from shoplens.models.ensemble import EnsembleFile, MemberEntry
 from shoplens.models.gettable import GettableModel, gettable, list_gettable
-from shoplens.models.model_folder import ENSEMBLE_FILE, write_model
+from shoplens.models.model_folder import write_ensemble, write_model
 from shoplens.models.onnx_encoder import OnnxEncoder
 from shoplens.models.recipe import Recipe
 from shoplens.progress import Progress, silent
@@ -99,9 +98,4 @@ def _write_ensemble(model: GettableModel) -> None:
     described = EnsembleFile(
         name=model.name, members=[MemberEntry(name, weight) for name, weight in model.members]
     )
-    try:
-        model.folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ShoplensError(f"cannot write {model.folder}: {error.strerror or error}") from error
-    with writing_folder(model.folder, replace=True) as made:
-        (made / ENSEMBLE_FILE).write_bytes(msgspec.json.encode(described))
+    write_ensemble(model.folder, msgspec.json.encode(described), replace=True)

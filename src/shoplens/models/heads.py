@@ -168,6 +168,22 @@ def with_features(weights: bytes, dimension: int, n_features: int) -> bytes:
     return graph.with_output(nodes, [], dimension + n_features)
 
 
+def only_features(weights: bytes, n_features: int) -> bytes:
+    """Return a graph of the same input that gives what its head takes, (n, f) at unit length.
+
+    Args:
+        weights: the ONNX file.
+        n_features: f.
+
+    Raises `ModelError` when it is no ONNX file.
+    """
+    graph = _Graph(weights)
+    features = graph.features()
+    graph.keep(features)
+    node = _made("LpNormalization", [features], graph.unused("features"))
+    return graph.with_output([node], [], n_features)
+
+
 def features_name(weights: bytes) -> str | None:
     """Return the name of the tensor that a graph's head takes.
 

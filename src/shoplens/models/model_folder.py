@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import difflib
+import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeGuard
 
 from shoplens.errors import MissingError, ModelError, ShoplensError
 from shoplens.folders import writing_folder
 from shoplens.models.gettable import gettable, list_gettable
 from shoplens.models.recipe import Recipe
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
 
 Folder = Path | zipfile.Path
 """What both a folder on disk and one inside a zip offer."""
@@ -22,6 +28,12 @@ ENSEMBLE_FILE = "ensemble.json"
 """What makes a folder an ensemble (see `shoplens.models.ensemble`)."""
 
 _WEIGHTS, _RECIPE = "model.onnx", "recipe.json"
+
+
+HEAD_FILE = "head.npz"
+"""The head of an ensemble that is written here."""
+MEMBER = "network-"
+"""What the folders of its members are called, before their numbers."""
 
 
 def builtin_names() -> list[str]:
@@ -34,13 +46,18 @@ def builtin_names() -> list[str]:
     )
 
 
+def is_builtin(model: object) -> TypeGuard[str]:
+    """Whether a model is built in: by its name, or `NAME/MEMBER` for a member of an ensemble."""
+    return isinstance(model, str) and _builtin(model) is not None
+
+
 @contextmanager
 def model_folder(model: str | Folder) -> Iterator[Folder]:
     """Open the folder of a model.
 
     Args:
-        model: a built-in name or that of a model that was brought (`shoplens models get`), a
-            folder, or a zip of one.
+        model: a built-in name (of an ensemble's member: `NAME/MEMBER`) or that of a model that was
+            brought (`shoplens models get`), a folder, or a zip of one.
 
     Raises:
         MissingError: there is no such model.
@@ -71,14 +88,52 @@ def write_model(folder: Path, weights: bytes, recipe: Recipe, *, replace: bool =
 
     Raises `ShoplensError` when `require_room` refuses the folder, or it cannot be written.
     """
+    with _making(folder, replace) as made:
+        _write(made, weights, recipe)
+
+
+def write_ensemble(
+    folder: Path,
+    described: bytes,
+    members: Mapping[str, tuple[bytes, Recipe]] = MappingProxyType({}),
+    head: bytes | None = None,
+    *,
+    replace: bool = False,
+) -> None:
+    """Write the folder of an ensemble, as `write_model` does.
+
+    Args:
+        folder: its folder.
+        described: what `ensemble.json` holds.
+        members: weights and recipes of those that are kept in it, by the names of their folders.
+        head: the file `HEAD_FILE`; None: it has none.
+        replace: as in `require_room`.
+
+    Raises `ShoplensError` when `require_room` refuses the folder, or it cannot be written.
+    """
+    with _making(folder, replace) as made:
+        for name, (weights, recipe) in members.items():
+            (made / name).mkdir()
+            _write(made / name, weights, recipe)
+        if head is not None:
+            (made / HEAD_FILE).write_bytes(head)
+        (made / ENSEMBLE_FILE).write_bytes(described)
+
+
+@contextmanager
+def _making(folder: Path, replace: bool) -> Iterator[Path]:
     require_room(folder, replace=replace)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ShoplensError(f"cannot write {folder}: {error.strerror or error}") from error
     with writing_folder(folder, replace=replace) as made:
-        (made / _WEIGHTS).write_bytes(weights)
-        (made / _RECIPE).write_text(recipe.to_json(weights), encoding="utf-8")
+        yield made
+
+
+def _write(folder: Path, weights: bytes, recipe: Recipe) -> None:
+    (folder / _WEIGHTS).write_bytes(weights)
+    (folder / _RECIPE).write_text(recipe.to_json(weights), encoding="utf-8")
 
 
 def require_room(folder: Path, *, replace: bool = False) -> None:
@@ -91,8 +146,23 @@ def require_room(folder: Path, *, replace: bool = False) -> None:
         return
     if not replace:
         raise ShoplensError(f"{folder} is there already; name another folder, or use --force")
-    if not folder.is_dir() or not {e.name for e in folder.iterdir()} <= {_WEIGHTS, _RECIPE}:
+    if not folder.is_dir() or not _holds_what_is_written_here(folder):
         raise ShoplensError(f"{folder} is not a model folder, so it is not replaced")
+
+
+def _holds_what_is_written_here(folder: Path) -> bool:
+    """Whether all in a folder is what `write_model` and `write_ensemble` write.
+
+    Other members of an ensemble may be the only copy of somebody's models.
+    """
+    entries = {entry.name: entry for entry in folder.iterdir()}
+    if ENSEMBLE_FILE not in entries:
+        return entries.keys() <= {_WEIGHTS, _RECIPE}
+    members = entries.keys() - {ENSEMBLE_FILE, HEAD_FILE}
+    return all(
+        re.fullmatch(rf"{MEMBER}\d+", name) and _holds_what_is_written_here(entries[name])
+        for name in members
+    )
 
 
 @contextmanager
@@ -100,9 +170,8 @@ def _opened(model: str | Folder) -> Iterator[Folder]:
     if isinstance(model, zipfile.Path):
         yield model
         return
-    builtin = resources.files("shoplens.models") / "builtin"
-    if isinstance(model, str) and model in builtin_names():
-        with resources.as_file(builtin / model) as folder:
+    if isinstance(model, str) and (builtin := _builtin(model)) is not None:
+        with resources.as_file(builtin) as folder:
             yield folder
         return
     if (brought := gettable(model)) is not None:
@@ -129,6 +198,17 @@ def _opened(model: str | Folder) -> Iterator[Folder]:
             f"brings ({', '.join(names)}) nor a folder or zip with model.onnx and "
             f"recipe.json.{hint}"
         )
+
+
+def _builtin(model: str) -> Traversable | None:
+    """Return the folder of a built-in model, or of a member of a built-in ensemble."""
+    name, _, member = model.partition("/")
+    if name not in builtin_names():
+        return None
+    folder = resources.files("shoplens.models") / "builtin" / name
+    if not member:
+        return folder if model == name else None
+    return next((e for e in folder.iterdir() if e.name == member and e.is_dir()), None)
 
 
 def _root_of(archive: zipfile.ZipFile) -> zipfile.Path:

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from shoplens.cache import cache_folder
 
@@ -90,7 +90,7 @@ def list_zoo() -> list[ZooModel]:
     ]
 
 
-def is_hub_name(model: str | Path) -> bool:
+def is_hub_name(model: object) -> TypeGuard[str]:
     """Return whether a name means a model of another library."""
     return isinstance(model, str) and model.partition(":")[0] in EXTRAS and ":" in model
 

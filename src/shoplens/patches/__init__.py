@@ -1,4 +1,4 @@
-"""What matches in two photos, place by place: by the feature maps of the built-in network.
+"""What matches in two photos, place by place: by the feature maps of lite0-products.
 
 Read `patch_map` first (a photo as places with vectors), then `explanation` (which places of two
 photos match). The re-ranking method `patches` compares the same maps.

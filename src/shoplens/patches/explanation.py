@@ -11,7 +11,7 @@ import numpy.typing as npt
 from shoplens.boxes.foreground import sampling
 from shoplens.embedding.sets import Picture, as_photo
 from shoplens.errors import ModelError, PhotoError
-from shoplens.models import DEFAULT_MODEL, Encoder, builtin_names, load_recipe
+from shoplens.models import BASE_MODEL, Encoder, Recipe, builtin_names, load_recipe
 from shoplens.patches.patch_map import (
     PatchMap,
     PreparedRegion,
@@ -73,9 +73,9 @@ def explain(
 ) -> Explanation:
     """Show which parts of two photos match.
 
-    The built-in network looks at both. A place is hot if the other photo has a place that is much
-    more like it than the rest of that photo is, and if the network finds something there that it
-    tells products apart by. It takes about as long as embedding the two photos.
+    The network of lite0-products looks at both. A place is hot if the other photo has a place that
+    is much more like it than the rest of that photo is, and if the network finds something there
+    that it tells products apart by. It takes about as long as embedding the two photos.
 
     Args:
         query: the path of a file, the bytes of one, a picture opened by Pillow, or a `Photo` with
@@ -107,19 +107,25 @@ def explain_in(query: PreparedRegion, result: PreparedRegion) -> Explanation:
 
 
 def require_explained(encoder: Encoder) -> None:
-    """Refuse to explain what another network found: its feature maps are not known.
+    """Refuse to explain what other networks found: their feature maps are not known.
 
-    Raises `ModelError` unless the encoder is a built-in model, or one with another head.
+    Raises `ModelError` unless the encoder is a built-in model, one with another head, or an
+    ensemble with one of these.
     """
     if encoder.name in builtin_names():
         return
-    own = load_recipe(DEFAULT_MODEL).sources
-    if len(encoder.recipes) != 1 or encoder.recipes[0].sources[: len(own)] != own:
+    if not any(_is_of_the_network(recipe) for recipe in encoder.recipes):
         raise ModelError(
             f"matches of {encoder.name} cannot be explained: its feature maps are not known. Those "
             f"of built-in models and of models adapted from them can be "
             f"({', '.join(builtin_names())})"
         )
+
+
+def _is_of_the_network(recipe: Recipe) -> bool:
+    """Whether a recipe's weights come from those whose maps are known, in whichever precision."""
+    own = [each for each in load_recipe(BASE_MODEL).sources if not each.startswith("precision:")]
+    return list(recipe.sources[: len(own)]) == own
 
 
 def _prepared(photo: Photo) -> PreparedRegion:

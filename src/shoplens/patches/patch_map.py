@@ -1,4 +1,4 @@
-"""A photo as a grid of places, each with a vector of what the built-in network sees there."""
+"""A photo as a grid of places, each with a vector of what a network sees there."""
 
 from __future__ import annotations
 

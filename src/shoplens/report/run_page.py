@@ -52,7 +52,7 @@ def write_run_page(
         report: the run, studied.
         depth: results shown of a query.
         explained: whether to show which regions match in the worst and best queries, as the
-            built-in network sees it; None only of rankings by a built-in model.
+            network of lite0-products sees it; None only of rankings by a built-in model.
 
     Raises:
         MissingError: the page's folder is not there.

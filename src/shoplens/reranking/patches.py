@@ -25,7 +25,7 @@ _KEPT = 5000
 class Patches(Reranker):
     """Best match of patches: a candidate is scored by how well each place of the query is found.
 
-    The maps are those of the built-in network, whichever model the vectors are of.
+    The maps are those of lite0-products, whichever model the vectors are of.
     """
 
     name = "patches"

@@ -22,10 +22,10 @@ class ModelsAnswer(BaseModel):
     model_config = example(
         {
             "model": {
-                "name": "lite0-products",
-                "fingerprint": "1c658d6913cc336b",
+                "name": "lite0-lite2-products",
+                "fingerprint": "24ee24c6b8905507",
                 "dimension": 512,
-                "input_size": 384,
+                "input_size": 448,
             },
             "version": "0.1.0",
         }

