@@ -29,7 +29,7 @@ _OPTIONS = (
         "--model",
         metavar="NAME_OR_PATH",
         help="The model to start from: its name (see `shoplens models`), or a folder or zip. By "
-        f"default {DEFAULT_MODEL}; with --network, {BASE_MODEL}.",
+        f"default {DEFAULT_MODEL}; for `finetune --network` {BASE_MODEL}.",
     ),
     click.option(
         "--dimension",
