@@ -103,7 +103,7 @@ def _kept(found: Result) -> str:
 
 
 _STEPS: Sequence[tuple[str, Sequence[Line]]] = (
-    ("end_to_end", [("mAP@1000 of the built-in model, with the given boxes", _plain)]),
+    ("end_to_end", [("mAP@1000 of the default model, with the given boxes", _plain)]),
     (
         "automatic_box",
         [

@@ -19,7 +19,7 @@ from shoplens.adaptation.finetuning import finetune
 from shoplens.adaptation.frozen_ensemble import FrozenEnsemble, freeze
 from shoplens.catalog import migrate, open_catalog
 from shoplens.catalog.indexing import index
-from shoplens.errors import ModelError, ShoplensError
+from shoplens.errors import ShoplensError
 from shoplens.models import unit
 from shoplens.models.ensemble import Ensemble
 from shoplens.models.linear_head import LinearHead
@@ -177,10 +177,3 @@ def test_photos_that_one_network_cannot_use_are_left_out(
     assert [failure.reason for failure in seen.failures] == ["no_direction"]
     assert len(seen) == len(seen.vectors) == len(seen.features) == 59
     assert 3 not in {photo.id for photo in seen.photos}
-
-
-def test_an_ensembles_networks_are_not_tuned(tmp_path: Path, both: Path) -> None:
-    pytest.importorskip("torch", reason="needs the extra [train]")
-    dataset = read_dataset(make_grids(tmp_path / "shop"))
-    with pytest.raises(ModelError, match="both is an ensemble, whose networks are not tuned"):
-        finetune(dataset, tmp_path / "mine", model=both, network=True)

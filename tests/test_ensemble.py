@@ -135,10 +135,15 @@ def test_a_member_with_a_head_stays_whole(two: tuple[Path, Path]) -> None:
     outer = Ensemble("outer", [Member(b, 1), Member(inner, 3)])
     assert [member.encoder for member in outer.members] == [b, inner]
     assert (outer.dimension, len(outer.recipes)) == (48 + 8, 3)
-    pixels = squares(4)
-    vectors = outer.embed([(square[None],) * 3 for square in pixels], ["user"] * 4)
-    joined = inner.embed([(square[None],) * 2 for square in pixels], ["user"] * 4)
-    alone = b.encode(pixels, ["user"] * 4)
+    # Each network is shown what was prepared for it.
+    shown = [squares(4, seed) for seed in range(3)]
+    vectors = outer.embed(
+        [tuple(one[None] for one in each) for each in zip(*shown, strict=True)], ["user"] * 4
+    )
+    joined = inner.embed(
+        [(x[None], y[None]) for x, y in zip(*shown[1:], strict=True)], ["user"] * 4
+    )
+    alone = b.encode(shown[0], ["user"] * 4)
     expected = 0.75 * joined @ joined.T + 0.25 * alone @ alone.T
     np.testing.assert_allclose(vectors @ vectors.T, expected, atol=1e-6)
 

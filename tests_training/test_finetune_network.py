@@ -16,12 +16,13 @@ from shoplens.adaptation import choosing, finetuning, network_stage
 from shoplens.adaptation.choosing import Fold, Pairs, average_precisions
 from shoplens.adaptation.finetuning import finetune
 from shoplens.adaptation.frozen import FrozenModel
+from shoplens.adaptation.frozen_ensemble import freeze
 from shoplens.adaptation.network_stage import NetworkStage
 from shoplens.adaptation.ways import look_at
 from shoplens.cli.adaptation_options import tell_adapted
 from shoplens.datasets.dataset import Dataset
 from shoplens.errors import ModelError, ShoplensError
-from shoplens.models import BASE_MODEL, load_recipe
+from shoplens.models import BASE_MODEL, DEFAULT_MODEL, load_recipe
 from shoplens.models.linear_head import LinearHead
 from shoplens.models.model_folder import read_model, write_model
 from shoplens.training.backbones import Backbone
@@ -259,3 +260,29 @@ def test_what_cannot_be_tuned_is_refused_before_photos_are_looked_at(
             shop, tmp_path / "mine", model="lite0-products-int8", network=True, progress=unexpected
         )
     assert not (tmp_path / "mine.unfinished").exists()
+
+
+def test_the_networks_of_an_ensemble_are_not_tuned(shop: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is an ensemble, whose networks are not tuned"):
+        finetune(shop, tmp_path / "mine", model=DEFAULT_MODEL, network=True)
+    assert not (tmp_path / "mine.unfinished").exists()
+
+
+@pytest.mark.parametrize(("network", "expected"), [(True, BASE_MODEL), (False, DEFAULT_MODEL)])
+def test_where_no_model_is_named_it_is_one_that_can_be_fitted(
+    shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: bool, expected: str
+) -> None:
+    def seen(*_: object, **__: object) -> None:
+        raise LookupError
+
+    monkeypatch.setattr(FrozenModel, "see", seen)
+    asked = []
+
+    def freezing(model: str, device: str) -> object:
+        asked.append(model)
+        return freeze(model, device)
+
+    monkeypatch.setattr("shoplens.adaptation.finetuning.freeze", freezing)
+    with pytest.raises(LookupError):
+        finetune(shop, tmp_path / "mine", network=network)
+    assert asked == [expected]
