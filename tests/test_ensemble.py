@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +15,12 @@ import pytest
 from shoplens import load_encoder
 from shoplens.errors import MissingError, ModelError
 from shoplens.models import load_recipe, unit
-from shoplens.models.encoder import LeadingEncoder
+from shoplens.models.encoder import LeadingEncoder, RecipeEncoder
 from shoplens.models.ensemble import Ensemble, Member
 from shoplens.models.linear_head import LinearHead
-from shoplens.records import Domain
+from shoplens.models.model_folder import read_model
+from shoplens.models.onnx_encoder import OnnxEncoder
+from shoplens.records import Domain, Vectors
 
 MakeModel = Callable[..., Path]
 
@@ -334,3 +339,67 @@ def test_a_faulty_ensemble_is_refused(write: Callable[..., Path], text: str, pro
     with pytest.raises(ModelError, match=problem) as caught:
         load_encoder(folder)
     assert str(folder) in str(caught.value)
+
+
+class Meeting(RecipeEncoder):
+    """An encoder that notes its thread, and may wait for others to be called at the same time."""
+
+    def __init__(self, folder: Path, barrier: threading.Barrier | None = None) -> None:
+        self._encoder = OnnxEncoder(*read_model(folder))
+        self.recipe = self._encoder.recipes[0]
+        self.fingerprint = self._encoder.fingerprint
+        self.barrier = barrier
+        self.threads: list[int] = []
+
+    def encode(self, pixels: npt.NDArray[np.uint8], domains: Sequence[Domain]) -> Vectors:
+        self.threads.append(threading.get_ident())
+        if self.barrier is not None:
+            self.barrier.wait(timeout=20)
+        return self._encoder.encode(pixels, domains)
+
+
+def test_members_compute_at_once_on_idle_cores(
+    two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoplens.models.ensemble.usable_cores", lambda: 2)
+    barrier = threading.Barrier(2)
+    both = Ensemble("both", [Member(Meeting(path, barrier), 1) for path in two])
+    found = both.embed([(squares(1),) * 2], ["user"])
+    alone = Ensemble("both", [Member(load_encoder(path), 1) for path in two])
+    monkeypatch.setattr("shoplens.models.ensemble.usable_cores", lambda: 1)
+    np.testing.assert_array_equal(found, alone.embed([(squares(1),) * 2], ["user"]))
+
+
+def test_members_take_turns_where_every_core_has_a_call(
+    two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoplens.models.ensemble.usable_cores", lambda: 2)
+    waiting = threading.Barrier(2)
+    slow = Ensemble("slow", [Member(Meeting(two[0], waiting), 1)])
+    members = [Meeting(path) for path in two]
+    both = Ensemble("both", [Member(member, 1) for member in members])
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(slow.embed, [(squares(1),)], ["user"])
+        while waiting.n_waiting == 0:
+            assert not first.done()
+            time.sleep(0.001)
+        both.embed([(squares(1),) * 2], ["user"])
+        waiting.wait(timeout=20)
+        first.result()
+    assert [member.threads for member in members] == [[threading.get_ident()]] * 2
+
+
+def test_an_error_of_a_member_is_that_of_the_ensemble(
+    two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoplens.models.ensemble.usable_cores", lambda: 2)
+    broken = threading.Barrier(2)
+    broken.abort()
+    both = Ensemble("both", [Member(Meeting(two[0]), 1), Member(Meeting(two[1], broken), 1)])
+    # A call that failed is no longer under way, so the last one still finds an idle core.
+    for _ in range(2):
+        with pytest.raises(threading.BrokenBarrierError):
+            both.embed([(squares(1),) * 2], ["user"])
+    barrier = threading.Barrier(2)
+    at_once = Ensemble("both", [Member(Meeting(path, barrier), 1) for path in two])
+    at_once.embed([(squares(1),) * 2], ["user"])

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -23,6 +24,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from shoplens.cores import usable_cores
 from shoplens.errors import MissingError, ModelError
 from shoplens.json_text import parse_json
 from shoplens.models.encoder import Encoder, require_models
@@ -32,11 +34,32 @@ from shoplens.models.preparer import Preparer
 from shoplens.models.unit_length import unit
 from shoplens.models.views import Prepared, Target
 from shoplens.models.zoo import is_hub_name
+from shoplens.parallel import parallel_map
 from shoplens.pixels.decoding import Decoded
 from shoplens.records import Domain, Vectors
 
 _DEEPEST = 4
 """Levels of ensembles below an ensemble."""
+
+
+class _Calls:
+    """How many calls are under way in this process: entering gives their number, this one too."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._number = 0
+
+    def __enter__(self) -> int:
+        with self._lock:
+            self._number += 1
+            return self._number
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._number -= 1
+
+
+_CALLS = _Calls()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +164,22 @@ class Ensemble:
         if not prepared:
             return np.empty((0, self.dimension), dtype=np.float32)
         require_models(self.name, len(self.recipes), prepared)
-        vectors, start = [], 0
+        shares, start = [], 0
         for member in self.members:
             end = start + len(member.encoder.recipes)
-            vectors.append(member.encoder.embed([one[start:end] for one in prepared], domains))
+            shares.append((member.encoder, [one[start:end] for one in prepared]))
             start = end
+
+        def vectors_of(share: tuple[Encoder, list[Prepared]]) -> Vectors:
+            encoder, views = share
+            return encoder.embed(views, domains)
+
+        with _CALLS as n_calls:
+            # Where each core has a call of its own, further threads would only get in the way.
+            if len(shares) > 1 and n_calls < usable_cores():
+                vectors = list(parallel_map(vectors_of, shares, len(shares)))
+            else:
+                vectors = [vectors_of(share) for share in shares]
         return self.joined(vectors, domains)
 
     def joined(self, vectors: Sequence[Vectors], domains: Domain | Sequence[Domain]) -> Vectors:
