@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
-from shoplens import load_encoder
+from shoplens import embed, load_encoder
 from shoplens.errors import MissingError, ModelError
 from shoplens.models import load_recipe, unit
 from shoplens.models.encoder import LeadingEncoder, RecipeEncoder
@@ -20,7 +21,8 @@ from shoplens.models.ensemble import Ensemble, Member
 from shoplens.models.linear_head import LinearHead
 from shoplens.models.model_folder import read_model
 from shoplens.models.onnx_encoder import OnnxEncoder
-from shoplens.records import Domain, Vectors
+from shoplens.parallel import parallel_map
+from shoplens.records import Domain, Photo, PhotoSet, Vectors
 
 MakeModel = Callable[..., Path]
 
@@ -370,6 +372,17 @@ def test_members_compute_at_once_on_idle_cores(
     np.testing.assert_array_equal(found, alone.embed([(squares(1),) * 2], ["user"]))
 
 
+def test_members_compute_at_once_for_a_single_photo(
+    two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoplens.models.ensemble.usable_cores", lambda: 2)
+    barrier = threading.Barrier(2)
+    both = Ensemble("both", [Member(Meeting(path, barrier), 1) for path in two])
+    Image.fromarray(squares(1)[0]).save(tmp_path / "photo.png")
+    photos = PhotoSet([Photo(0, "photo.png", tmp_path / "photo.png", "user")])
+    assert embed(photos, both, cache=False).failures == ()
+
+
 def test_members_take_turns_where_every_core_has_a_call(
     two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -387,6 +400,21 @@ def test_members_take_turns_where_every_core_has_a_call(
         waiting.wait(timeout=20)
         first.result()
     assert [member.threads for member in members] == [[threading.get_ident()]] * 2
+
+
+def test_members_take_turns_where_many_photos_are_embedded(
+    two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoplens.models.ensemble.usable_cores", lambda: 8)
+    members = [Meeting(path) for path in two]
+    both = Ensemble("both", [Member(member, 1) for member in members])
+
+    def worker(shown: npt.NDArray[np.uint8]) -> int:
+        both.embed([(shown,) * 2], ["user"])
+        return threading.get_ident()
+
+    workers = list(parallel_map(worker, [squares(1)], 1))
+    assert members[0].threads == members[1].threads == workers
 
 
 def test_an_error_of_a_member_is_that_of_the_ensemble(

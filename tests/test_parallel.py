@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shoplens.cores import usable_cores
-from shoplens.parallel import parallel_map
+from shoplens.parallel import is_worker, parallel_map
 
 
 @settings(max_examples=30)
@@ -127,3 +127,8 @@ def test_there_is_a_usable_core() -> None:
 
 def alive() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("shoplens")]
+
+
+def test_a_thread_knows_whether_it_is_a_worker() -> None:
+    assert list(parallel_map(lambda _: is_worker(), range(3), 2)) == [True] * 3
+    assert not is_worker()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,16 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 _WAITING_PER_WORKER = 4
+_THREAD = threading.local()
+
+
+def is_worker() -> bool:
+    """Return whether this thread is one of `parallel_map`'s, which together keep all cores busy."""
+    return getattr(_THREAD, "is_worker", False)
+
+
+def _begin_worker() -> None:
+    _THREAD.is_worker = True
 
 
 def parallel_map(
@@ -36,7 +47,7 @@ def parallel_map(
     """
     workers = workers or usable_cores()
     ahead = ahead or _WAITING_PER_WORKER * workers
-    with ThreadPoolExecutor(workers, thread_name_prefix="shoplens") as pool:
+    with ThreadPoolExecutor(workers, "shoplens", initializer=_begin_worker) as pool:
         waiting: deque[Future[_R]] = deque()
         try:
             for item in items:

@@ -53,6 +53,9 @@ def embed_each(
 
     if encoder.batch_size > 1:
         return embed_in_batches(photos, encoder, cache, retry_failed, workers)
+    if isinstance(photos, PhotoSet) and len(photos) == 1:
+        # On this thread: on a worker's, an ensemble's networks would take turns.
+        return (embedded(photo) for photo in photos)
     return parallel_map(embedded, photos, workers)
 
 

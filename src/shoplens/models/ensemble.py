@@ -34,7 +34,7 @@ from shoplens.models.preparer import Preparer
 from shoplens.models.unit_length import unit
 from shoplens.models.views import Prepared, Target
 from shoplens.models.zoo import is_hub_name
-from shoplens.parallel import parallel_map
+from shoplens.parallel import is_worker, parallel_map
 from shoplens.pixels.decoding import Decoded
 from shoplens.records import Domain, Vectors
 
@@ -175,8 +175,8 @@ class Ensemble:
             return encoder.embed(views, domains)
 
         with _CALLS as n_calls:
-            # Where each core has a call of its own, further threads would only get in the way.
-            if len(shares) > 1 and n_calls < usable_cores():
+            # Where each core has work already, further threads would only get in the way.
+            if len(shares) > 1 and not is_worker() and n_calls < usable_cores():
                 vectors = list(parallel_map(vectors_of, shares, len(shares)))
             else:
                 vectors = [vectors_of(share) for share in shares]
