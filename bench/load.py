@@ -118,7 +118,7 @@ def closed_loop(
     *,
     n: int,
     clients: int = 1,
-    seconds: float = 600.0,
+    seconds: float = 3600.0,
     tick: Callable[[int], None] = lambda done: None,
 ) -> Load:
     """Send n requests; each client sends its next when it has the answer.
