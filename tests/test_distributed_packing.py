@@ -58,6 +58,25 @@ def test_the_members_of_an_ensemble_travel(make_model: Callable[..., Path], tmp_
     assert sent(packed).load().fingerprint == encoder.fingerprint
 
 
+def test_the_members_of_a_zipped_ensemble_travel(
+    make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    a, b = make_model("a"), make_model("b")
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        for file in b.iterdir():
+            archive.write(file, file.name)
+    members = [{"model": str(a)}, {"model": "b.zip"}, {"model": "lite0-products"}]
+    with zipfile.ZipFile(tmp_path / "both.zip", "w") as archive:
+        described = json.dumps({"name": "both", "members": members})
+        archive.writestr("ensemble.json", described)
+        archive.write(tmp_path / "b.zip", "b.zip")
+    packed, encoder = pack_model(tmp_path / "both.zip")
+    shutil.rmtree(tmp_path / "models")
+    for name in ("b.zip", "both.zip"):
+        (tmp_path / name).unlink()
+    assert sent(packed).load().fingerprint == encoder.fingerprint
+
+
 def test_the_head_of_an_ensemble_travels(make_model: Callable[..., Path], tmp_path: Path) -> None:
     both = tmp_path / "both"
     both.mkdir()

@@ -253,6 +253,33 @@ def test_a_member_may_be_a_zip_beside(
     assert zipped.fingerprint == load_encoder(write({"model": "a"}, {"model": "b"})).fingerprint
 
 
+def test_a_zip_may_hold_zips_of_members(
+    tmp_path: Path, write: Callable[..., Path], two: tuple[Path, Path]
+) -> None:
+    plain = load_encoder(write())
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path in two[0].iterdir():
+            archive.write(path, f"a/{path.name}")
+    folder = write({"model": "a.zip", "weight": 3}, {"model": "b"})
+    with zipfile.ZipFile(tmp_path / "both.zip", "w") as archive:
+        archive.write(folder / "ensemble.json", "ensemble.json")
+        archive.write(tmp_path / "a.zip", "a.zip")
+        for path in two[1].iterdir():
+            archive.write(path, f"b/{path.name}")
+    assert load_encoder(tmp_path / "both.zip").fingerprint == plain.fingerprint
+
+
+def test_a_file_in_a_zip_that_is_no_zip_is_refused(
+    tmp_path: Path, write: Callable[..., Path]
+) -> None:
+    folder = write({"model": "a.zip"})
+    with zipfile.ZipFile(tmp_path / "both.zip", "w") as archive:
+        archive.write(folder / "ensemble.json", "ensemble.json")
+        archive.writestr("a.zip", b"no zip")
+    with pytest.raises(ModelError, match=r"a\.zip: neither a folder nor a zip of one"):
+        load_encoder(tmp_path / "both.zip")
+
+
 def test_a_member_that_is_not_there_is_missing(write: Callable[..., Path]) -> None:
     with pytest.raises(MissingError, match="no model 'lite2-product'"):
         load_encoder(write({"model": "lite2-product"}))

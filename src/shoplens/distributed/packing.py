@@ -14,9 +14,8 @@ import msgspec
 from shoplens.errors import ModelError
 from shoplens.models import DEFAULT_MODEL, Encoder, load_encoder
 from shoplens.models.conversion import converted
-from shoplens.models.ensemble import head_file, read_ensemble_file
-from shoplens.models.gettable import gettable
-from shoplens.models.model_folder import ENSEMBLE_FILE, is_builtin
+from shoplens.models.ensemble import head_file, member_of, read_ensemble_file
+from shoplens.models.model_folder import ENSEMBLE_FILE, Folder, is_builtin, model_folder
 from shoplens.models.zoo import is_hub_name
 
 _DECIDING = ("shoplens", "numpy", "onnxruntime", "PIL")
@@ -28,7 +27,7 @@ class PackedModel:
     """A model that can be loaded on another machine, with its expected fingerprint."""
 
     model: str
-    """Its name, or the name of its folder or zip among the `files`."""
+    """Its name, or the name of its folder among the `files`."""
     files: Mapping[str, bytes]
     """Contents by path; empty for a built-in model."""
     dimension: int | None
@@ -93,30 +92,24 @@ def installed_versions() -> dict[str, str]:
     return {name: importlib.import_module(name).__version__ for name in _DECIDING}
 
 
-def _pack(model: str | Path, name: str, files: dict[str, bytes]) -> str:
+def _pack(model: str | Folder, name: str, files: dict[str, bytes]) -> str:
     """Add a model's files below `name`, and return the name to load it by."""
     if isinstance(model, str):
         if is_builtin(model):
             return model
         if is_hub_name(model):
             model = converted(model)
-        elif (brought := gettable(model)) is not None:
-            model = brought.folder
-    path = Path(model)
-    if path.is_file():
-        files[f"{name}.zip"] = path.read_bytes()
-        return f"{name}.zip"
-    if not (path / ENSEMBLE_FILE).is_file():
-        for file in ("model.onnx", "recipe.json"):
-            files[f"{name}/{file}"] = (path / file).read_bytes()
-        return name
-    ensemble = read_ensemble_file(path)
-    for number, member in enumerate(ensemble.members):
-        beside = path / member.model
-        source: str | Path = beside if beside.exists() else member.model
-        place = _pack(source, f"{name}/member-{number}", files)
-        member.model = place.removeprefix(f"{name}/")
-    if ensemble.head is not None:
-        files[f"{name}/{ensemble.head}"] = head_file(path, ensemble).read_bytes()
-    files[f"{name}/{ENSEMBLE_FILE}"] = msgspec.json.encode(ensemble)
+    with model_folder(model) as folder:
+        if not (folder / ENSEMBLE_FILE).is_file():
+            for file in ("model.onnx", "recipe.json"):
+                files[f"{name}/{file}"] = (folder / file).read_bytes()
+            return name
+        ensemble = read_ensemble_file(folder)
+        for number, member in enumerate(ensemble.members):
+            source = member_of(folder, member.model)
+            place = _pack(source, f"{name}/member-{number}", files)
+            member.model = place.removeprefix(f"{name}/")
+        if ensemble.head is not None:
+            files[f"{name}/{ensemble.head}"] = head_file(folder, ensemble).read_bytes()
+        files[f"{name}/{ENSEMBLE_FILE}"] = msgspec.json.encode(ensemble)
     return name

@@ -264,7 +264,7 @@ def load_ensemble(
 
 def _read_ensemble(folder: Folder, load: Callable[[str | Folder], Encoder]) -> Ensemble:
     described = read_ensemble_file(folder)
-    members = [Member(load(_place(folder, m.model)), m.weight) for m in described.members]
+    members = [Member(load(member_of(folder, m.model)), m.weight) for m in described.members]
     head = None
     if described.head is not None:
         head = LinearHead.from_bytes(head_file(folder, described).read_bytes())
@@ -298,7 +298,7 @@ def head_file(folder: Folder, ensemble: EnsembleFile) -> Folder:
     return file
 
 
-def _place(folder: Folder, model: str) -> str | Folder:
+def member_of(folder: Folder, model: str) -> str | Folder:
     """Return the folder or file that a member names beside `ensemble.json`, else the name."""
     beside = folder / model
     return beside if model and beside.exists() else model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import re
 import zipfile
 import zlib
@@ -57,7 +58,7 @@ def model_folder(model: str | Folder) -> Iterator[Folder]:
 
     Args:
         model: a built-in name (of an ensemble's member: `NAME/MEMBER`) or that of a model that was
-            brought (`shoplens models get`), a folder, or a zip of one.
+            brought (`shoplens models get`), a folder, or a zip of one, also one inside a zip.
 
     Raises:
         MissingError: there is no such model.
@@ -168,7 +169,11 @@ def _holds_what_is_written_here(folder: Path) -> bool:
 @contextmanager
 def _opened(model: str | Folder) -> Iterator[Folder]:
     if isinstance(model, zipfile.Path):
-        yield model
+        if model.is_file():
+            with _unzipped(io.BytesIO(model.read_bytes())) as folder:
+                yield folder
+        else:
+            yield model
         return
     if isinstance(model, str) and (builtin := _builtin(model)) is not None:
         with resources.as_file(builtin) as folder:
@@ -185,10 +190,8 @@ def _opened(model: str | Folder) -> Iterator[Folder]:
     if path.is_dir():
         yield path
     elif path.is_file():
-        if not zipfile.is_zipfile(path):
-            raise ModelError("neither a folder nor a zip of one")
-        with zipfile.ZipFile(path) as archive:
-            yield _root_of(archive)
+        with _unzipped(path) as folder:
+            yield folder
     else:
         names = [*builtin_names(), *(each.name for each in list_gettable())]
         close = difflib.get_close_matches(str(model), names, n=1)
@@ -209,6 +212,14 @@ def _builtin(model: str) -> Traversable | None:
     if not member:
         return folder if model == name else None
     return next((e for e in folder.iterdir() if e.name == member and e.is_dir()), None)
+
+
+@contextmanager
+def _unzipped(file: Path | io.BytesIO) -> Iterator[zipfile.Path]:
+    if not zipfile.is_zipfile(file):
+        raise ModelError("neither a folder nor a zip of one")
+    with zipfile.ZipFile(file) as archive:
+        yield _root_of(archive)
 
 
 def _root_of(archive: zipfile.ZipFile) -> zipfile.Path:
