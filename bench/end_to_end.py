@@ -15,7 +15,7 @@ from commands import fresh_folder, shoplens
 from measuring import REAL, SAMPLE, finish, table
 from PIL import Image
 
-from shoplens import load_encoder
+from shoplens import Encoder, load_encoder
 from shoplens.cores import usable_cores
 from shoplens.embedding import STAGES
 from shoplens.parallel import parallel_map
@@ -38,9 +38,14 @@ def run(dataset: Path) -> dict[str, Any]:
     }
 
 
-def bare_inference(photos: int = 200) -> float:
-    """Return photos/s of the model alone, batch 1, one call a core, as `embed` runs it."""
-    encoder = load_encoder()
+def bare_inference(photos: int = 200, encoder: Encoder | None = None) -> float:
+    """Return photos/s of a model alone, batch 1, one call a core, as `embed` runs it.
+
+    Args:
+        photos: how many.
+        encoder: the model; None for the default.
+    """
+    encoder = encoder or load_encoder()
     pixels = np.random.default_rng(0).integers(256, size=(600, 800, 3), dtype=np.uint8)
     picture = Image.fromarray(pixels)
     prepared = encoder.prepare(Decoded(picture, picture.size, 1.0, None, clipped=False), "user")

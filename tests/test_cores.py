@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shoplens import cores
-from shoplens.cores import cgroup_limit, has_byte_products, usable_cores
+from shoplens.cores import cgroup_limit, usable_cores
 
 
 def group(root: Path, path: str, **files: str) -> None:
@@ -58,24 +58,3 @@ def test_the_smaller_of_affinity_and_limit_rounded_up(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.setattr(cores, "cgroup_limit", lambda: limit)
     assert usable_cores() == expected
-
-
-@pytest.mark.parametrize(
-    ("flags", "known"),
-    [("fpu avx2 avx512_vnni", True), ("fpu avx2 avx_vnni", True), ("fpu avx2 avx512f", False)],
-)
-def test_products_of_bytes_are_read_from_the_processors_flags(
-    tmp_path: Path, flags: str, known: bool
-) -> None:
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "proc/cpuinfo").write_text(
-        f"processor\t: 0\nflags\t\t: {flags}\n\nprocessor\t: 1\n"
-    )
-    assert has_byte_products(tmp_path) is known
-
-
-def test_products_of_bytes_are_not_assumed(tmp_path: Path) -> None:
-    assert not has_byte_products(tmp_path)
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "proc/cpuinfo").write_text("model name\t: of an ARM\nFeatures\t: asimddp\n")
-    assert not has_byte_products(tmp_path)

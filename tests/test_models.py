@@ -13,9 +13,9 @@ from conftest import TOY_RECIPE, endless_graph, toy_graph
 
 import shoplens
 from shoplens import embed, load_encoder, read_gallery
-from shoplens.cores import has_byte_products
 from shoplens.errors import MissingError, ModelError, PhotoError
 from shoplens.models import BASE_MODEL, DEFAULT_MODEL, RecipeEncoder, list_models, sessions
+from shoplens.models.byte_products import has_exact_byte_products
 from shoplens.models.recipe import Recipe
 from shoplens.records import Domain
 
@@ -76,10 +76,10 @@ def test_8_bit_vectors_do_not_depend_on_what_the_processor_can_do(
 ) -> None:
     pixels = squares(2, SIZE)
     found = []
-    for known in (True, False):
-        if known and not has_byte_products():
+    for exact in (True, False):
+        if exact and not has_exact_byte_products():
             pytest.skip("sums of 16 bits overflow here: only the longer way is exact")
-        monkeypatch.setattr(sessions, "has_byte_products", lambda known=known: known)
+        monkeypatch.setattr(sessions, "has_exact_byte_products", lambda exact=exact: exact)
         found.append(load_encoder(f"{BASE_MODEL}-int8").encode(pixels, ["user", "seller"]))
     np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-5)
 

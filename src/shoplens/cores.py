@@ -1,4 +1,4 @@
-"""The processor: how many cores this process may use, and what they can do.
+"""How many of the processor's cores this process may use.
 
 Affinity and control groups may leave fewer cores than there are.
 """
@@ -9,9 +9,6 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-
-_VNNI = {"avx512_vnni", "avx_vnni"}
-"""As Linux names them."""
 
 
 def usable_cores() -> int:
@@ -27,21 +24,6 @@ def usable_cores() -> int:
         cores = os.cpu_count() or 1
     limit = cgroup_limit()
     return cores if limit is None else max(1, min(cores, math.ceil(limit)))
-
-
-def has_byte_products(root: Path = Path("/")) -> bool:
-    """Return whether the processor is known to add up products of bytes in 32 bits (VNNI).
-
-    Args:
-        root: what `/proc` is looked for in. Where it says nothing, as on other systems than Linux,
-            the answer is no.
-    """
-    try:
-        lines = (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return False
-    flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
-    return not _VNNI.isdisjoint(flags)
 
 
 def cgroup_limit(root: Path = Path("/")) -> float | None:

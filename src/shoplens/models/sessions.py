@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from shoplens.cores import has_byte_products, usable_cores
+from shoplens.cores import usable_cores
 from shoplens.errors import MissingError
+from shoplens.models.byte_products import has_exact_byte_products
 from shoplens.models.devices import OpenVinoPrecision
 from shoplens.models.watchdog import Watchdog
 
@@ -60,9 +61,9 @@ class OnnxRuntimeSession:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        if not has_byte_products():
-            # Other x86 processors add products of bytes up in 16 bits, which overflow. ONNX Runtime
-            # then takes a way around that, at a third of the speed; with VNNI it must not.
+        if not has_exact_byte_products():
+            # ONNX Runtime then takes a longer way, which does not overflow. It would take it on
+            # processors that need not, too.
             options.add_session_config_entry("session.x64quantprecision", "1")
         self._run_options = onnxruntime.RunOptions
         self._session = onnxruntime.InferenceSession(
