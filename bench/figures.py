@@ -45,6 +45,11 @@ def _speed(result: Result, way: str, beside: str) -> str:
     return f"{rates[way]['median'] / rates[beside]['median']:.1f}"
 
 
+def _longer(result: Result, model: str) -> str:
+    way = result["ways"][model]
+    return f"{way['longer']['median'] / way['here']['median']:.2f}"
+
+
 def _core_ms(result: Result) -> float:
     """Return the core milliseconds that a photo takes, start and end of the process included."""
     run = result["runs"][DEVELOPMENT]
@@ -114,6 +119,8 @@ FIGURES: dict[str, tuple[str, Callable[[Result], str]]] = {
         "precision",
         lambda result: _speed(result, "int8", "float16 weights, as it ships"),
     ),
+    "int8.longer": ("precision", lambda result: _longer(result, "lite0-products-int8")),
+    "default.longer": ("precision", lambda result: _longer(result, "lite0-lite2-products")),
     "int8.cosine": ("precision", lambda result: f"{result['cosine_mean']['int8']:.3f}"),
     "openvino.speed": (
         "engines",
