@@ -78,7 +78,7 @@ def test_8_bit_vectors_do_not_depend_on_what_the_processor_can_do(
     found = []
     for exact in (True, False):
         if exact and not has_exact_byte_products():
-            pytest.skip("sums of 16 bits overflow here: only the longer way is exact")
+            pytest.skip("sums of 16 bits overflow here: only the slower method is exact")
         monkeypatch.setattr(sessions, "has_exact_byte_products", lambda exact=exact: exact)
         found.append(load_encoder(f"{BASE_MODEL}-int8").encode(pixels, ["user", "seller"]))
     np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-5)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime
 import pytest
@@ -21,6 +22,25 @@ def test_the_graph_multiplies_matrices() -> None:
     b = rng.integers(-50, 50, (5, 4), dtype=np.int8)
     (sums,) = session.run(None, {"a": a, "b": b})
     np.testing.assert_array_equal(sums, a.astype(np.int32) @ b)
+
+
+class OverflowingSession:
+    """What an emulated Zen 3 (no VNNI) computes: each sum of two products is at most 32,767."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def run(
+        self, _: None, given: dict[str, npt.NDArray[np.integer]]
+    ) -> list[npt.NDArray[np.int32]]:
+        products = given["a"].astype(np.int32)[:, :, None] * given["b"].astype(np.int32)[None]
+        pairs = products[:, 0::2] + products[:, 1::2]
+        return [np.clip(pairs, -(2**15), 2**15 - 1).sum(axis=1, dtype=np.int32)]
+
+
+def test_sums_that_overflow_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "InferenceSession", OverflowingSession)
+    assert not has_exact_byte_products.__wrapped__()
 
 
 def test_products_are_exact_where_the_processor_has_vnni() -> None:

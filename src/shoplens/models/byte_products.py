@@ -1,4 +1,4 @@
-"""Whether this processor adds up products of bytes without an overflow, as ONNX Runtime does it."""
+"""Whether sums of products of bytes overflow on this processor, as ONNX Runtime computes them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ _ROWS, _TERMS, _COLUMNS = 16, 64, 16
 def has_exact_byte_products() -> bool:
     """Return whether sums of products of bytes are exact.
 
-    x86 processors without VNNI add two products up in 16 bits, where the largest overflow. Which
-    processor this is cannot be read everywhere (Windows and macOS have no `/proc`, and virtual
-    machines hide features), so the largest products are computed once and looked at.
+    x86 processors without VNNI add pairs of products in 16 bits, where the largest overflow
+    (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html). Only Linux
+    tells which processors have VNNI, so the largest products are computed once, and looked at.
     """
-    import onnxruntime  # noqa: PLC0415  (as in `sessions`: not paid by `shoplens --help`)
+    # Costs a quarter of a second: paid by those who embed, not by `shoplens --help`.
+    import onnxruntime  # noqa: PLC0415
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -40,7 +41,8 @@ def has_exact_byte_products() -> bool:
 def product_graph() -> bytes:
     """Return an ONNX file that multiplies two matrices of bytes.
 
-    Its inputs are `a`, uint8, and `b`, int8, and its output is `c`, int32.
+    Its inputs are `a`, (m, k) uint8, and `b`, (k, n) int8, and its output is `c`, (m, n) int32.
+    Fields are numbered as in `onnx.proto`.
     """
     node = in_field(1, b"a") + in_field(1, b"b") + in_field(2, b"c") + in_field(4, b"MatMulInteger")
     graph = in_field(1, node) + in_field(2, b"products")

@@ -62,8 +62,8 @@ class OnnxRuntimeSession:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         if not has_exact_byte_products():
-            # ONNX Runtime then takes a longer way, which does not overflow. It would take it on
-            # processors that need not, too.
+            # A slower method, which does not overflow. ONNX Runtime would use it on every x86
+            # processor, so it is only asked for where it is needed.
             options.add_session_config_entry("session.x64quantprecision", "1")
         self._run_options = onnxruntime.RunOptions
         self._session = onnxruntime.InferenceSession(
