@@ -118,8 +118,9 @@ SECTIONS = {
         "float32, float16, int8",
         "`lite0-products` alone, one call per core, in turn. In float16, weights are stored in "
         "half precision and computed in float32. The gain of int8 depends on the processor. "
-        "Without VNNI, products of bytes have to be added up in a longer way. The second table has "
-        "the models that ship, as this processor computes them and in the longer way.",
+        "Without VNNI, sums of products of bytes have to be computed by a slower method. The "
+        "second table has the models that ship, as this processor computes them and with the "
+        "slower method forced on it.",
     ),
     "large_models": (
         "Large networks on torch",
